@@ -1,0 +1,179 @@
+#include "common/schema/trainer_schema.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+#include "common/base/text.h"
+#include "common/schema/modular.h"
+#include "common/schema/number_text.h"
+
+namespace seedbed {
+namespace {
+
+std::string Shown(const Json& value) {
+  constexpr size_t kLongestShown = 60;
+  std::string text = value.is_string() ? value.get<std::string>() : CanonicalJson(value);
+  if (value.is_string() && text.empty()) return "an empty text";
+  if (text.size() > kLongestShown) text = text.substr(0, kLongestShown) + "…";
+  return absl::StrCat("'", text, "'");
+}
+
+std::string ShownBound(double bound) {
+  return CanonicalJson(WholeNumber(bound) ? Json(*WholeNumber(bound)) : Json(bound));
+}
+
+// "a number in (0, 1]", "an integer of at least 2"
+std::string Expectation(const ParameterDefinition& definition) {
+  if (definition.type == ParameterType::kBoolean) return "true or false";
+  if (definition.type == ParameterType::kString) {
+    if (definition.choices.empty()) return "a text";
+    return absl::StrCat("one of ", absl::StrJoin(definition.choices, ", "));
+  }
+  const std::string kind = definition.type == ParameterType::kInteger ? "an integer" : "a number";
+  if (definition.minimum && definition.maximum) {
+    return absl::StrCat(kind, " in ", definition.minimum_is_open ? "(" : "[", ShownBound(*definition.minimum), ", ",
+                        ShownBound(*definition.maximum), definition.maximum_is_open ? ")" : "]");
+  }
+  if (definition.minimum) {
+    return absl::StrCat(kind, definition.minimum_is_open ? " above " : " of at least ",
+                        ShownBound(*definition.minimum));
+  }
+  if (definition.maximum) {
+    return absl::StrCat(kind, definition.maximum_is_open ? " below " : " of at most ", ShownBound(*definition.maximum));
+  }
+  return kind;
+}
+
+bool IsWithinBounds(const ParameterDefinition& definition, double value) {
+  if (definition.minimum) {
+    if (value < *definition.minimum || (definition.minimum_is_open && value == *definition.minimum)) return false;
+  }
+  if (definition.maximum) {
+    if (value > *definition.maximum || (definition.maximum_is_open && value == *definition.maximum)) return false;
+  }
+  return true;
+}
+
+std::optional<NumberText> ReadNumber(const Json& value) {
+  if (value.is_string()) return ReadNumberText(value.get_ref<const std::string&>());
+  if (!value.is_number()) return std::nullopt;
+  NumberText number;
+  number.value = value.get<double>();
+  if (value.is_number_float()) {
+    number.integer = WholeNumber(number.value);
+  } else if (!value.is_number_unsigned() ||
+             value.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    number.integer = value.get<int64_t>();
+  }
+  return number;
+}
+
+std::optional<bool> ReadBoolean(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (!value.is_string()) return std::nullopt;
+  const auto& text = value.get_ref<const std::string&>();
+  if (text == "true" || text == "True" || text == "TRUE") return true;
+  if (text == "false" || text == "False" || text == "FALSE") return false;
+  return std::nullopt;
+}
+
+std::string TextOf(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : CanonicalJson(value);
+}
+
+bool Applies(const ParameterDefinition& definition, const Json& resolved) {
+  if (!definition.applies_when) return true;
+  const auto found = resolved.find(definition.applies_when->parameter);
+  if (found == resolved.end()) return false;
+  const std::vector<std::string>& values = definition.applies_when->values;
+  return std::find(values.begin(), values.end(), TextOf(*found)) != values.end();
+}
+
+absl::Status UnknownParameter(const TrainerSchema& schema, const std::string& name) {
+  std::vector<std::string> known;
+  for (const ParameterDefinition& definition : schema.parameters) known.push_back(definition.name);
+  const std::optional<std::string> nearest = NearestWord(name, known);
+  return absl::InvalidArgumentError(absl::StrCat("trainer ", schema.name, " has no parameter '", name, "'",
+                                                 nearest ? absl::StrCat("; did you mean '", *nearest, "'?") : ""));
+}
+
+}  // namespace
+
+const ParameterDefinition* TrainerSchema::FindParameter(const std::string& name) const {
+  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == name; });
+  return found == parameters.end() ? nullptr : &*found;
+}
+
+const MetricDefinition* TrainerSchema::FindMetric(const std::string& name) const {
+  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.name == name; });
+  return found == metrics.end() ? nullptr : &*found;
+}
+
+const TrainerSchema* FindTrainer(const std::string& name) {
+  const TrainerSchema& modular = ModularTrainerSchema();
+  return name == modular.name ? &modular : nullptr;
+}
+
+std::vector<std::string> TrainerNames() {
+  return {ModularTrainerSchema().name};
+}
+
+absl::StatusOr<Json> CheckParameter(const ParameterDefinition& definition, const Json& value) {
+  const auto refuse = [&] {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", Expectation(definition), " for ", definition.name, ", got ", Shown(value)));
+  };
+  switch (definition.type) {
+    case ParameterType::kBoolean: {
+      const std::optional<bool> read = ReadBoolean(value);
+      if (!read) return refuse();
+      return Json(*read);
+    }
+    case ParameterType::kString: {
+      if (!value.is_string()) return refuse();
+      const auto& text = value.get_ref<const std::string&>();
+      const std::vector<std::string>& choices = definition.choices;
+      if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) return refuse();
+      return value;
+    }
+    case ParameterType::kInteger: {
+      const std::optional<NumberText> number = ReadNumber(value);
+      if (!number || !number->integer || !IsWithinBounds(definition, static_cast<double>(*number->integer))) {
+        return refuse();
+      }
+      return Json(*number->integer);
+    }
+    case ParameterType::kNumber: {
+      const std::optional<NumberText> number = ReadNumber(value);
+      if (!number || !std::isfinite(number->value) || !IsWithinBounds(definition, number->value)) return refuse();
+      return JsonNumber(number->value);
+    }
+  }
+  return absl::InternalError("a parameter definition has a type that does not exist");
+}
+
+absl::StatusOr<Json> ResolveParameters(const TrainerSchema& schema, const Json& given) {
+  if (!given.is_object()) return absl::InvalidArgumentError("expected an object of parameters");
+  for (const auto& [name, value] : given.items()) {
+    if (schema.FindParameter(name) == nullptr) return UnknownParameter(schema, name);
+  }
+  Json resolved = Json::object();
+  for (const ParameterDefinition& definition : schema.parameters) {
+    const auto found = given.find(definition.name);
+    if (!Applies(definition, resolved)) {
+      if (found == given.end()) continue;
+      return absl::InvalidArgumentError(absl::StrCat(definition.name, " applies only when ",
+                                                     definition.applies_when->parameter, " is ",
+                                                     absl::StrJoin(definition.applies_when->values, " or ")));
+    }
+    SEEDBED_ASSIGN_OR_RETURN(resolved[definition.name],
+                             CheckParameter(definition, found == given.end() ? definition.default_value : *found));
+  }
+  return resolved;
+}
+
+}  // namespace seedbed
