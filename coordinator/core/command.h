@@ -1,0 +1,185 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/digest.h"
+#include "common/base/ids.h"
+#include "coordinator/core/types.h"
+
+// What may be asked of the core, each with its answer. Everything random or timed travels in the command.
+namespace seedbed::core {
+
+// --- submission: BeginSubmission, AddConfigurations in chunks of at most 5,000 runs, CompleteSubmission -----------------
+
+struct BeginSubmission {
+  std::string submission_id;
+  std::string name;
+  std::string description;
+  std::string fixed_json;
+  std::string template_json;
+  std::string metric_json;
+  std::string source;
+  int64_t priority = 0;
+  std::optional<int64_t> max_concurrent;
+  int retries = 0;
+};
+// FAILED_PRECONDITION with a diff (DiffFixedParts) if the name exists with other fixed parts.
+struct BeginSubmissionAnswer {
+  SweepId sweep;
+  bool created = false;
+  bool already_complete = false;  // this submission_id was completed before: nothing more to send
+};
+
+struct NewConfiguration {
+  Digest digest;
+  Digest pack_key;  // 0 where the submitter leaves it to the core: the core hashes all that packing may not vary
+  std::string parameters_json;
+  std::string varied_json;
+};
+// Adds those configurations that are new, and for each named one the runs of `seeds` that it lacks.
+struct AddConfigurations {
+  SweepId sweep;
+  std::vector<NewConfiguration> configurations;
+  std::vector<int64_t> seeds;
+};
+struct AddConfigurationsAnswer {
+  int64_t configurations_added = 0;
+  int64_t runs_added = 0;
+};
+
+struct CompleteSubmission {
+  SweepId sweep;
+  std::string submission_id;
+};
+
+// --- people -------------------------------------------------------------------------------------------------------------
+
+// Adds seeds to every configuration: the smallest non-negative integers not used, until each has `seeds` of them.
+struct ExtendSeeds {
+  SweepId sweep;
+  int64_t seeds = 0;
+};
+struct PauseSweep {
+  SweepId sweep;
+  bool now = false;  // also preempts what runs
+};
+struct ResumeSweep {
+  SweepId sweep;
+};
+// Both work on at most `most` runs a call; the answer's `more` says to call again.
+struct CancelRuns {
+  SweepId sweep;
+  std::vector<RunId> runs;  // empty: every run of the sweep that has not ended
+  int64_t most = 5000;
+};
+struct RetryRuns {
+  SweepId sweep;
+  std::vector<RunId> runs;  // empty: every failed run of the sweep (and cancelled ones with include_cancelled)
+  bool include_cancelled = false;
+  bool keep_rows = false;  // --resume
+  int64_t most = 5000;
+};
+// Marks the sweep as kDeleting first (running attempts are cancelled), then removes in chunks.
+struct DeleteSweep {
+  SweepId sweep;
+  int64_t most = 5000;
+};
+struct DrainWorker {
+  WorkerId worker;
+};
+struct ResumeWorker {  // out of draining or quarantine
+  WorkerId worker;
+};
+struct ChunkAnswer {
+  int64_t changed = 0;
+  bool more = false;
+};
+
+// --- workers ------------------------------------------------------------------------------------------------------------
+
+struct HeldLease {
+  LeaseKey lease;
+  int64_t step = -1;
+  bool training = false;  // false: prefetched, waiting for a slot
+};
+struct Synchronize {
+  WorkerId worker;
+  std::string name;
+  std::string host;
+  std::string device;
+  std::string version;
+  int slots = 0;      // runs at once
+  int free_slots = 0;  // how many more leases it wants now (prefetch included)
+  int64_t number = 0;  // rises with every call of this worker
+  std::vector<TrainerOffer> trainers;
+  std::vector<HeldLease> leases;  // all that it holds
+  bool goodbye = false;           // leaving: it holds nothing any more, or hands back all of `leases`
+};
+struct LeaseToStart {
+  LeaseKey lease;
+  SweepId sweep;
+  ConfigurationId configuration;
+  int64_t seed = 0;
+  std::optional<int64_t> resume_step;
+};
+struct LeaseToStop {
+  LeaseKey lease;
+  std::string reason;
+  bool hand_back = false;  // true: preempted (a checkpoint is wanted), false: drop it, nothing of it will be accepted
+};
+struct SynchronizeAnswer {
+  bool ignored = false;  // a lower number than one seen before
+  WorkerState state = WorkerState::kActive;
+  std::vector<LeaseToStart> start;  // a grant is repeated until the worker lists it
+  std::vector<LeaseToStop> stop;
+  std::vector<LeaseKey> restored;  // held by the worker under an older fence: go on under this one
+  absl::Duration next_call_after;
+};
+
+// One report as the core sees it: the rows themselves never enter.
+struct Report {
+  WorkerId worker;
+  LeaseKey lease;
+  int64_t sequence = 0;  // per attempt, from 1, without gaps
+  int64_t last_step = -1;  // of its rows; -1: none
+  struct End {
+    AttemptEnd end = AttemptEnd::kFinished;
+    std::string reason;
+    int pack = 1;  // how many replicas the engine was training
+    std::optional<RunResult> result;
+  };
+  std::optional<End> end;
+};
+enum class ReportVerdict {
+  kAccepted,   // write the rows with this batch, then acknowledge
+  kDuplicate,  // acknowledged before: acknowledge again, write nothing
+  kRefused,    // stale fence or unknown lease: the worker drops the attempt
+  kGap,        // an earlier sequence is missing: send again from acknowledged + 1
+};
+struct ReportAnswer {
+  ReportVerdict verdict = ReportVerdict::kRefused;
+  int64_t acknowledged_sequence = 0;
+  std::string reason;  // of a refusal
+};
+
+// --- time and process -----------------------------------------------------------------------------------------------------
+
+struct Tick {};
+// Leases of workers that are known to be dead (embedded mode) end as lost, not counted, at once.
+struct VoidLeases {
+  std::vector<WorkerId> workers;
+};
+
+using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep, ResumeSweep,
+                             CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize, Report, Tick,
+                             VoidLeases>;
+struct Done {};
+using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer, ReportAnswer>;
+
+}  // namespace seedbed::core

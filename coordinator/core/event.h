@@ -1,0 +1,162 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/digest.h"
+#include "common/base/ids.h"
+#include "coordinator/core/types.h"
+
+// What the core decided. State::Apply changes memory by them and cannot fail; the store writes the durable ones, in order,
+// in one transaction; the answers wait for its commit. Times are stamped by the store from the batch's Moment.
+namespace seedbed::core {
+
+struct SweepCreated {
+  SweepId sweep;
+  std::string name;
+  std::string description;
+  std::string submission_id;  // drawn by the client: the same call twice is one submission
+  std::string fixed_json;     // what later submissions under this name must agree with
+  std::string template_json;  // ToJson(RunTemplate), canonical
+  std::string metric_json;    // canonical {"name","goal"} or "null"
+  std::string source;         // the sweep file's text, as submitted
+  int64_t priority = 0;
+  std::optional<int64_t> max_concurrent;
+  int retries = 0;
+};
+
+// A later submission under the same name, or `seedbed extend`.
+struct SweepExtended {
+  SweepId sweep;
+  std::string submission_id;
+  std::string description;
+  std::string source;
+  int64_t priority = 0;
+  std::optional<int64_t> max_concurrent;
+};
+
+struct SweepStateChanged {
+  SweepId sweep;
+  SweepState from;
+  SweepState to;
+};
+
+struct ConfigurationAdded {
+  ConfigurationId configuration;
+  SweepId sweep;
+  int64_t ordinal = 0;  // place in the sweep, from 0
+  Digest digest;
+  Digest pack_key;
+  std::string parameters_json;
+  std::string varied_json;
+};
+
+// A queued run. `round` is the seed's place among the configuration's seeds, from 0: the default order is by round.
+struct RunAdded {
+  RunId run;
+  SweepId sweep;
+  ConfigurationId configuration;
+  int64_t seed = 0;
+  int64_t round = 0;
+};
+
+// queued → running. Deletes the run's rows beyond `resume_step` (all of them without one).
+struct AttemptGranted {
+  LeaseKey lease;
+  WorkerId worker;
+  std::optional<int64_t> resume_step;
+};
+
+// The same attempt goes on under a new fence (a worker came back after its lease had expired, the run not granted again).
+struct LeaseRestored {
+  LeaseKey lease;  // with the new fence
+  WorkerId worker;
+};
+
+// Reports up to `sequence` are durable with this batch, rows up to `last_step`.
+struct ReportAcknowledged {
+  RunId run;
+  int attempt = 0;
+  int64_t sequence = 0;
+  int64_t last_step = -1;  // -1: no row yet
+};
+
+// running → next_state, under a raised fence. `result` stands for kFinished only.
+struct AttemptEnded {
+  RunId run;
+  int attempt = 0;
+  Fence next_fence;
+  AttemptEnd end = AttemptEnd::kFailed;
+  std::string reason;
+  RunState next_state = RunState::kQueued;
+  std::optional<RunResult> result;
+};
+
+// A run that was not running: cancelled, or (by retry) queued again with its counts cleared. `delete_rows`: its steps and result go.
+struct RunStateChanged {
+  RunId run;
+  RunState from;
+  RunState to;
+  Fence next_fence;
+  bool delete_rows = false;
+};
+
+// The runs and their rows, attempts and results are gone (delete, prune).
+struct RunsDeleted {
+  SweepId sweep;
+  std::vector<RunId> runs;
+};
+
+// The last event of a deletion: configurations and the sweep itself.
+struct SweepDeleted {
+  SweepId sweep;
+};
+
+struct WorkerRegistered {
+  WorkerId worker;
+  std::string name;
+  std::string host;
+  int slots = 0;
+  std::string device;
+  std::string version;
+  std::vector<TrainerOffer> trainers;
+};
+
+struct WorkerStateChanged {
+  WorkerId worker;
+  WorkerState from;
+  WorkerState to;
+  std::string reason;
+};
+
+// Memory only: a heartbeat that changes nothing else needs no commit.
+struct WorkerSeen {
+  WorkerId worker;
+  int64_t synchronize_number = 0;
+  absl::Duration at;  // monotonic
+  int free_slots = 0;
+};
+struct LeaseRenewed {
+  RunId run;
+  absl::Duration expires_at;  // monotonic
+  bool listed = false;        // the worker has named it at least once
+  int64_t step = -1;
+};
+struct LeasesExtended {
+  absl::Duration by;
+};
+struct ClockTicked {
+  absl::Duration at;  // monotonic
+};
+
+using Event = std::variant<SweepCreated, SweepExtended, SweepStateChanged, ConfigurationAdded, RunAdded, AttemptGranted,
+                           LeaseRestored, ReportAcknowledged, AttemptEnded, RunStateChanged, RunsDeleted, SweepDeleted,
+                           WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed, LeasesExtended, ClockTicked>;
+
+// False for the events that live in memory only.
+bool IsDurable(const Event& event);
+
+}  // namespace seedbed::core

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/base/digest.h"
+#include "common/base/ids.h"
+
+// The vocabulary that commands, events and the state share. Plain values; nothing here does I/O.
+namespace seedbed::core {
+
+enum class SweepState {
+  kSubmitting,  // its points are still arriving; nothing of it is leased
+  kActive,
+  kPaused,    // no new leases
+  kDeleting,  // its rows are being removed in chunks; it can no longer be seen or leased
+};
+
+enum class RunState { kQueued, kRunning, kFinished, kFailed, kCancelled };
+
+// How one attempt ended. Only kCrashed, kStalled and kLost count towards the limit after which a run has failed.
+enum class AttemptEnd {
+  kFinished,
+  kFailed,  // the trainer said that it cannot go on; tried again only as often as `retries` says
+  kCrashed,
+  kOutOfMemory,
+  kTimedOut,
+  kStalled,
+  kLost,       // the lease expired, or the worker stopped listing it
+  kPreempted,  // handed back: worker shut down or drained, sweep paused with --now
+  kCancelled,
+};
+
+enum class WorkerState {
+  kActive,
+  kDraining,     // finishes what it holds, gets nothing new
+  kQuarantined,  // three counted ends of different runs in a row; gets nothing until it is resumed by hand
+  kGone,         // it said goodbye, or nothing was heard of it for a lease's time
+};
+
+struct Settings {
+  absl::Duration lease_duration = absl::Seconds(15);
+  absl::Duration synchronize_every = absl::Seconds(5);  // asked of workers that hold leases
+  absl::Duration suspension_gap = absl::Seconds(2);     // a longer pause between Ticks extends every lease by the pause
+  int most_counted_ends = 3;                            // crashed + stalled + lost attempts after which a run has failed
+  int quarantine_after = 3;
+};
+
+// What one attempt left behind as its result, from the trainer's own words.
+struct RunResult {
+  std::string outcome;       // e.g. "grokked"
+  std::string reason;        // "budget", "stop rule …", "time"
+  int64_t last_step = 0;
+  std::string summary_json;  // canonical JSON object; docs/engine-protocol.md lists the keys
+};
+
+// One trainer that a worker offers.
+struct TrainerOffer {
+  std::string trainer;
+  std::string numerics_json;                 // fingerprint: canonical JSON
+  std::vector<std::string> pack_parameters;  // may differ inside a pack
+};
+
+// The name of a run's attempt: what a lease is a right to.
+struct LeaseKey {
+  RunId run;
+  int attempt = 0;  // from 1
+  Fence fence;
+  friend bool operator==(const LeaseKey& a, const LeaseKey& b) {
+    return a.run == b.run && a.attempt == b.attempt && a.fence == b.fence;
+  }
+};
+
+const char* Name(SweepState state);
+const char* Name(RunState state);
+const char* Name(AttemptEnd end);
+const char* Name(WorkerState state);
+// The reverse; nullopt for a name that is none of them (a damaged or newer database).
+std::optional<SweepState> SweepStateFromName(const std::string& name);
+std::optional<RunState> RunStateFromName(const std::string& name);
+std::optional<AttemptEnd> AttemptEndFromName(const std::string& name);
+std::optional<WorkerState> WorkerStateFromName(const std::string& name);
+
+inline bool IsTerminal(RunState state) {
+  return state == RunState::kFinished || state == RunState::kFailed || state == RunState::kCancelled;
+}
+inline bool CountsAgainstRun(AttemptEnd end) {
+  return end == AttemptEnd::kCrashed || end == AttemptEnd::kStalled || end == AttemptEnd::kLost;
+}
+
+}  // namespace seedbed::core

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The direction of dependencies (ARCHITECTURE.md, "Folders"), read off the includes: each rule names files and what they must not include.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+failures=0
+
+sources_below() { find "$@" \( -name '*.cc' -o -name '*.h' \) -not -path '*/build*' 2>/dev/null; }
+
+# forbid "what the rule says" "extended regex of forbidden text" file...
+forbid() {
+  local rule=$1 pattern=$2 found
+  shift 2
+  [[ $# -gt 0 ]] || return 0
+  if found=$(grep -nE "$pattern" "$@" /dev/null); then
+    echo "broken: $rule"
+    echo "$found" | sed 's/^/  /'
+    failures=$((failures + 1))
+  fi
+}
+without_tests() { grep -vE '_test\.cc$|/testing/'; }
+
+mapfile -t common < <(sources_below common)
+mapfile -t base_and_schema < <(sources_below common/base common/schema)
+mapfile -t core < <(sources_below coordinator/core | without_tests)
+mapfile -t storage < <(sources_below coordinator/storage)
+mapfile -t coordinator < <(sources_below coordinator)
+mapfile -t coordinator_itself < <(find coordinator -maxdepth 1 \( -name '*.cc' -o -name '*.h' \) -not -name main.cc)
+mapfile -t worker < <(sources_below worker)
+mapfile -t engine < <(sources_below worker/engine)
+mapfile -t process < <(sources_below worker/process)
+mapfile -t agent < <(sources_below worker/agent)
+mapfile -t cli < <(sources_below cli)
+mapfile -t outside_storage < <(sources_below common coordinator worker cli | grep -v '^coordinator/storage/')
+mapfile -t outside_engine < <(sources_below common coordinator worker cli bench | grep -vE '^(worker|bench)/engine/')
+mapfile -t outside_rims < <(sources_below common coordinator worker cli | grep -vE '^(coordinator/rpc/|coordinator/main|coordinator/web/|worker/client/|worker/main|cli/)')
+
+forbid "common includes nothing of ours but common" '#include "(coordinator|worker|cli|seedbed/v1)/' "${common[@]}"
+forbid "base and schema know no YAML, SQL, gRPC, torch or OpenSSL" '#include [<"](yaml-cpp|sqlite3|grpc|torch|ATen|c10)' "${base_and_schema[@]}"
+forbid "base and schema include neither sweep_file nor statistics" '#include "common/(sweep_file|statistics)/' "${base_and_schema[@]}"
+forbid "the core is pure: no proto, SQL, clock, lock, thread or random number" \
+  'sqlite3|\.pb\.h|<mutex>|<thread>|<atomic>|<chrono>|<random>|<ctime>|absl::Now\(|Clock\b.*Now\(|random_device' "${core[@]}"
+forbid "the core includes only common and itself" '#include "(coordinator/(storage|rpc|web|[a-z_]+\.h)|worker|cli)' "${core[@]}"
+forbid "storage includes neither the coordinator, rpc nor web" '#include "coordinator/(rpc|web|[a-z_]+\.h)' "${storage[@]}"
+forbid "the coordinator's own files include neither rpc nor web" '#include "coordinator/(rpc|web)/' "${coordinator_itself[@]}"
+forbid "coordinator and worker never include each other" '#include "worker/' "${coordinator[@]}"
+forbid "worker and coordinator never include each other" '#include "coordinator/' "${worker[@]}"
+forbid "the engine includes only common/base and common/schema of ours" '#include "(common/(sweep_file|statistics)|coordinator|worker/(process|agent|client)|cli|seedbed/v1)' "${engine[@]}"
+forbid "no gRPC or protobuf in the engine" 'grpc|\.pb\.h|google/protobuf' "${engine[@]}"
+forbid "agent and engine, process and engine never include each other" '#include "worker/engine/' "${agent[@]}" "${process[@]}"
+forbid "process does not include the agent" '#include "worker/(agent|client)/' "${process[@]}"
+forbid "sqlite3.h stands in storage only" '#include [<"]sqlite3' "${outside_storage[@]}"
+forbid "torch headers stand in the engine only" '#include [<"](torch|ATen|c10)/' "${outside_engine[@]}"
+forbid "generated protos and gRPC stand at the rims only" '#include [<"](seedbed/v1|grpcpp|grpc)/' "${outside_rims[@]}"
+forbid "the CLI knows neither worker nor engine" '#include "worker/' "${cli[@]}"
+
+if ((failures > 0)); then
+  echo "$failures rules of dependency direction are broken"
+  exit 1
+fi
+echo "dependency direction holds in ${#outside_rims[@]} files"
