@@ -15,13 +15,16 @@
 // What may be asked of the core, each with its answer. Everything random or timed travels in the command.
 namespace seedbed::core {
 
-// --- submission: BeginSubmission, AddConfigurations in chunks of at most 5,000 runs, CompleteSubmission -----------------
+// --- submission: BeginSubmission, AddConfigurations in chunks of at most kMostRunsPerChunk runs, CompleteSubmission
+// -------- Every step may be repeated. A new sweep leases nothing until it is complete; one that is extended goes on
+// meanwhile, and its new runs are leased as they arrive. A submission that was interrupted midway can be taken up again
+// under another id.
 
 struct BeginSubmission {
   std::string submission_id;
   std::string name;
   std::string description;
-  std::string fixed_json;
+  std::string fixed_json;  // must be the same in every submission under this name
   std::string template_json;
   std::string metric_json;
   std::string source;
@@ -29,7 +32,7 @@ struct BeginSubmission {
   std::optional<int64_t> max_concurrent;
   int retries = 0;
 };
-// FAILED_PRECONDITION with a diff (DiffFixedParts) if the name exists with other fixed parts.
+// FAILED_PRECONDITION with a diff (DiffFixedParts) if the name exists with other fixed parts, or is being deleted.
 struct BeginSubmissionAnswer {
   SweepId sweep;
   bool created = false;
@@ -38,11 +41,13 @@ struct BeginSubmissionAnswer {
 
 struct NewConfiguration {
   Digest digest;
-  Digest pack_key;  // 0 where the submitter leaves it to the core: the core hashes all that packing may not vary
+  // 0: the core computes it (PackKeyOf), with the pack parameters that every live worker offering the trainer allows.
+  Digest pack_key;
   std::string parameters_json;
   std::string varied_json;
 };
-// Adds those configurations that are new, and for each named one the runs of `seeds` that it lacks.
+// Adds those configurations that are new, and for each named one the runs of `seeds` that it lacks. INVALID_ARGUMENT if
+// configurations × seeds is more than kMostRunsPerChunk.
 struct AddConfigurations {
   SweepId sweep;
   std::vector<NewConfiguration> configurations;
@@ -53,18 +58,26 @@ struct AddConfigurationsAnswer {
   int64_t runs_added = 0;
 };
 
+// FAILED_PRECONDITION if another submission has taken over.
 struct CompleteSubmission {
   SweepId sweep;
   std::string submission_id;
 };
 
-// --- people -------------------------------------------------------------------------------------------------------------
+// --- people
+// -------------------------------------------------------------------------------------------------------------
 
 // Adds seeds to every configuration: the smallest non-negative integers not used, until each has `seeds` of them.
+// Looks at no more than `most` configurations and adds no more than `most` runs a call (ChunkAnswer): while `more`,
+// call again with from_ordinal = next.
 struct ExtendSeeds {
   SweepId sweep;
   int64_t seeds = 0;
+  int64_t from_ordinal = 0;
+  int64_t most = kMostRunsPerChunk;
 };
+// FAILED_PRECONDITION while the sweep is being submitted. To pause what is paused, or resume what is active, is no
+// error.
 struct PauseSweep {
   SweepId sweep;
   bool now = false;  // also preempts what runs
@@ -72,23 +85,26 @@ struct PauseSweep {
 struct ResumeSweep {
   SweepId sweep;
 };
-// Both work on at most `most` runs a call; the answer's `more` says to call again.
+// The next three work on at most `most` runs a call (ChunkAnswer); while `more`, call again with the same command.
+// Queued runs are cancelled in the order in which they would be leased, then running ones.
 struct CancelRuns {
   SweepId sweep;
   std::vector<RunId> runs;  // empty: every run of the sweep that has not ended
-  int64_t most = 5000;
+  int64_t most = kMostRunsPerChunk;
 };
+// FAILED_PRECONDITION if one of `runs` is finished; queued and running ones are left as they are.
 struct RetryRuns {
   SweepId sweep;
   std::vector<RunId> runs;  // empty: every failed run of the sweep (and cancelled ones with include_cancelled)
   bool include_cancelled = false;
   bool keep_rows = false;  // --resume
-  int64_t most = 5000;
+  int64_t most = kMostRunsPerChunk;
 };
-// Marks the sweep as kDeleting first (running attempts are cancelled), then removes in chunks.
+// Marks the sweep as kDeleting first (running attempts are cancelled), then removes in chunks. A deletion that was
+// interrupted (the coordinator was killed) is taken up by the same command; nothing else can be done to such a sweep.
 struct DeleteSweep {
   SweepId sweep;
-  int64_t most = 5000;
+  int64_t most = kMostRunsPerChunk;
 };
 struct DrainWorker {
   WorkerId worker;
@@ -97,16 +113,24 @@ struct ResumeWorker {  // out of draining or quarantine
   WorkerId worker;
 };
 struct ChunkAnswer {
-  int64_t changed = 0;
+  int64_t changed = 0;  // runs
   bool more = false;
+  int64_t next = 0;  // ExtendSeeds: the next call's from_ordinal
 };
 
-// --- workers ------------------------------------------------------------------------------------------------------------
+// --- workers
+// ------------------------------------------------------------------------------------------------------------
 
 struct HeldLease {
   LeaseKey lease;
   int64_t step = -1;
   bool training = false;  // false: prefetched, waiting for a slot
+};
+// Room in one engine.
+struct EngineRoom {
+  int free_slots = 0;
+  std::optional<Digest>
+      pack_key;  // of what it has loaded: only such runs fit; none: any run fits, and the first picks the key
 };
 struct Synchronize {
   WorkerId worker;
@@ -114,9 +138,15 @@ struct Synchronize {
   std::string host;
   std::string device;
   std::string version;
-  int slots = 0;      // runs at once
+  int slots = 0;       // runs at once
   int free_slots = 0;  // how many more leases it wants now (prefetch included)
-  int64_t number = 0;  // rises with every call of this worker
+  // Where those leases would run. Empty: each in an engine of its own, which takes any run. More room than free_slots
+  // is not filled.
+  std::vector<EngineRoom> engines;
+  int64_t number = 0;  // rises with every call of this worker; a call with a lower one than the last is ignored
+  // Decided again on behalf of a call that is held open: its facts are old, so they renew nothing and absence proves
+  // nothing.
+  bool held_open = false;
   std::vector<TrainerOffer> trainers;
   std::vector<HeldLease> leases;  // all that it holds
   bool goodbye = false;           // leaving: it holds nothing any more, or hands back all of `leases`
@@ -127,6 +157,8 @@ struct LeaseToStart {
   ConfigurationId configuration;
   int64_t seed = 0;
   std::optional<int64_t> resume_step;
+  Digest pack_key;     // runs of one engine must share it
+  int pack_limit = 0;  // how many may share its engine, itself included; 0: any number
 };
 struct LeaseToStop {
   LeaseKey lease;
@@ -138,15 +170,17 @@ struct SynchronizeAnswer {
   WorkerState state = WorkerState::kActive;
   std::vector<LeaseToStart> start;  // a grant is repeated until the worker lists it
   std::vector<LeaseToStop> stop;
-  std::vector<LeaseKey> restored;  // held by the worker under an older fence: go on under this one
+  std::vector<LeaseKey>
+      restored;  // held by the worker under an older fence: go on under this one, unacknowledged reports too
   absl::Duration next_call_after;
 };
 
-// One report as the core sees it: the rows themselves never enter.
+// One report as the core sees it: the rows themselves never enter. An end of kCancelled is not the worker's to report,
+// and one of kFinished needs a result (INVALID_ARGUMENT).
 struct Report {
   WorkerId worker;
   LeaseKey lease;
-  int64_t sequence = 0;  // per attempt, from 1, without gaps
+  int64_t sequence = 0;    // per attempt, from 1, without gaps
   int64_t last_step = -1;  // of its rows; -1: none
   struct End {
     AttemptEnd end = AttemptEnd::kFinished;
@@ -168,18 +202,21 @@ struct ReportAnswer {
   std::string reason;  // of a refusal
 };
 
-// --- time and process -----------------------------------------------------------------------------------------------------
+// --- time and process
+// -----------------------------------------------------------------------------------------------------
 
 struct Tick {};
-// Leases of workers that are known to be dead (embedded mode) end as lost, not counted, at once.
+// Leases of workers that are known to be dead (embedded mode) end as lost, not counted, at once. Unknown workers are no
+// error.
 struct VoidLeases {
   std::vector<WorkerId> workers;
 };
 
-using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep, ResumeSweep,
-                             CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize, Report, Tick,
-                             VoidLeases>;
+using Command =
+    std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep, ResumeSweep,
+                 CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize, Report, Tick, VoidLeases>;
 struct Done {};
-using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer, ReportAnswer>;
+using Answer =
+    std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer, ReportAnswer>;
 
 }  // namespace seedbed::core

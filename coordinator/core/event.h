@@ -10,8 +10,8 @@
 #include "common/base/ids.h"
 #include "coordinator/core/types.h"
 
-// What the core decided. State::Apply changes memory by them and cannot fail; the store writes the durable ones, in order,
-// in one transaction; the answers wait for its commit. Times are stamped by the store from the batch's Moment.
+// What the core decided. State::Apply changes memory by them and cannot fail; the store writes the durable ones, in
+// order, in one transaction; the answers wait for its commit. Times are stamped by the store from the batch's Moment.
 namespace seedbed::core {
 
 struct SweepCreated {
@@ -28,7 +28,8 @@ struct SweepCreated {
   int retries = 0;
 };
 
-// A later submission under the same name, or `seedbed extend`.
+// A later submission under the same name, or the taking up of one that was interrupted. The sweep's state stays: an
+// active sweep goes on, and its new runs are leased as they arrive.
 struct SweepExtended {
   SweepId sweep;
   std::string submission_id;
@@ -36,6 +37,12 @@ struct SweepExtended {
   std::string source;
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
+};
+
+// Memory only: all of this submission arrived, so a repetition of it has nothing more to send.
+struct SubmissionCompleted {
+  SweepId sweep;
+  std::string submission_id;
 };
 
 struct SweepStateChanged {
@@ -63,17 +70,22 @@ struct RunAdded {
   int64_t round = 0;
 };
 
-// queued → running. Deletes the run's rows beyond `resume_step` (all of them without one).
+// queued → running, with nothing acknowledged yet. Deletes the run's rows beyond `resume_step` (all of them without
+// one).
 struct AttemptGranted {
   LeaseKey lease;
   WorkerId worker;
   std::optional<int64_t> resume_step;
+  absl::Duration expires_at;  // monotonic; memory only
 };
 
-// The same attempt goes on under a new fence (a worker came back after its lease had expired, the run not granted again).
+// queued → running: the same attempt goes on under a new fence, its end (lost) undone. A worker came back after its
+// lease had expired, and the run had not been granted again.
 struct LeaseRestored {
   LeaseKey lease;  // with the new fence
   WorkerId worker;
+  int counted_ends = 0;       // of the run, without the loss that was none
+  absl::Duration expires_at;  // monotonic; memory only
 };
 
 // Reports up to `sequence` are durable with this batch, rows up to `last_step`.
@@ -81,7 +93,7 @@ struct ReportAcknowledged {
   RunId run;
   int attempt = 0;
   int64_t sequence = 0;
-  int64_t last_step = -1;  // -1: no row yet
+  int64_t last_step = -1;  // of the rows that came with it; -1: none came. The run's last step is the largest of these
 };
 
 // running → next_state, under a raised fence. `result` stands for kFinished only.
@@ -93,9 +105,15 @@ struct AttemptEnded {
   std::string reason;
   RunState next_state = RunState::kQueued;
   std::optional<RunResult> result;
+  int counted_ends = 0;  // of the run, this end included
+  int failed_ends = 0;   // of the run, this end included
+  int pack_limit =
+      0;  // from now on the run shares an engine with at most this many, itself included; 0: any. Memory only
+  bool blames_worker = false;  // counts among the worker's ends in a row. Memory only
 };
 
-// A run that was not running: cancelled, or (by retry) queued again with its counts cleared. `delete_rows`: its steps and result go.
+// A run that was not running: cancelled, or (by retry) queued again with counted_ends and failed_ends cleared.
+// `delete_rows`: its steps, result and checkpoints go.
 struct RunStateChanged {
   RunId run;
   RunState from;
@@ -104,17 +122,20 @@ struct RunStateChanged {
   bool delete_rows = false;
 };
 
-// The runs and their rows, attempts and results are gone (delete, prune).
+// The runs and their rows, attempts and results are gone, and so are those configurations whose last run went with it.
+// Runs go from the back: the sweep's last configuration first, in it the last round first.
 struct RunsDeleted {
   SweepId sweep;
   std::vector<RunId> runs;
+  std::vector<ConfigurationId> configurations;
 };
 
-// The last event of a deletion: configurations and the sweep itself.
+// The last event of a deletion: nothing but the sweep itself is left by then.
 struct SweepDeleted {
   SweepId sweep;
 };
 
+// A new worker (then it is kActive), or new facts about a known one (then its state stays).
 struct WorkerRegistered {
   WorkerId worker;
   std::string name;
@@ -145,6 +166,7 @@ struct LeaseRenewed {
   bool listed = false;        // the worker has named it at least once
   int64_t step = -1;
 };
+// Every lease and every worker's time to be heard of.
 struct LeasesExtended {
   absl::Duration by;
 };
@@ -152,11 +174,15 @@ struct ClockTicked {
   absl::Duration at;  // monotonic
 };
 
-using Event = std::variant<SweepCreated, SweepExtended, SweepStateChanged, ConfigurationAdded, RunAdded, AttemptGranted,
-                           LeaseRestored, ReportAcknowledged, AttemptEnded, RunStateChanged, RunsDeleted, SweepDeleted,
-                           WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed, LeasesExtended, ClockTicked>;
+using Event = std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded,
+                           RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, AttemptEnded, RunStateChanged,
+                           RunsDeleted, SweepDeleted, WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed,
+                           LeasesExtended, ClockTicked>;
 
 // False for the events that live in memory only.
 bool IsDurable(const Event& event);
+
+// One line for logs and aborts: the event's name and what it is about.
+std::string Describe(const Event& event);
 
 }  // namespace seedbed::core

@@ -15,8 +15,8 @@ struct Decision {
   Answer answer;
 };
 
-// Decides one command. Pure: the same state, command and time give the same decision; the state is not changed. An error
-// (NOT_FOUND, FAILED_PRECONDITION, INVALID_ARGUMENT) means that nothing happens.
+// Decides one command. Pure: the same state, command and time give the same decision; the state is not changed. An
+// error (NOT_FOUND, FAILED_PRECONDITION, INVALID_ARGUMENT) means that nothing happens.
 absl::StatusOr<Decision> Decide(const State& state, const Command& command, const Moment& now);
 
 }  // namespace seedbed::core

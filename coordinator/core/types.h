@@ -12,19 +12,23 @@
 // The vocabulary that commands, events and the state share. Plain values; nothing here does I/O.
 namespace seedbed::core {
 
-enum class SweepState {
+enum class SweepState : uint8_t {
   kSubmitting,  // its points are still arriving; nothing of it is leased
   kActive,
-  kPaused,    // no new leases
+  kPaused,    // no new leases; what runs goes on
+  kHalted,    // paused with --now: no new leases, and what runs is handed back
   kDeleting,  // its rows are being removed in chunks; it can no longer be seen or leased
 };
 
-enum class RunState { kQueued, kRunning, kFinished, kFailed, kCancelled };
+enum class RunState : uint8_t { kQueued, kRunning, kFinished, kFailed, kCancelled };
 
-// How one attempt ended. Only kCrashed, kStalled and kLost count towards the limit after which a run has failed.
-enum class AttemptEnd {
+// How one attempt ended. kCrashed, kStalled and kLost count towards the limit after which a run has failed. kFailed,
+// kTimedOut and (alone in its engine) kOutOfMemory are the run's own doing: tried again only as often as the sweep's
+// `retries` says. In a pack of several, kCrashed and kOutOfMemory count for nobody: the run returns with half the pack
+// as its limit.
+enum class AttemptEnd : uint8_t {
   kFinished,
-  kFailed,  // the trainer said that it cannot go on; tried again only as often as `retries` says
+  kFailed,  // the trainer said that it cannot go on
   kCrashed,
   kOutOfMemory,
   kTimedOut,
@@ -34,25 +38,28 @@ enum class AttemptEnd {
   kCancelled,
 };
 
-enum class WorkerState {
+enum class WorkerState : uint8_t {
   kActive,
   kDraining,     // finishes what it holds, gets nothing new
   kQuarantined,  // three counted ends of different runs in a row; gets nothing until it is resumed by hand
   kGone,         // it said goodbye, or nothing was heard of it for a lease's time
 };
 
+// The most runs that one command adds, changes or removes: a larger transaction would hold up everything behind it.
+constexpr int64_t kMostRunsPerChunk = 5000;
+
 struct Settings {
   absl::Duration lease_duration = absl::Seconds(15);
   absl::Duration synchronize_every = absl::Seconds(5);  // asked of workers that hold leases
   absl::Duration suspension_gap = absl::Seconds(2);     // a longer pause between Ticks extends every lease by the pause
-  int most_counted_ends = 3;                            // crashed + stalled + lost attempts after which a run has failed
+  int most_counted_ends = 3;  // crashed + stalled + lost attempts after which a run has failed
   int quarantine_after = 3;
 };
 
 // What one attempt left behind as its result, from the trainer's own words.
 struct RunResult {
-  std::string outcome;       // e.g. "grokked"
-  std::string reason;        // "budget", "stop rule …", "time"
+  std::string outcome;  // e.g. "grokked"
+  std::string reason;   // "budget", "stop rule …", "time"
   int64_t last_step = 0;
   std::string summary_json;  // canonical JSON object; docs/engine-protocol.md lists the keys
 };
