@@ -10,16 +10,13 @@
 #include "common/base/text.h"
 #include "common/schema/modular.h"
 #include "common/schema/number_text.h"
+#include "common/schema/shown_text.h"
 
 namespace seedbed {
 namespace {
 
 std::string Shown(const Json& value) {
-  constexpr size_t kLongestShown = 60;
-  std::string text = value.is_string() ? value.get<std::string>() : CanonicalJson(value);
-  if (value.is_string() && text.empty()) return "an empty text";
-  if (text.size() > kLongestShown) text = text.substr(0, kLongestShown) + "…";
-  return absl::StrCat("'", text, "'");
+  return ShownText(value.is_string() ? value.get<std::string>() : CanonicalJson(value));
 }
 
 std::string ShownBound(double bound) {
@@ -94,10 +91,8 @@ bool Applies(const ParameterDefinition& definition, const Json& resolved) {
 }
 
 absl::Status UnknownParameter(const TrainerSchema& schema, const std::string& name) {
-  std::vector<std::string> known;
-  for (const ParameterDefinition& definition : schema.parameters) known.push_back(definition.name);
-  const std::optional<std::string> nearest = NearestWord(name, known);
-  return absl::InvalidArgumentError(absl::StrCat("trainer ", schema.name, " has no parameter '", name, "'",
+  const std::optional<std::string> nearest = NearestParameter(schema, name);
+  return absl::InvalidArgumentError(absl::StrCat("trainer ", schema.name, " has no parameter ", ShownText(name),
                                                  nearest ? absl::StrCat("; did you mean '", *nearest, "'?") : ""));
 }
 
@@ -111,6 +106,19 @@ const ParameterDefinition* TrainerSchema::FindParameter(const std::string& name)
 const MetricDefinition* TrainerSchema::FindMetric(const std::string& name) const {
   const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.name == name; });
   return found == metrics.end() ? nullptr : &*found;
+}
+
+std::optional<std::string> NearestParameter(const TrainerSchema& schema, const std::string& name) {
+  std::vector<std::string> known;
+  std::vector<std::string> last_parts;
+  for (const ParameterDefinition& definition : schema.parameters) {
+    known.push_back(definition.name);
+    last_parts.push_back(definition.name.substr(definition.name.rfind('.') + 1));
+  }
+  if (std::optional<std::string> nearest = NearestWord(name, known)) return nearest;
+  const std::optional<std::string> last_part = NearestWord(name.substr(name.rfind('.') + 1), last_parts);
+  if (!last_part) return std::nullopt;
+  return known[std::find(last_parts.begin(), last_parts.end(), *last_part) - last_parts.begin()];
 }
 
 const TrainerSchema* FindTrainer(const std::string& name) {

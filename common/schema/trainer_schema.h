@@ -56,6 +56,10 @@ struct TrainerSchema {
 const TrainerSchema* FindTrainer(const std::string& name);
 std::vector<std::string> TrainerNames();
 
+// The parameter that someone who wrote `name` probably meant: a near spelling of the whole, or else of what follows its
+// last dot ("learning_rate" for "optimizer.learning_rate").
+std::optional<std::string> NearestParameter(const TrainerSchema& schema, const std::string& name);
+
 // One value checked against its definition and brought to its one form: integers as JSON integers (1e3 is 1000),
 // numbers as doubles (1 is 1.0, -0.0 is 0.0). Texts that read as a number or a truth value are taken as such where one
 // is expected, so that quoting does not matter ("1e-3" is 0.001). INVALID_ARGUMENT says what was expected.

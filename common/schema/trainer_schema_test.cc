@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/schema/number_text.h"
+#include "common/schema/shown_text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -111,6 +112,20 @@ TEST(ResolveParameters, NamesTheNearestKnownParameter) {
   const absl::StatusOr<Json> refused = ResolveParameters(Modular(), Json{{"optimizer.learning_rat", 0.1}});
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("did you mean 'optimizer.learning_rate'?"));
+}
+
+TEST(NearestParameter, ComparesTheWholeAndThenTheLastPart) {
+  EXPECT_EQ(NearestParameter(Modular(), "optimizer.learning_rat"), "optimizer.learning_rate");
+  EXPECT_EQ(NearestParameter(Modular(), "learning_rate"), "optimizer.learning_rate");
+  EXPECT_EQ(NearestParameter(Modular(), "optim.modulus"), "task.modulus");
+  EXPECT_EQ(NearestParameter(Modular(), "batch_size"), std::nullopt);
+}
+
+TEST(ShownText, FitsOneLine) {
+  EXPECT_EQ(ShownText("a'b"), "'a'b'");
+  EXPECT_EQ(ShownText(std::string_view("a\n\0b", 4)), "'a\\n\\x00b'");
+  const std::string long_text = std::string(59, 'x') + "éé";  // the border of 60 bytes falls inside the first é
+  EXPECT_EQ(ShownText(long_text), "'" + std::string(59, 'x') + "…'");
 }
 
 TEST(TrainerSchema, IsConsistent) {
