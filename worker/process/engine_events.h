@@ -86,7 +86,7 @@ enum class AttemptEnd {
   kCrashed,      // the engine ended, broke the protocol, or did not obey a stop
   kStalled,      // neither `alive` nor any other message in time
   kTimedOut,     // AttemptStart::time_limit passed
-  kNotStarted,   // nothing was tried: the engine was not ready, was full, or never read the start; counts for nobody
+  kNotStarted,   // nothing was tried: the engine was not ready or was full; counts for nobody
 };
 const char* AttemptEndName(AttemptEnd end);  // "finished", "stopped", "failed", "out_of_memory", "crashed", …
 
@@ -103,7 +103,8 @@ struct AttemptEnded {
   std::string log_tail;  // the last 4 KiB of the log at most, for messages
 };
 
-// The pool has shut down: no process of it is left, and this is its last event.
+// The pool has shut down, because it was told to or because it lost the process that spawns engines (then the worker
+// must be started again). No process of it is left, and this is its last event.
 struct PoolStopped {};
 
 using EngineEvent = std::variant<EngineBecameReady, EngineWentDown, AttemptMetrics, AttemptAlive, AttemptCheckpoint,
