@@ -128,7 +128,8 @@ struct HeldLease {
 };
 // Room in one engine.
 struct EngineRoom {
-  int free_slots = 0;
+  int free_slots = 0;  // never more than the pack limits of the runs in it allow
+  int occupied = 0;    // runs in it
   std::optional<Digest>
       pack_key;  // of what it has loaded: only such runs fit; none: any run fits, and the first picks the key
 };

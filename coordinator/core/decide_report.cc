@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/attempt_end.h"
+#include "coordinator/core/decide.h"
+
+// Reports: what a worker says of a run that it trains.
+namespace seedbed::core {
+namespace {
+
+absl::Status CheckReport(const Report& report) {
+  const auto problem = [&](const char* what) {
+    return absl::InvalidArgumentError(absl::StrCat("Report ", report.sequence, " on run ", report.lease.run.value(),
+                                                   " attempt ", report.lease.attempt, " ", what));
+  };
+  if (report.sequence < 1) return problem("has no sequence number; they count from 1");
+  if (!report.end) return absl::OkStatus();
+  if (report.end->end == AttemptEnd::kCancelled) return problem("says cancelled, which only people can ask for");
+  if ((report.end->end == AttemptEnd::kFinished) != report.end->result.has_value()) {
+    return problem("must carry a result if it says finished, and only then");
+  }
+  return absl::OkStatus();
+}
+
+Decision Refuse(std::string reason, int64_t acknowledged_sequence = 0) {
+  ReportAnswer answer;
+  answer.verdict = ReportVerdict::kRefused;
+  answer.acknowledged_sequence = acknowledged_sequence;
+  answer.reason = std::move(reason);
+  return {{}, answer};
+}
+
+Decision Accept(const State& state, const Run& run, const Report& report) {
+  Decision decision;
+  decision.events.push_back(ReportAcknowledged{run.id, run.attempts, report.sequence, report.last_step});
+  if (report.end) {
+    EndFacts facts;
+    facts.end = report.end->end;
+    facts.reason = report.end->reason;
+    facts.pack = std::max(1, report.end->pack);
+    facts.for_good = true;  // the worker said so itself, so a listing that names it still is an old one
+    facts.result = report.end->result;
+    AttemptEnded ended = EndAttempt(state, run, std::move(facts));
+    const WorkerEntry& worker = *std::get<Running>(run.state).worker;
+    CountedEndsInARow in_a_row(state, worker);
+    in_a_row.Add(ended);
+    decision.events.push_back(std::move(ended));
+    if (auto quarantine = in_a_row.Quarantine(worker.state)) decision.events.push_back(*std::move(quarantine));
+  }
+  ReportAnswer answer;
+  answer.verdict = ReportVerdict::kAccepted;
+  answer.acknowledged_sequence = report.sequence;
+  decision.answer = answer;
+  return decision;
+}
+
+}  // namespace
+
+absl::StatusOr<Decision> DecideOne(const State& state, const Report& report, const Moment&) {
+  const absl::Status checked = CheckReport(report);
+  if (!checked.ok()) return checked;
+  const Run* run = state.FindRun(report.lease.run);
+  if (run == nullptr) return Refuse("there is no such run");
+  if (!(report.lease == LeaseOf(*run))) {
+    return Refuse(absl::StrCat("its lease (attempt ", report.lease.attempt, ", fence ", report.lease.fence.value(),
+                               ") was followed by another (attempt ", run->attempts, ", fence ", run->fence.value(),
+                               ")"));
+  }
+  const int64_t acknowledged = run->last_acknowledged_sequence;
+  ReportAnswer answer;
+  answer.acknowledged_sequence = acknowledged;
+  if (report.sequence <= acknowledged) {
+    answer.verdict = ReportVerdict::kDuplicate;
+    return Decision{{}, answer};
+  }
+  if (StateOf(*run) != RunState::kRunning) {
+    return Refuse(absl::StrCat("the attempt has ended (", Name(*run->last_end), ")"), acknowledged);
+  }
+  if (std::get<Running>(run->state).worker->id != report.worker) {
+    return Refuse("the lease is another worker's", acknowledged);
+  }
+  if (report.sequence != acknowledged + 1) {
+    answer.verdict = ReportVerdict::kGap;
+    return Decision{{}, answer};
+  }
+  return Accept(state, *run, report);
+}
+
+}  // namespace seedbed::core

@@ -1,0 +1,78 @@
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/attempt_end.h"
+#include "coordinator/core/decide.h"
+
+// Time: leases and workers of which nothing was heard.
+namespace seedbed::core {
+namespace {
+
+AttemptEnded Lose(const State& state, const Run& run, std::string reason, bool worker_is_dead) {
+  EndFacts facts;
+  facts.end = AttemptEnd::kLost;
+  facts.reason = std::move(reason);
+  facts.counts_for_run = !worker_is_dead;
+  facts.for_good = worker_is_dead;
+  // A worker that is cut off from us loses all its leases at once: that says nothing about how it trains.
+  facts.counts_for_worker = false;
+  return EndAttempt(state, run, std::move(facts));
+}
+
+}  // namespace
+
+absl::StatusOr<Decision> DecideOne(const State& state, const Tick&, const Moment& now) {
+  Decision decision;
+  decision.answer = Done{};
+  const auto last = state.last_tick();
+  const absl::Duration gap = last ? now.monotonic - *last : absl::ZeroDuration();
+  if (gap > state.settings().suspension_gap) {
+    // We were suspended, so we could not hear; nobody is blamed for the time.
+    decision.events.push_back(LeasesExtended{gap});
+    decision.events.push_back(ClockTicked{now.monotonic});
+    return decision;
+  }
+  std::set<RunId> lost;
+  std::vector<const WorkerEntry*> gone;
+  for (const auto& [expires_at, id] : state.expiries()) {
+    if (expires_at > now.monotonic) break;
+    lost.insert(id);
+  }
+  for (const auto& [expires_at, id] : state.worker_expiries()) {
+    if (expires_at > now.monotonic) break;
+    gone.push_back(state.FindWorker(id));
+    lost.insert(gone.back()->leases.begin(), gone.back()->leases.end());
+  }
+  for (const RunId id : lost) {
+    const Run& run = *state.FindRun(id);
+    const Running& running = std::get<Running>(run.state);
+    decision.events.push_back(Lose(state, run, absl::StrCat("the lease of worker '", running.worker->name, "' expired"),
+                                   /*worker_is_dead=*/false));
+  }
+  for (const WorkerEntry* worker : gone) {
+    decision.events.push_back(WorkerStateChanged{
+        worker->id, worker->state, WorkerState::kGone,
+        absl::StrCat("nothing was heard of it for ", absl::FormatDuration(now.monotonic - worker->last_seen))});
+  }
+  decision.events.push_back(ClockTicked{now.monotonic});
+  return decision;
+}
+
+absl::StatusOr<Decision> DecideOne(const State& state, const VoidLeases& command, const Moment&) {
+  Decision decision;
+  decision.answer = Done{};
+  std::set<WorkerId> seen;
+  for (const WorkerId& id : command.workers) {
+    const WorkerEntry* worker = state.FindWorker(id);
+    if (worker == nullptr || worker->state == WorkerState::kGone || !seen.insert(id).second) continue;
+    for (const RunId run : worker->leases) {
+      decision.events.push_back(Lose(state, *state.FindRun(run), absl::StrCat("worker '", worker->name, "' is dead"),
+                                     /*worker_is_dead=*/true));
+    }
+    decision.events.push_back(WorkerStateChanged{id, worker->state, WorkerState::kGone, "it is known to be dead"});
+  }
+  return decision;
+}
+
+}  // namespace seedbed::core

@@ -1,0 +1,272 @@
+#include <algorithm>
+
+#include "coordinator/core/state_applier.h"
+
+// The transitions of runs, leases and workers, and the indexes that follow them.
+namespace seedbed::core {
+
+void StateApplier::Start(Run& run, const LeaseKey& lease, const WorkerId& worker_id, absl::Duration expires_at,
+                         bool listed) {
+  WorkerEntry& worker = Worker(worker_id);
+  Require(StateOf(run) == RunState::kQueued, "the run is not queued");
+  Require(worker.state != WorkerState::kGone, "the worker is gone");
+  Require(lease.fence > run.fence, "the fence does not rise");
+  LeaveIndexes(run);
+  run.fence = lease.fence;
+  run.attempt_fence = lease.fence;
+  run.attempts = lease.attempt;
+  run.last_end.reset();
+  Running running;
+  running.worker = &worker;
+  running.expires_at = expires_at;
+  running.listed = listed;
+  run.state = running;
+  EnterIndexes(run);
+  RefreshRank(Sweep(run.sweep));
+}
+
+void StateApplier::operator()(const AttemptGranted& e) {
+  Run& run = RunOf(e.lease.run);
+  Require(Sweep(run.sweep).state == SweepState::kActive, "the sweep is not active");
+  Require(Worker(e.worker).state == WorkerState::kActive, "the worker gets nothing new");
+  Require(e.lease.attempt == run.attempts + 1, "not the next attempt");
+  Start(run, e.lease, e.worker, e.expires_at, /*listed=*/false);
+  run.last_acknowledged_sequence = 0;
+}
+
+void StateApplier::operator()(const LeaseRestored& e) {
+  Run& run = RunOf(e.lease.run);
+  Require(e.lease.attempt == run.attempts, "not the latest attempt");
+  Require(run.last_end == AttemptEnd::kLost, "the attempt was not lost");
+  Start(run, e.lease, e.worker, e.expires_at, /*listed=*/true);
+  run.counted_ends = e.counted_ends;
+}
+
+void StateApplier::operator()(const ReportAcknowledged& e) {
+  Run& run = RunOf(e.run);
+  Require(StateOf(run) == RunState::kRunning && e.attempt == run.attempts, "the attempt does not run");
+  Require(e.sequence == run.last_acknowledged_sequence + 1, "not the next sequence");
+  run.last_acknowledged_sequence = e.sequence;
+}
+
+void StateApplier::operator()(const AttemptEnded& e) {
+  Run& run = RunOf(e.run);
+  Require(StateOf(run) == RunState::kRunning && e.attempt == run.attempts, "the attempt does not run");
+  Require(e.next_fence > run.fence, "the fence does not rise");
+  Require((e.end == AttemptEnd::kFinished) == (e.next_state == RunState::kFinished), "finished means finished");
+  Require((e.end == AttemptEnd::kFinished) == e.result.has_value(), "a result stands for finished, and only for it");
+  Require((e.end == AttemptEnd::kCancelled) == (e.next_state == RunState::kCancelled), "cancelled means cancelled");
+  WorkerEntry& worker = Worker(std::get<Running>(run.state).worker->id);
+  LeaveIndexes(run);
+  run.fence = e.next_fence;
+  run.counted_ends = e.counted_ends;
+  run.failed_ends = e.failed_ends;
+  run.pack_limit = static_cast<int16_t>(e.pack_limit);
+  run.last_end = e.end;
+  switch (e.next_state) {
+    case RunState::kQueued:
+      run.state = Queued{};
+      break;
+    case RunState::kRunning:
+      Require(false, "an end is no beginning");
+      break;
+    case RunState::kFinished:
+      run.state = Finished{};
+      break;
+    case RunState::kFailed:
+      run.state = Failed{};
+      break;
+    case RunState::kCancelled:
+      run.state = Cancelled{};
+      break;
+  }
+  EnterIndexes(run);
+  RefreshRank(Sweep(run.sweep));
+  std::vector<RunId>& in_a_row = worker.counted_ends_in_a_row;
+  if (e.end == AttemptEnd::kFinished) in_a_row.clear();
+  if (e.blames_worker && std::find(in_a_row.begin(), in_a_row.end(), e.run) == in_a_row.end())
+    in_a_row.push_back(e.run);
+}
+
+void StateApplier::operator()(const RunStateChanged& e) {
+  Run& run = RunOf(e.run);
+  Require(StateOf(run) == e.from, "the run is in another state");
+  Require(e.next_fence > run.fence, "the fence does not rise");
+  const bool cancelled = e.from == RunState::kQueued && e.to == RunState::kCancelled;
+  const bool retried = (e.from == RunState::kFailed || e.from == RunState::kCancelled) && e.to == RunState::kQueued;
+  Require(cancelled || retried, "a run that does not run may not change so");
+  LeaveIndexes(run);
+  run.fence = e.next_fence;
+  if (cancelled) {
+    run.state = Cancelled{};
+  } else {
+    run.state = Queued{};
+    run.counted_ends = 0;
+    run.failed_ends = 0;
+    run.pack_limit = 0;
+  }
+  EnterIndexes(run);
+  RefreshRank(Sweep(run.sweep));
+}
+
+void StateApplier::operator()(const WorkerRegistered& e) {
+  Require(!e.worker.empty(), "a worker without an id");
+  const bool is_new = state_.workers_.count(e.worker) == 0;
+  WorkerEntry& worker = state_.workers_[e.worker];
+  worker.id = e.worker;
+  worker.name = e.name;
+  worker.host = e.host;
+  worker.slots = e.slots;
+  worker.device = e.device;
+  worker.version = e.version;
+  worker.trainers = e.trainers;
+  if (is_new) SetLastSeen(worker, absl::ZeroDuration());
+}
+
+void StateApplier::operator()(const WorkerStateChanged& e) {
+  WorkerEntry& worker = Worker(e.worker);
+  Require(worker.state == e.from && e.from != e.to, "the worker is in another state");
+  if (e.to == WorkerState::kGone) {
+    Require(worker.leases.empty(), "a worker that is gone holds leases");
+    state_.worker_expiries_.erase({worker.last_seen + state_.settings_.lease_duration, worker.id});
+    worker.state_before_gone = e.from;
+    worker.free_slots = 0;
+  }
+  worker.state = e.to;
+  if (e.from == WorkerState::kGone) SetLastSeen(worker, worker.last_seen);
+  if (e.to == WorkerState::kActive && e.from != WorkerState::kGone) worker.counted_ends_in_a_row.clear();
+}
+
+void StateApplier::operator()(const WorkerSeen& e) {
+  WorkerEntry& worker = Worker(e.worker);
+  Require(worker.state != WorkerState::kGone, "the worker is gone");
+  Require(e.synchronize_number >= worker.synchronize_number, "the number falls");
+  worker.synchronize_number = e.synchronize_number;
+  worker.free_slots = e.free_slots;
+  SetLastSeen(worker, e.at);
+}
+
+void StateApplier::SetLastSeen(WorkerEntry& worker, absl::Duration at) {
+  state_.worker_expiries_.erase({worker.last_seen + state_.settings_.lease_duration, worker.id});
+  worker.last_seen = at;
+  state_.worker_expiries_.insert({at + state_.settings_.lease_duration, worker.id});
+}
+
+void StateApplier::operator()(const LeaseRenewed& e) {
+  Run& run = RunOf(e.run);
+  Require(StateOf(run) == RunState::kRunning, "the run does not run");
+  Running& running = std::get<Running>(run.state);
+  state_.expiries_.erase({running.expires_at, run.id});
+  running.expires_at = e.expires_at;
+  running.listed = running.listed || e.listed;
+  running.step = std::max(running.step, e.step);
+  state_.expiries_.insert({running.expires_at, run.id});
+}
+
+void StateApplier::operator()(const LeasesExtended& e) {
+  std::set<std::pair<absl::Duration, RunId>> expiries;
+  for (const auto& [expires_at, id] : state_.expiries_) {
+    std::get<Running>(RunOf(id).state).expires_at += e.by;
+    expiries.insert(expiries.end(), {expires_at + e.by, id});
+  }
+  state_.expiries_ = std::move(expiries);
+  std::set<std::pair<absl::Duration, WorkerId>> worker_expiries;
+  for (const auto& [expires_at, id] : state_.worker_expiries_) {
+    Worker(id).last_seen += e.by;
+    worker_expiries.insert(worker_expiries.end(), {expires_at + e.by, id});
+  }
+  state_.worker_expiries_ = std::move(worker_expiries);
+}
+
+void StateApplier::operator()(const ClockTicked& e) {
+  state_.last_tick_ = e.at;
+}
+
+QueuePosition StateApplier::PositionOf(const Run& run, const ConfigurationEntry& configuration) const {
+  return {run.round, static_cast<int32_t>(configuration.ordinal), run.id};
+}
+
+void StateApplier::EnterIndexes(const Run& run) {
+  SweepEntry& sweep = Sweep(run.sweep);
+  switch (StateOf(run)) {
+    case RunState::kQueued: {
+      const ConfigurationEntry& configuration = *state_.configurations_.Find(run.configuration);
+      const QueuePosition position = PositionOf(run, configuration);
+      sweep.queue.insert(position);
+      sweep.queue_by_pack.insert({configuration.pack_key, position});
+      state_.sweeps_by_pack_.insert({configuration.pack_key, sweep.id});
+      ++sweep.counts.queued;
+      break;
+    }
+    case RunState::kRunning: {
+      const Running& running = std::get<Running>(run.state);
+      Require(state_.workers_.at(running.worker->id).leases.insert(run.id).second, "the worker holds it already");
+      state_.expiries_.insert({running.expires_at, run.id});
+      sweep.running.insert(run.id);
+      ++sweep.counts.running;
+      break;
+    }
+    case RunState::kFinished:
+      ++sweep.counts.finished;
+      break;
+    case RunState::kFailed:
+      sweep.failed.insert(run.id);
+      ++sweep.counts.failed;
+      break;
+    case RunState::kCancelled:
+      sweep.cancelled.insert(run.id);
+      ++sweep.counts.cancelled;
+      break;
+  }
+}
+
+void StateApplier::LeaveIndexes(const Run& run) {
+  SweepEntry& sweep = Sweep(run.sweep);
+  switch (StateOf(run)) {
+    case RunState::kQueued: {
+      const ConfigurationEntry& configuration = *state_.configurations_.Find(run.configuration);
+      const QueuePosition position = PositionOf(run, configuration);
+      sweep.queue.erase(position);
+      const auto next = sweep.queue_by_pack.erase(sweep.queue_by_pack.find({configuration.pack_key, position}));
+      const bool same_after = next != sweep.queue_by_pack.end() && next->first == configuration.pack_key;
+      const bool same_before = next != sweep.queue_by_pack.begin() && std::prev(next)->first == configuration.pack_key;
+      if (!same_after && !same_before) state_.sweeps_by_pack_.erase({configuration.pack_key, sweep.id});
+      --sweep.counts.queued;
+      break;
+    }
+    case RunState::kRunning: {
+      const Running& running = std::get<Running>(run.state);
+      state_.workers_.at(running.worker->id).leases.erase(run.id);
+      state_.expiries_.erase({running.expires_at, run.id});
+      sweep.running.erase(run.id);
+      --sweep.counts.running;
+      break;
+    }
+    case RunState::kFinished:
+      --sweep.counts.finished;
+      break;
+    case RunState::kFailed:
+      sweep.failed.erase(run.id);
+      --sweep.counts.failed;
+      break;
+    case RunState::kCancelled:
+      sweep.cancelled.erase(run.id);
+      --sweep.counts.cancelled;
+      break;
+  }
+}
+
+void StateApplier::RefreshRank(SweepEntry& sweep) {
+  std::optional<SweepRank> rank;
+  if (sweep.state == SweepState::kActive && !sweep.queue.empty() &&
+      (!sweep.max_concurrent || sweep.counts.running < *sweep.max_concurrent)) {
+    rank = SweepRank{sweep.priority, sweep.counts.running, sweep.id};
+  }
+  if (!rank && !sweep.rank) return;
+  absl::btree_set<SweepRank>& ready = state_.ready_[sweep.trainer];
+  if (sweep.rank) ready.erase(*sweep.rank);
+  if (rank) ready.insert(*rank);
+  sweep.rank = rank;
+}
+
+}  // namespace seedbed::core
