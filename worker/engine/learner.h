@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/engine/model_layout.h"
+#include "worker/engine/run_parameters.h"
+#include "worker/engine/task.h"
+
+namespace seedbed::engine {
+
+// Over the training examples, at the current parameters.
+struct TrainMeasure {
+  double loss = 0;  // mean cross-entropy, nats
+  int64_t correct = 0;
+  int64_t examples = 0;
+};
+
+// Over one class of test examples.
+struct TestPart {
+  double loss_sum = 0;  // of cross-entropies, nats
+  int64_t correct = 0;
+  int64_t examples = 0;
+};
+
+struct TestMeasure {
+  TestPart mirrored;  // the pair's mirror is trained on
+  TestPart unseen;
+};
+
+// A replica: what it starts from and how it is updated. These may differ between the replicas of one learner; all else
+// is shared.
+struct ReplicaSettings {
+  uint64_t seed = 0;
+  double init_scale = 1;
+  OptimizerParameters optimizer;  // `kind` is the same for all
+};
+
+// Parameters, gradients and optimiser state of K replicas of one model on one task, stepped together. For each step:
+// Forward, Backward, then Update; Evaluate, GradientNorms and ParameterRms in between. An example counts as answered
+// correctly if its label's logit is the largest, the first among equals. Not thread-safe; a learner stays on the thread
+// that made it. Allocation failures are thrown as the library throws them (std::bad_alloc, c10::Error).
+class Learner {
+ public:
+  virtual ~Learner() = default;
+
+  virtual int replicas() const = 0;
+  // What each replica's parameters are and how they lie in a slab.
+  virtual const ModelLayout& layout() const = 0;
+
+  // The forward pass over all training examples at the current parameters; one entry per replica.
+  virtual std::vector<TrainMeasure> Forward() = 0;
+  // The gradient of the training loss. After Forward at the same parameters.
+  virtual void Backward() = 0;
+  // One step of the optimiser. After Backward at the same parameters.
+  virtual void Update() = 0;
+  // The forward pass over all test examples. After Forward at the same parameters, whose results it may use.
+  virtual std::vector<TestMeasure> Evaluate() = 0;
+
+  // Euclidean norm of the gradient over all parameters, without decay. After Backward.
+  virtual std::vector<double> GradientNorms() = 0;
+  // Root mean square over all parameters.
+  virtual std::vector<double> ParameterRms() = 0;
+
+  // Slabs of one replica, converted to double. Gradient: after Backward.
+  virtual std::vector<double> Parameters(int replica) const = 0;
+  virtual std::vector<double> Gradient(int replica) const = 0;
+};
+
+// Autograd on stacked [K, …] tensors: the meaning of every model, at any K >= 1.
+std::unique_ptr<Learner> MakeReferenceLearner(const Task& task, const ModelParameters& model, Precision precision,
+                                              const std::vector<ReplicaSettings>& replicas);
+
+// The hand-written mlp for one replica on a CPU.
+std::unique_ptr<Learner> MakeFastMlp(const Task& task, const ModelParameters& model, Precision precision,
+                                     const ReplicaSettings& replica);
+
+// The learner that `run` asks for: its own task, one replica. Errors as BuildTask.
+absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, uint64_t seed);
+
+}  // namespace seedbed::engine

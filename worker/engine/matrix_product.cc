@@ -1,0 +1,42 @@
+#include "worker/engine/matrix_product.h"
+
+#include "ATen/ATen.h"
+
+namespace seedbed::engine {
+namespace {
+
+template <typename T>
+at::Tensor TensorOn(const MatrixView<T>& view) {
+  const at::Tensor tensor = at::from_blob(view.data, {view.rows, view.columns},
+                                          at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
+  return view.transposed ? tensor.t() : tensor;
+}
+
+}  // namespace
+
+template <typename T>
+struct MatrixProduct<T>::Tensors {
+  at::Tensor out, left, right;
+};
+
+template <typename T>
+MatrixProduct<T>::MatrixProduct(MatrixView<T> out, MatrixView<T> left, MatrixView<T> right)
+    : tensors_(new Tensors{TensorOn(out), TensorOn(left), TensorOn(right)}) {}
+
+template <typename T>
+MatrixProduct<T>::~MatrixProduct() = default;
+template <typename T>
+MatrixProduct<T>::MatrixProduct(MatrixProduct&&) noexcept = default;
+template <typename T>
+MatrixProduct<T>& MatrixProduct<T>::operator=(MatrixProduct&&) noexcept = default;
+
+template <typename T>
+void MatrixProduct<T>::Run() {
+  const at::NoGradGuard no_grad;
+  at::mm_out(tensors_->out, tensors_->left, tensors_->right);
+}
+
+template class MatrixProduct<float>;
+template class MatrixProduct<double>;
+
+}  // namespace seedbed::engine

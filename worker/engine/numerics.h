@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/json.h"
+
+namespace seedbed::engine {
+
+// To be called once on each thread that trains: denormals count as zero there (decay drives weights into them, and they
+// are slow), and LibTorch uses that thread alone.
+void SetUpTrainingThread();
+
+// What decides the bits of a result beside its specification: LibTorch, BLAS and its kernel, instruction sets, threads,
+// device. Call it on a thread that was set up.
+Json NumericsFingerprint();
+
+int64_t PhysicalMemoryBytes();
+
+}  // namespace seedbed::engine

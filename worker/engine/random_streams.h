@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+
+// What each use of a seed draws from: PhiloxStream's `stream`. The numbers decide results, so they never change; a
+// tensor's initial values are stream kInitialisation + the tensor's index in its layout.
+namespace seedbed::engine {
+
+inline constexpr uint64_t kSplitStream = 1;
+inline constexpr uint64_t kInitialisationStream = uint64_t{1} << 32;
+
+}  // namespace seedbed::engine

@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ATen/ATen.h"
+#include "worker/engine/learner.h"
+#include "worker/engine/stacked_model.h"
+#include "worker/engine/stacked_optimizer.h"
+
+namespace seedbed::engine {
+namespace {
+
+constexpr int64_t kEvaluationRows = 4096;  // at once, so that evaluation needs no more memory than training
+
+at::ScalarType TypeOf(Precision precision) {
+  return precision == Precision::kFloat64 ? at::kDouble : at::kFloat;
+}
+
+// Examples as int64 tensors [n].
+struct ExampleTensors {
+  at::Tensor a, b, label;
+};
+
+ExampleTensors ToTensors(const std::vector<Example>& examples) {
+  const auto n = static_cast<int64_t>(examples.size());
+  ExampleTensors tensors{at::empty({n}, at::kLong), at::empty({n}, at::kLong), at::empty({n}, at::kLong)};
+  for (int64_t i = 0; i < n; ++i) {
+    const Example& example = examples[static_cast<size_t>(i)];
+    tensors.a.data_ptr<int64_t>()[i] = example.a;
+    tensors.b.data_ptr<int64_t>()[i] = example.b;
+    tensors.label.data_ptr<int64_t>()[i] = example.label;
+  }
+  return tensors;
+}
+
+// Whether the label's logit is the largest, the first among equals: bool [K, n] for logits [K, n, classes]. False where
+// it is not a number.
+at::Tensor IsCorrect(const at::Tensor& logits, const at::Tensor& label) {
+  const at::Tensor index = label.view({1, -1, 1}).expand({logits.size(0), -1, 1});
+  const at::Tensor is_largest = logits.eq(logits.amax({-1}, true));
+  const at::Tensor is_earlier = at::arange(logits.size(-1), at::kLong).lt(label.unsqueeze(-1));  // [n, classes]
+  const at::Tensor beaten = is_largest.logical_and(is_earlier).any(-1);
+  return is_largest.gather(-1, index).squeeze(-1).logical_and(beaten.logical_not());
+}
+
+// Cross-entropy of each example, [K, n], in the logits' precision.
+at::Tensor Losses(const at::Tensor& logits, const at::Tensor& label) {
+  const at::Tensor index = label.view({1, -1, 1}).expand({logits.size(0), -1, 1});
+  return at::log_softmax(logits, -1).gather(-1, index).squeeze(-1).neg();
+}
+
+class ReferenceLearner final : public Learner {
+ public:
+  ReferenceLearner(const Task& task, const ModelParameters& model, Precision precision,
+                   const std::vector<ReplicaSettings>& replicas)
+      : model_(MakeStackedModel(model, task.symbols, task.classes)),
+        layout_(model_->Layout()),
+        replicas_(static_cast<int>(replicas.size())),
+        train_(ToTensors(task.train)),
+        test_(ToTensors(task.test)),
+        parameters_(InitialParameters(layout_, TypeOf(precision), replicas)),
+        optimizer_(parameters_, replicas) {
+    is_mirrored_ = at::empty({static_cast<int64_t>(task.test.size())}, at::kBool);
+    for (size_t i = 0; i < task.test.size(); ++i) is_mirrored_.data_ptr<bool>()[i] = task.test_is_mirrored[i];
+  }
+
+  int replicas() const override { return replicas_; }
+  const ModelLayout& layout() const override { return layout_; }
+
+  std::vector<TrainMeasure> Forward() override {
+    const at::AutoGradMode with_gradient(true);
+    const at::Tensor logits = model_->Logits(parameters_, train_.a, train_.b);
+    losses_ = Losses(logits, train_.label).mean(-1);
+    const at::Tensor correct = IsCorrect(logits.detach(), train_.label).sum(-1);
+    std::vector<TrainMeasure> measures(static_cast<size_t>(replicas_));
+    for (int k = 0; k < replicas_; ++k) {
+      measures[k] = {losses_[k].item<double>(), correct[k].item<int64_t>(), train_.label.size(0)};
+    }
+    return measures;
+  }
+
+  void Backward() override {
+    const at::AutoGradMode with_gradient(true);
+    losses_.sum().backward();
+    losses_.reset();
+    gradients_.clear();
+    for (at::Tensor& parameter : parameters_) {
+      gradients_.push_back(parameter.grad());
+      parameter.mutable_grad().reset();
+    }
+  }
+
+  void Update() override { optimizer_.Step(gradients_); }
+
+  std::vector<TestMeasure> Evaluate() override {
+    const at::NoGradGuard no_grad;
+    std::vector<TestMeasure> measures(static_cast<size_t>(replicas_));
+    const int64_t n = test_.label.size(0);
+    for (int64_t begin = 0; begin < n; begin += kEvaluationRows) {
+      const int64_t end = std::min(n, begin + kEvaluationRows);
+      const auto rows = [&](const at::Tensor& t) { return t.slice(0, begin, end); };
+      const at::Tensor logits = model_->Logits(parameters_, rows(test_.a), rows(test_.b));
+      const at::Tensor losses = Losses(logits, rows(test_.label)).to(at::kDouble);
+      const at::Tensor correct = IsCorrect(logits, rows(test_.label));
+      const at::Tensor is_mirrored = rows(is_mirrored_);
+      for (int k = 0; k < replicas_; ++k) {
+        Add(losses[k], correct[k], is_mirrored, &measures[k].mirrored);
+        Add(losses[k], correct[k], is_mirrored.logical_not(), &measures[k].unseen);
+      }
+    }
+    return measures;
+  }
+
+  std::vector<double> GradientNorms() override { return Norms(gradients_); }
+
+  std::vector<double> ParameterRms() override {
+    std::vector<double> rms = Norms(parameters_);
+    for (double& value : rms) value /= std::sqrt(static_cast<double>(layout_.parameter_count));
+    return rms;
+  }
+
+  std::vector<double> Parameters(int replica) const override { return Slab(parameters_, replica); }
+  std::vector<double> Gradient(int replica) const override { return Slab(gradients_, replica); }
+
+ private:
+  // Leaves that require gradients, in the layout's order, each [K, shape…].
+  static std::vector<at::Tensor> InitialParameters(const ModelLayout& layout, at::ScalarType type,
+                                                   const std::vector<ReplicaSettings>& replicas) {
+    std::vector<at::Tensor> slabs;
+    for (const ReplicaSettings& replica : replicas) {
+      slabs.push_back(at::tensor(InitialSlab(layout, replica.seed, replica.init_scale), at::kDouble));
+    }
+    const at::Tensor stacked = at::stack(slabs);
+    std::vector<at::Tensor> parameters;
+    for (const TensorLayout& tensor : layout.tensors) {
+      std::vector<int64_t> shape = tensor.shape;
+      shape.insert(shape.begin(), static_cast<int64_t>(replicas.size()));
+      parameters.push_back(
+          stacked.narrow(1, tensor.offset, tensor.size).to(type, false, true).reshape(shape).contiguous());
+      parameters.back().requires_grad_(true);
+    }
+    return parameters;
+  }
+
+  static void Add(const at::Tensor& losses, const at::Tensor& correct, const at::Tensor& mask, TestPart* part) {
+    part->loss_sum += losses.masked_select(mask).sum().item<double>();
+    part->correct += correct.logical_and(mask).sum().item<int64_t>();
+    part->examples += mask.sum().item<int64_t>();
+  }
+
+  // Euclidean norms over all tensors, by replica, accumulated in double.
+  std::vector<double> Norms(const std::vector<at::Tensor>& tensors) const {
+    const at::NoGradGuard no_grad;
+    at::Tensor squares = at::zeros({replicas_}, at::kDouble);
+    for (const at::Tensor& tensor : tensors)
+      squares += tensor.to(at::kDouble).reshape({replicas_, -1}).square().sum(-1);
+    std::vector<double> norms;
+    for (int k = 0; k < replicas_; ++k) norms.push_back(std::sqrt(squares[k].item<double>()));
+    return norms;
+  }
+
+  std::vector<double> Slab(const std::vector<at::Tensor>& tensors, int replica) const {
+    const at::NoGradGuard no_grad;
+    std::vector<double> slab(static_cast<size_t>(layout_.slab_size), 0.0);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const at::Tensor flat = tensors[i][replica].to(at::kDouble).contiguous();
+      std::copy_n(flat.data_ptr<double>(), layout_.tensors[i].size, slab.begin() + layout_.tensors[i].offset);
+    }
+    return slab;
+  }
+
+  std::unique_ptr<StackedModel> model_;
+  ModelLayout layout_;
+  int replicas_;
+  ExampleTensors train_;
+  ExampleTensors test_;
+  at::Tensor is_mirrored_;
+  std::vector<at::Tensor> parameters_;
+  StackedOptimizer optimizer_;
+  std::vector<at::Tensor> gradients_;
+  at::Tensor losses_;  // [K], with the graph of the last forward pass
+};
+
+}  // namespace
+
+std::unique_ptr<Learner> MakeReferenceLearner(const Task& task, const ModelParameters& model, Precision precision,
+                                              const std::vector<ReplicaSettings>& replicas) {
+  return std::make_unique<ReferenceLearner>(task, model, precision, replicas);
+}
+
+}  // namespace seedbed::engine
