@@ -20,7 +20,7 @@ class Checkpointer {
   ~Checkpointer();
 
   struct Result {
-    int64_t log_bytes = 0;   // of the log's frames before it was truncated
+    int64_t log_bytes = 0;   // of the log before this call
     bool truncated = false;  // the log is empty again; otherwise a reader or the writer was in the way
   };
   // PASSIVE, which waits for nobody, then TRUNCATE if that moved every frame. Does nothing where there is no

@@ -19,6 +19,8 @@
 // What people and the RPC handlers read from the results database. Times are UTC microseconds since 1970.
 namespace seedbed {
 
+class ReaderPool;
+
 struct ReaderOptions {
   absl::Duration query_limit = absl::Seconds(10);  // a query that takes longer ends with DEADLINE_EXCEEDED
   absl::Duration busy_timeout = absl::Seconds(5);
@@ -222,9 +224,8 @@ class Reader {
                       const std::function<bool(const std::vector<Value>&)>& on_row);
 
  private:
-  struct Pool;
-  explicit Reader(std::unique_ptr<Pool> pool);
-  std::unique_ptr<Pool> pool_;
+  explicit Reader(std::unique_ptr<ReaderPool> pool);
+  std::unique_ptr<ReaderPool> pool_;
 };
 
 }  // namespace seedbed

@@ -103,13 +103,14 @@ class Store {
   // free.
   absl::StatusOr<int64_t> ReclaimSpace(int64_t most_pages = 4096);
 
-  // A consistent copy in one file, written beside and renamed to `path`. FAILED_PRECONDITION if `path` exists.
-  absl::Status Backup(const std::string& path);
-
  private:
   struct Parts;
   explicit Store(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
+
+// A consistent copy of the database in one file (VACUUM INTO), written beside `path`, synced and renamed to it. On a
+// connection of its own: any thread may call it while the store writes. FAILED_PRECONDITION if `path` exists.
+absl::Status BackupDatabase(const std::string& database_path, const std::string& path);
 
 }  // namespace seedbed

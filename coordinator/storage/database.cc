@@ -1,0 +1,318 @@
+#include "coordinator/storage/database.h"
+
+#include <sqlite3.h>
+
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/storage/sqlite_error.h"
+
+namespace seedbed {
+namespace {
+
+// The virtual machine's instructions between two looks at the clock: some tens of microseconds.
+constexpr int kInstructionsBetweenLooks = 2000;
+
+// What describes the schema and changes nothing.
+bool IsHarmlessPragma(const char* name) {
+  for (const char* allowed :
+       {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}) {
+    if (sqlite3_stricmp(name, allowed) == 0) return true;
+  }
+  return false;
+}
+
+int AllowSelect(void*, int action, const char* first, const char* second, const char*, const char*) {
+  switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_READ:
+    case SQLITE_RECURSIVE:
+      return SQLITE_OK;
+    case SQLITE_FUNCTION:
+      return second != nullptr && sqlite3_stricmp(second, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
+    case SQLITE_PRAGMA:
+      return first != nullptr && IsHarmlessPragma(first) ? SQLITE_OK : SQLITE_DENY;
+    default:
+      return SQLITE_DENY;
+  }
+}
+
+}  // namespace
+
+// --- Statement
+// ----------------------------------------------------------------------------------------------------------
+
+Statement::Statement(Statement&& other) noexcept
+    : database_(other.database_),
+      handle_(std::exchange(other.handle_, nullptr)),
+      bind_error_(std::move(other.bind_error_)) {}
+
+Statement& Statement::operator=(Statement&& other) noexcept {
+  if (this != &other) {
+    sqlite3_finalize(handle_);
+    database_ = other.database_;
+    handle_ = std::exchange(other.handle_, nullptr);
+    bind_error_ = std::move(other.bind_error_);
+  }
+  return *this;
+}
+
+Statement::~Statement() {
+  sqlite3_finalize(handle_);
+}
+
+std::string Statement::What() const {
+  constexpr size_t kMost = 160;
+  std::string sql = sqlite3_sql(handle_);
+  if (sql.size() > kMost) sql = sql.substr(0, kMost) + "...";
+  return absl::StrCat("run \"", sql, "\"");
+}
+
+void Statement::KeepError(int code) {
+  if (code != SQLITE_OK && bind_error_.ok()) bind_error_ = database_->Error(code, "bind a value to " + What());
+}
+
+int Statement::PositionOf(const char* name) {
+  const int position = sqlite3_bind_parameter_index(handle_, name);
+  if (position == 0 && bind_error_.ok()) {
+    bind_error_ = absl::InternalError(absl::StrCat("cannot ", What(), ": it has no parameter ", name));
+  }
+  return position;
+}
+
+void Statement::BindAt(int position, int64_t value) {
+  KeepError(sqlite3_bind_int64(handle_, position, value));
+}
+void Statement::BindAt(int position, double value) {
+  KeepError(sqlite3_bind_double(handle_, position, value));
+}
+void Statement::BindAt(int position, std::nullopt_t) {
+  KeepError(sqlite3_bind_null(handle_, position));
+}
+void Statement::BindAt(int position, const std::string& value) {
+  KeepError(sqlite3_bind_text64(handle_, position, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  if (!bind_error_.ok()) return bind_error_;
+  const int code = sqlite3_step(handle_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) {
+    sqlite3_reset(handle_);
+    return false;
+  }
+  const absl::Status error = database_->Error(code, What());
+  sqlite3_reset(handle_);
+  return error;
+}
+
+absl::Status Statement::Run() {
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, Step());
+    if (!row) return absl::OkStatus();
+  }
+}
+
+void Statement::Reset() {
+  sqlite3_reset(handle_);
+  bind_error_ = absl::OkStatus();
+}
+
+void Statement::ClearBindings() {
+  sqlite3_clear_bindings(handle_);
+}
+
+int Statement::ColumnCount() const {
+  return sqlite3_column_count(handle_);
+}
+std::string Statement::ColumnName(int column) const {
+  return sqlite3_column_name(handle_, column);
+}
+bool Statement::IsReadOnly() const {
+  return sqlite3_stmt_readonly(handle_) != 0;
+}
+
+Statement::Type Statement::TypeOf(int column) const {
+  switch (sqlite3_column_type(handle_, column)) {
+    case SQLITE_INTEGER:
+      return Type::kInteger;
+    case SQLITE_FLOAT:
+      return Type::kReal;
+    case SQLITE_TEXT:
+      return Type::kText;
+    case SQLITE_BLOB:
+      return Type::kBlob;
+    default:
+      return Type::kNull;
+  }
+}
+
+int64_t Statement::Int(int column) const {
+  return sqlite3_column_int64(handle_, column);
+}
+double Statement::Real(int column) const {
+  return sqlite3_column_double(handle_, column);
+}
+
+std::string Statement::Text(int column) const {
+  const void* data = TypeOf(column) == Type::kBlob ? sqlite3_column_blob(handle_, column)
+                                                   : static_cast<const void*>(sqlite3_column_text(handle_, column));
+  if (data == nullptr) return "";
+  return std::string(static_cast<const char*>(data), static_cast<size_t>(sqlite3_column_bytes(handle_, column)));
+}
+
+std::optional<int64_t> Statement::OptionalInt(int column) const {
+  return IsNull(column) ? std::nullopt : std::optional<int64_t>(Int(column));
+}
+
+std::optional<double> Statement::OptionalReal(int column) const {
+  return IsNull(column) ? std::nullopt : std::optional<double>(Real(column));
+}
+
+CachedStatement::~CachedStatement() {
+  if (statement_ == nullptr) return;
+  statement_->Reset();
+  statement_->ClearBindings();
+}
+
+// --- Database
+// -----------------------------------------------------------------------------------------------------------
+
+struct Database::Deadline {
+  std::chrono::steady_clock::time_point at;
+  static int IsPast(void* self) { return std::chrono::steady_clock::now() > static_cast<Deadline*>(self)->at ? 1 : 0; }
+};
+
+Database::Database(sqlite3* handle, std::string path)
+    : handle_(handle), path_(std::move(path)), deadline_(std::make_unique<Deadline>()) {}
+
+Database::~Database() {
+  cache_.clear();
+  sqlite3_close_v2(handle_);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, const Options& options) {
+  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  switch (options.access) {
+    case Options::Access::kReadOnly:
+      flags |= SQLITE_OPEN_READONLY;
+      break;
+    case Options::Access::kReadWrite:
+      flags |= SQLITE_OPEN_READWRITE;
+      break;
+    case Options::Access::kCreate:
+      flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+      break;
+  }
+  sqlite3* handle = nullptr;
+  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
+  std::unique_ptr<Database> database(new Database(handle, path));
+  if (code != SQLITE_OK) return database->Error(code, "open the database");
+  sqlite3_busy_timeout(handle, static_cast<int>(absl::ToInt64Milliseconds(options.busy_timeout)));
+  // A file from elsewhere must not run code of its choice through its views or triggers.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  return database;
+}
+
+absl::Status Database::Error(int code, const std::string& what) const {
+  if (handle_ == nullptr) return SqliteError(code, sqlite3_errstr(code), 0, what, path_);
+  // The connection's message belongs to its last failure; a call that failed before reaching it has only its code.
+  const bool same = (sqlite3_extended_errcode(handle_) & 0xff) == (code & 0xff);
+  const int primary = code & 0xff;
+  const bool from_system = primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL;
+  return SqliteError(code, same ? sqlite3_errmsg(handle_) : sqlite3_errstr(code),
+                     from_system ? sqlite3_system_errno(handle_) : 0, what, path_);
+}
+
+absl::Status Database::Execute(const std::string& sql) {
+  std::string rest = sql;
+  while (rest.find_first_not_of(" \n\t;") != std::string::npos) {
+    const std::string now = std::move(rest);
+    rest.clear();
+    SEEDBED_ASSIGN_OR_RETURN(Statement statement, Prepare(now, &rest));
+    if (statement.handle_ == nullptr) break;  // only a comment was left
+    SEEDBED_RETURN_IF_ERROR(statement.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Statement> Database::Prepare(const std::string& sql, std::string* rest) {
+  if (sql.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
+    return absl::InvalidArgumentError("the SQL text is longer than 2 GiB");
+  }
+  sqlite3_stmt* handle = nullptr;
+  const char* tail = nullptr;
+  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), 0, &handle, &tail);
+  if (code != SQLITE_OK) {
+    constexpr size_t kMost = 160;
+    return Error(code, absl::StrCat("prepare \"", sql.substr(0, kMost), sql.size() > kMost ? "..." : "", "\""));
+  }
+  if (rest != nullptr) *rest = std::string(tail, sql.data() + sql.size());
+  return Statement(this, handle);
+}
+
+absl::StatusOr<CachedStatement> Database::Cached(const std::string& sql) {
+  auto found = cache_.find(sql);
+  if (found == cache_.end()) {
+    SEEDBED_ASSIGN_OR_RETURN(Statement statement, Prepare(sql));
+    found = cache_.emplace(sql, std::move(statement)).first;
+  }
+  return CachedStatement(&found->second);
+}
+
+int64_t Database::Changes() const {
+  return sqlite3_changes64(handle_);
+}
+bool Database::InTransaction() const {
+  return sqlite3_get_autocommit(handle_) == 0;
+}
+
+void Database::LimitTime(absl::Duration limit) {
+  if (limit == absl::InfiniteDuration()) {
+    sqlite3_progress_handler(handle_, 0, nullptr, nullptr);
+    return;
+  }
+  deadline_->at = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
+  sqlite3_progress_handler(handle_, kInstructionsBetweenLooks, &Deadline::IsPast, deadline_.get());
+}
+
+void Database::AllowOnlySelect(int most_value_bytes) {
+  sqlite3_set_authorizer(handle_, &AllowSelect, nullptr);
+  sqlite3_limit(handle_, SQLITE_LIMIT_LENGTH, most_value_bytes);
+}
+
+absl::StatusOr<Database::CheckpointCounts> Database::Checkpoint(bool truncate) {
+  CheckpointCounts counts;
+  const int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+  const int code = sqlite3_wal_checkpoint_v2(handle_, "main", mode, &counts.log_frames, &counts.moved_frames);
+  if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED) {
+    counts.busy = true;
+  } else if (code != SQLITE_OK) {
+    return Error(code, "checkpoint the write-ahead log");
+  }
+  return counts;
+}
+
+// --- Transaction
+// --------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<Transaction> Transaction::Begin(Database* database) {
+  SEEDBED_RETURN_IF_ERROR(database->Change("BEGIN IMMEDIATE").status());
+  return Transaction(database);
+}
+
+Transaction::~Transaction() {
+  // SQLite itself rolls back on some errors (disk full, I/O): then there is nothing left to do.
+  if (database_ != nullptr && database_->InTransaction()) (void)database_->Change("ROLLBACK");
+}
+
+absl::Status Transaction::Commit() {
+  SEEDBED_RETURN_IF_ERROR(database_->Change("COMMIT").status());
+  database_ = nullptr;
+  return absl::OkStatus();
+}
+
+}  // namespace seedbed

@@ -1,0 +1,275 @@
+#include "coordinator/storage/event_writer.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+
+namespace seedbed {
+namespace {
+
+std::string TrainersJson(const std::vector<core::TrainerOffer>& trainers) {
+  Json list = Json::array();
+  for (const core::TrainerOffer& offer : trainers) {
+    // The fingerprint stays the text that it is: equality of fingerprints is equality of texts.
+    list.push_back(
+        {{"trainer", offer.trainer}, {"numerics", offer.numerics_json}, {"pack_parameters", offer.pack_parameters}});
+  }
+  return CanonicalJson(list);
+}
+
+}  // namespace
+
+absl::Status EventWriter::Write(const core::Event& event) {
+  const absl::Status written = std::visit(*this, event);
+  if (written.ok() || !absl::IsInternal(written)) return written;
+  return absl::InternalError(
+      absl::StrCat("the event {", core::Describe(event), "} does not fit the database: ", written.message()));
+}
+
+template <typename... Values>
+absl::Status EventWriter::ChangeOne(const char* sql, const Values&... values) {
+  SEEDBED_ASSIGN_OR_RETURN(const int64_t changed, database_->Change(sql, values...));
+  if (changed == 1) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(changed, " rows instead of one were changed by \"", sql, "\""));
+}
+
+template <typename Id>
+void EventWriter::RaiseNextId(const char* key, Id used) {
+  int64_t& next = next_ids_[key];
+  next = std::max(next, used.value() + 1);
+}
+
+absl::Status EventWriter::Audit(const char* kind, SweepId sweep, RunId run, const std::string& worker,
+                                const std::string& detail) {
+  return database_
+      ->Change(
+          "INSERT INTO events (at, kind, sweep_id, run_id, worker_id, detail) "
+          "VALUES (?1, ?2, nullif(?3, 0), nullif(?4, 0), nullif(?5, ''), ?6)",
+          now_, kind, sweep, run, worker, detail)
+      .status();
+}
+
+absl::Status EventWriter::AuditRun(const char* kind, RunId run, const std::string& worker, const std::string& detail) {
+  return database_
+      ->Change(
+          "INSERT INTO events (at, kind, sweep_id, run_id, worker_id, detail) "
+          "VALUES (?1, ?2, (SELECT sweep_id FROM runs WHERE run_id = ?3), ?3, nullif(?4, ''), ?5)",
+          now_, kind, run, worker, detail)
+      .status();
+}
+
+absl::Status EventWriter::Note(const AuditNote& note) {
+  return Audit(note.kind.c_str(), note.sweep, note.run, note.worker.value(), note.detail);
+}
+
+absl::Status EventWriter::Finish() {
+  for (const auto& [key, next] : next_ids_) {
+    SEEDBED_RETURN_IF_ERROR(
+        database_->Change("UPDATE meta SET value = max(value, ?) WHERE key = ?", next, key).status());
+  }
+  next_ids_.clear();
+  for (const auto& [sweep, added] : added_) {
+    SEEDBED_RETURN_IF_ERROR(Audit("runs_added", sweep, RunId(), "",
+                                  absl::StrCat(added.configurations, " configurations, ", added.runs, " runs")));
+  }
+  added_.clear();
+  return absl::OkStatus();
+}
+
+// --- sweeps
+// -------------------------------------------------------------------------------------------------------------
+
+absl::Status EventWriter::operator()(const core::SweepCreated& event) {
+  RaiseNextId("next_sweep_id", event.sweep);
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "INSERT INTO sweeps (sweep_id, name, description, state, trainer, template, fixed, metric, source, "
+      "submission_id, priority, max_concurrent, retries, created_at, updated_at) "
+      "VALUES (?1, ?2, ?3, ?4, coalesce(json_extract(?5, '$.trainer'), ''), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+      "?13, ?13)",
+      event.sweep, event.name, event.description, core::Name(core::SweepState::kSubmitting), event.template_json,
+      event.fixed_json, event.metric_json, event.source, event.submission_id, event.priority, event.max_concurrent,
+      event.retries, now_));
+  return Audit("sweep_created", event.sweep, RunId(), "", event.name);
+}
+
+absl::Status EventWriter::operator()(const core::SweepExtended& event) {
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "UPDATE sweeps SET submission_id = ?, description = ?, source = ?, priority = ?, max_concurrent = ?, "
+      "updated_at = ? WHERE sweep_id = ?",
+      event.submission_id, event.description, event.source, event.priority, event.max_concurrent, now_, event.sweep));
+  return Audit("sweep_extended", event.sweep, RunId(), "", "");
+}
+
+absl::Status EventWriter::operator()(const core::SweepStateChanged& event) {
+  SEEDBED_RETURN_IF_ERROR(ChangeOne("UPDATE sweeps SET state = ?, updated_at = ? WHERE sweep_id = ?",
+                                    core::Name(event.to), now_, event.sweep));
+  return Audit("sweep_state", event.sweep, RunId(), "",
+               absl::StrCat(core::Name(event.from), " to ", core::Name(event.to)));
+}
+
+absl::Status EventWriter::operator()(const core::ConfigurationAdded& event) {
+  RaiseNextId("next_configuration_id", event.configuration);
+  ++added_[event.sweep].configurations;
+  return ChangeOne(
+      "INSERT INTO configurations (configuration_id, sweep_id, ordinal, digest, pack_key, parameters, varied) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?)",
+      event.configuration, event.sweep, event.ordinal, event.digest.Hex(), event.pack_key.Hex(), event.parameters_json,
+      event.varied_json);
+}
+
+absl::Status EventWriter::operator()(const core::SweepDeleted& event) {
+  SEEDBED_RETURN_IF_ERROR(ChangeOne("DELETE FROM sweeps WHERE sweep_id = ?", event.sweep));
+  return Audit("sweep_deleted", event.sweep, RunId(), "", "");
+}
+
+// --- runs
+// ---------------------------------------------------------------------------------------------------------------
+
+absl::Status EventWriter::operator()(const core::RunAdded& event) {
+  RaiseNextId("next_run_id", event.run);
+  ++added_[event.sweep].runs;
+  return ChangeOne(
+      "INSERT INTO runs (run_id, sweep_id, configuration_id, seed, round, state, added_at) VALUES (?, ?, ?, ?, ?, ?, "
+      "?)",
+      event.run, event.sweep, event.configuration, event.seed, event.round, core::Name(core::RunState::kQueued), now_);
+}
+
+absl::Status EventWriter::DeleteRowsBeyond(RunId run, int64_t step) {
+  for (const char* sql :
+       {"DELETE FROM steps WHERE run_id = ?1 AND step > ?2", "DELETE FROM step_values WHERE run_id = ?1 AND step > ?2",
+        "DELETE FROM checkpoints WHERE run_id = ?1 AND step > ?2",
+        "UPDATE runs SET first_nonfinite_step = NULL WHERE run_id = ?1 AND first_nonfinite_step > ?2"}) {
+    SEEDBED_RETURN_IF_ERROR(database_->Change(sql, run, step).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EventWriter::operator()(const core::AttemptGranted& event) {
+  SEEDBED_RETURN_IF_ERROR(DeleteRowsBeyond(event.lease.run, event.resume_step.value_or(-1)));
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("UPDATE runs SET state = ?, attempts = ?, fence = ?, started_at = ?, ended_at = NULL, reason = NULL "
+                "WHERE run_id = ?",
+                core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.lease.run));
+  return ChangeOne(
+      "INSERT INTO attempts (run_id, attempt, worker_id, fence, resume_step, started_at, numerics) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT json_extract(offer.value, '$.numerics') FROM runs AS r "
+      "JOIN sweeps AS s ON s.sweep_id = r.sweep_id JOIN workers AS w ON w.worker_id = ?3 JOIN json_each(w.trainers) AS "
+      "offer "
+      "WHERE r.run_id = ?1 AND json_extract(offer.value, '$.trainer') = s.trainer))",
+      event.lease.run, event.lease.attempt, event.worker, event.lease.fence, event.resume_step, now_);
+}
+
+absl::Status EventWriter::operator()(const core::LeaseRestored& event) {
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "UPDATE runs SET state = ?, fence = ?, counted_ends = ?, ended_at = NULL, reason = NULL WHERE run_id = ?",
+      core::Name(core::RunState::kRunning), event.lease.fence, event.counted_ends, event.lease.run));
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("UPDATE attempts SET fence = ?, ended_as = NULL, reason = NULL, ended_at = NULL WHERE run_id = ? AND "
+                "attempt = ?",
+                event.lease.fence, event.lease.run, event.lease.attempt));
+  return AuditRun("lease_restored", event.lease.run, event.worker.value(),
+                  absl::StrCat("attempt ", event.lease.attempt));
+}
+
+absl::Status EventWriter::operator()(const core::ReportAcknowledged& event) {
+  return ChangeOne(
+      "UPDATE attempts SET acknowledged_sequence = ?1, last_step = nullif(max(coalesce(last_step, -1), ?2), -1) "
+      "WHERE run_id = ?3 AND attempt = ?4",
+      event.sequence, event.last_step, event.run, event.attempt);
+}
+
+absl::Status EventWriter::FinishRun(const core::AttemptEnded& event) {
+  const core::RunResult& result = *event.result;
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("UPDATE runs SET outcome = ?, reason = ?, summary = ?, last_step = ? WHERE run_id = ?", result.outcome,
+                result.reason, result.summary_json, result.last_step, event.run));
+  return ChangeOne("UPDATE attempts SET last_step = max(coalesce(last_step, -1), ?) WHERE run_id = ? AND attempt = ?",
+                   result.last_step, event.run, event.attempt);
+}
+
+absl::Status EventWriter::operator()(const core::AttemptEnded& event) {
+  const bool again = event.next_state == core::RunState::kQueued;
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("UPDATE attempts SET ended_as = ?, reason = ?, ended_at = ? WHERE run_id = ? AND attempt = ?",
+                core::Name(event.end), event.reason, now_, event.run, event.attempt));
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "UPDATE runs SET state = ?, fence = ?, counted_ends = ?, failed_ends = ?, reason = ?, ended_at = ? WHERE run_id "
+      "= ?",
+      core::Name(event.next_state), event.next_fence, event.counted_ends, event.failed_ends,
+      again ? std::optional<std::string>() : event.reason, again ? std::optional<int64_t>() : now_, event.run));
+  if (event.result.has_value()) SEEDBED_RETURN_IF_ERROR(FinishRun(event));
+  if (event.end == core::AttemptEnd::kFinished) {
+    return AuditRun(
+        "run_finished", event.run, "",
+        event.result.has_value() ? absl::StrCat(event.result->outcome, " at step ", event.result->last_step) : "");
+  }
+  const std::string why = absl::StrCat("attempt ", event.attempt, " ", core::Name(event.end), ": ", event.reason);
+  switch (event.next_state) {
+    case core::RunState::kFailed:
+      return AuditRun("run_failed", event.run, "", why);
+    case core::RunState::kCancelled:
+      return AuditRun("run_cancelled", event.run, "", why);
+    default:
+      return AuditRun("attempt_ended", event.run, "", why);
+  }
+}
+
+absl::Status EventWriter::operator()(const core::RunStateChanged& event) {
+  const bool again = event.to == core::RunState::kQueued;
+  if (again) {
+    SEEDBED_RETURN_IF_ERROR(ChangeOne(
+        "UPDATE runs SET state = ?, fence = ?, counted_ends = 0, failed_ends = 0, outcome = NULL, reason = NULL, "
+        "summary = NULL, last_step = NULL, ended_at = NULL WHERE run_id = ?",
+        core::Name(event.to), event.next_fence, event.run));
+  } else {
+    SEEDBED_RETURN_IF_ERROR(ChangeOne("UPDATE runs SET state = ?, fence = ?, ended_at = ? WHERE run_id = ?",
+                                      core::Name(event.to), event.next_fence, now_, event.run));
+  }
+  if (event.delete_rows) SEEDBED_RETURN_IF_ERROR(DeleteRowsBeyond(event.run, -1));
+  return AuditRun(again ? "run_queued_again" : "run_cancelled", event.run, "",
+                  absl::StrCat("was ", core::Name(event.from)));
+}
+
+absl::Status EventWriter::operator()(const core::RunsDeleted& event) {
+  for (const RunId run : event.runs) {
+    for (const char* sql : {"DELETE FROM steps WHERE run_id = ?", "DELETE FROM step_values WHERE run_id = ?",
+                            "DELETE FROM checkpoints WHERE run_id = ?", "DELETE FROM attempts WHERE run_id = ?"}) {
+      SEEDBED_RETURN_IF_ERROR(database_->Change(sql, run).status());
+    }
+    SEEDBED_RETURN_IF_ERROR(ChangeOne("DELETE FROM runs WHERE run_id = ?", run));
+  }
+  for (const ConfigurationId configuration : event.configurations) {
+    SEEDBED_RETURN_IF_ERROR(ChangeOne("DELETE FROM configurations WHERE configuration_id = ?", configuration));
+  }
+  return Audit("runs_deleted", event.sweep, RunId(), "",
+               absl::StrCat(event.runs.size(), " runs, ", event.configurations.size(), " configurations"));
+}
+
+// --- workers
+// ------------------------------------------------------------------------------------------------------------
+
+absl::Status EventWriter::operator()(const core::WorkerRegistered& event) {
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> known,
+                           database_->QueryInt("SELECT 1 FROM workers WHERE worker_id = ?", event.worker));
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "INSERT INTO workers (worker_id, name, host, device, version, slots, trainers, state, registered_at, changed_at) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (worker_id) DO UPDATE SET name = excluded.name, "
+      "host = excluded.host, device = excluded.device, version = excluded.version, slots = excluded.slots, "
+      "trainers = excluded.trainers, changed_at = excluded.changed_at",
+      event.worker, event.name, event.host, event.device, event.version, event.slots, TrainersJson(event.trainers),
+      core::Name(core::WorkerState::kActive), now_));
+  return Audit(known.has_value() ? "worker_changed" : "worker_registered", SweepId(), RunId(), event.worker.value(),
+               absl::StrCat(event.name, " on ", event.host, ": ", event.slots, " slots, ", event.device));
+}
+
+absl::Status EventWriter::operator()(const core::WorkerStateChanged& event) {
+  SEEDBED_RETURN_IF_ERROR(ChangeOne("UPDATE workers SET state = ?, reason = ?, changed_at = ? WHERE worker_id = ?",
+                                    core::Name(event.to), event.reason, now_, event.worker));
+  return Audit("worker_state", SweepId(), RunId(), event.worker.value(),
+               absl::StrCat(core::Name(event.from), " to ", core::Name(event.to), ": ", event.reason));
+}
+
+}  // namespace seedbed

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/core/event.h"
+#include "coordinator/storage/database.h"
+#include "coordinator/storage/store.h"
+
+namespace seedbed {
+
+// Writes one batch's events as changes of the tables, and what people will want to find of them as rows of `events`.
+// Works inside the caller's transaction. INTERNAL where an event does not fit the rows.
+class EventWriter {
+ public:
+  // `now`: UTC microseconds, for every time that is written.
+  EventWriter(Database* database, int64_t now) : database_(database), now_(now) {}
+
+  absl::Status Write(const core::Event& event);
+  absl::Status Note(const AuditNote& note);
+  // After the last event: what is written once per batch.
+  absl::Status Finish();
+
+  // One per kind of event; public for std::visit only.
+  absl::Status operator()(const core::SweepCreated& event);
+  absl::Status operator()(const core::SweepExtended& event);
+  absl::Status operator()(const core::SweepStateChanged& event);
+  absl::Status operator()(const core::ConfigurationAdded& event);
+  absl::Status operator()(const core::RunAdded& event);
+  absl::Status operator()(const core::AttemptGranted& event);
+  absl::Status operator()(const core::LeaseRestored& event);
+  absl::Status operator()(const core::ReportAcknowledged& event);
+  absl::Status operator()(const core::AttemptEnded& event);
+  absl::Status operator()(const core::RunStateChanged& event);
+  absl::Status operator()(const core::RunsDeleted& event);
+  absl::Status operator()(const core::SweepDeleted& event);
+  absl::Status operator()(const core::WorkerRegistered& event);
+  absl::Status operator()(const core::WorkerStateChanged& event);
+  // Memory only.
+  absl::Status operator()(const core::SubmissionCompleted&) { return absl::OkStatus(); }
+  absl::Status operator()(const core::WorkerSeen&) { return absl::OkStatus(); }
+  absl::Status operator()(const core::LeaseRenewed&) { return absl::OkStatus(); }
+  absl::Status operator()(const core::LeasesExtended&) { return absl::OkStatus(); }
+  absl::Status operator()(const core::ClockTicked&) { return absl::OkStatus(); }
+
+ private:
+  // Runs a statement that must change one row.
+  template <typename... Values>
+  absl::Status ChangeOne(const char* sql, const Values&... values);
+  template <typename Id>
+  void RaiseNextId(const char* key, Id used);
+  absl::Status Audit(const char* kind, SweepId sweep, RunId run, const std::string& worker, const std::string& detail);
+  absl::Status AuditRun(const char* kind, RunId run, const std::string& worker, const std::string& detail);
+  absl::Status DeleteRowsBeyond(RunId run, int64_t step);
+  absl::Status FinishRun(const core::AttemptEnded& event);
+
+  struct Added {
+    int64_t configurations = 0;
+    int64_t runs = 0;
+  };
+
+  Database* database_;
+  int64_t now_;
+  std::map<std::string, int64_t> next_ids_;  // by key of `meta`
+  std::map<SweepId, Added> added_;
+};
+
+}  // namespace seedbed

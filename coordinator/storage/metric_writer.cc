@@ -1,0 +1,200 @@
+#include "coordinator/storage/metric_writer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/base/text.h"
+#include "coordinator/storage/migrations.h"
+
+namespace seedbed {
+namespace {
+
+constexpr size_t kMostColumnName = 64;
+// Statements kept for different sets of columns. A trainer has two or three sets.
+constexpr size_t kMostUpserts = 64;
+
+// Narrower than a metric's name: what may stand, quoted, in the text of a statement.
+bool MayBeColumn(const std::string& name) {
+  if (name.empty() || name.size() > kMostColumnName || absl::ascii_isdigit(name[0])) return false;
+  const std::string lower = absl::AsciiStrToLower(name);
+  // The columns that the view `curves` puts before a row's own.
+  for (const char* taken : {"sweep", "configuration_id", "seed"}) {
+    if (lower == taken) return false;
+  }
+  return std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
+}
+
+std::string Quoted(const std::string& column) {
+  return absl::StrCat("\"", column, "\"");
+}
+
+}  // namespace
+
+absl::Status CheckMetricName(const std::string& name) {
+  if (!IsPlainName(name)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", name.substr(0, 128), "' cannot be the name of a metric; use 1 to 128 of A-Z a-z 0-9 _ . - and ",
+        "start with a letter or digit"));
+  }
+  const std::string lower = absl::AsciiStrToLower(name);
+  if (lower == "run_id" || lower == "step") {
+    return absl::InvalidArgumentError(absl::StrCat("the metric name '", name, "' is reserved; choose another"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MetricWriter::Load() {
+  upserts_.clear();
+  places_.clear();
+  views_are_stale_ = false;
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<std::string> columns, MetricColumns(database_));
+  columns_ = static_cast<int>(columns.size());
+  SEEDBED_ASSIGN_OR_RETURN(CachedStatement names,
+                           database_->Cached("SELECT metric_id, name, in_steps FROM metric_names ORDER BY metric_id"));
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, names->Step());
+    if (!row) return absl::OkStatus();
+    const std::string name = names->Text(1);
+    places_[absl::AsciiStrToLower(name)] = Place{names->Int(2) != 0 ? name : "", names->Int(0)};
+  }
+}
+
+absl::Status MetricWriter::AddBuiltIn(const std::vector<MetricDefinition>& metrics) {
+  for (const MetricDefinition& metric : metrics) {
+    SEEDBED_RETURN_IF_ERROR(CheckMetricName(metric.name));
+    SEEDBED_RETURN_IF_ERROR(PlaceOf(metric.name, metric.description).status());
+  }
+  return Write({});
+}
+
+absl::StatusOr<MetricWriter::Place> MetricWriter::PlaceOf(const std::string& name, const std::string& description) {
+  const std::string lower = absl::AsciiStrToLower(name);
+  const auto found = places_.find(lower);
+  if (found != places_.end()) return found->second;
+  Place place;
+  if (columns_ < kMostColumns && MayBeColumn(name)) {
+    place.column = name;
+    SEEDBED_RETURN_IF_ERROR(database_->Execute(absl::StrCat("ALTER TABLE steps ADD COLUMN ", Quoted(name), " REAL")));
+    ++columns_;
+    views_are_stale_ = true;
+  }
+  SEEDBED_RETURN_IF_ERROR(database_
+                              ->Change("INSERT INTO metric_names (name, in_steps, description) VALUES (?, ?, ?)", name,
+                                       place.column.empty() ? 0 : 1, description)
+                              .status());
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> id,
+                           database_->QueryInt("SELECT metric_id FROM metric_names WHERE name = ?", name));
+  place.metric_id = id.value_or(0);
+  places_.emplace(lower, place);
+  return place;
+}
+
+absl::Status MetricWriter::Check(const std::vector<MetricRows>& batch) const {
+  std::unordered_map<std::string, bool> new_names;
+  for (const MetricRows& rows : batch) {
+    for (size_t i = 0; i < rows.steps.size(); ++i) {
+      if (rows.steps[i] < 0 || (i > 0 && rows.steps[i] <= rows.steps[i - 1])) {
+        return absl::InvalidArgumentError(absl::StrCat("the metric rows of run ", rows.run.value(), " have step ",
+                                                       rows.steps[i], " out of order; steps rise and start at 0"));
+      }
+    }
+    for (const MetricSeries& series : rows.series) {
+      if (series.values.size() != rows.steps.size()) {
+        return absl::InvalidArgumentError(absl::StrCat("the metric '", series.metric.substr(0, 128), "' of run ",
+                                                       rows.run.value(), " has ", series.values.size(), " values for ",
+                                                       rows.steps.size(), " steps"));
+      }
+      const std::string lower = absl::AsciiStrToLower(series.metric);
+      if (places_.count(lower) != 0 || new_names.count(lower) != 0) continue;
+      SEEDBED_RETURN_IF_ERROR(CheckMetricName(series.metric));
+      new_names.emplace(lower, true);
+    }
+  }
+  if (places_.size() + new_names.size() > kMostMetrics && !new_names.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("more than ", kMostMetrics, " different metric names (the next is '",
+                                                   new_names.begin()->first, "'); report a fixed set of metrics"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Statement*> MetricWriter::UpsertFor(const std::vector<std::string>& columns) {
+  std::string key;
+  for (const std::string& column : columns) absl::StrAppend(&key, column, ",");
+  const auto found = upserts_.find(key);
+  if (found != upserts_.end()) return &found->second;
+  std::string names, marks, updates;
+  for (const std::string& column : columns) {
+    absl::StrAppend(&names, ", ", Quoted(column));
+    marks += ", ?";
+    absl::StrAppend(&updates, updates.empty() ? "" : ", ", Quoted(column), " = excluded.", Quoted(column));
+  }
+  const std::string sql = absl::StrCat("INSERT INTO steps (run_id, step", names, ") VALUES (?, ?", marks,
+                                       ") ON CONFLICT (run_id, step) DO ",
+                                       updates.empty() ? "NOTHING" : absl::StrCat("UPDATE SET ", updates));
+  SEEDBED_ASSIGN_OR_RETURN(Statement statement, database_->Prepare(sql));
+  if (upserts_.size() >= kMostUpserts) upserts_.clear();
+  return &upserts_.emplace(key, std::move(statement)).first->second;
+}
+
+absl::Status MetricWriter::Write(const std::vector<MetricRows>& batch) {
+  std::vector<const MetricRows*> order;
+  order.reserve(batch.size());
+  for (const MetricRows& rows : batch) order.push_back(&rows);
+  // In the order of the primary key, so that neighbouring rows share a page while it is in the cache.
+  std::stable_sort(order.begin(), order.end(),
+                   [](const MetricRows* a, const MetricRows* b) { return a->run < b->run; });
+  for (const MetricRows* rows : order) SEEDBED_RETURN_IF_ERROR(WriteRun(*rows));
+  if (views_are_stale_) {
+    SEEDBED_RETURN_IF_ERROR(DropViews(database_));
+    SEEDBED_RETURN_IF_ERROR(CreateViews(database_));
+    views_are_stale_ = false;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MetricWriter::WriteRun(const MetricRows& rows) {
+  std::vector<std::string> columns;
+  std::vector<const std::vector<double>*> values;
+  for (const MetricSeries& series : rows.series) {
+    SEEDBED_ASSIGN_OR_RETURN(const Place place, PlaceOf(series.metric));
+    if (place.column.empty()) {
+      SEEDBED_RETURN_IF_ERROR(WriteOverflow(rows, series, place.metric_id));
+    } else if (std::find(columns.begin(), columns.end(), place.column) == columns.end()) {
+      columns.push_back(place.column);
+      values.push_back(&series.values);
+    }
+  }
+  SEEDBED_ASSIGN_OR_RETURN(Statement* const upsert, UpsertFor(columns));
+  upsert->BindAt(1, rows.run);
+  for (size_t row = 0; row < rows.steps.size(); ++row) {
+    upsert->BindAt(2, rows.steps[row]);
+    for (size_t column = 0; column < values.size(); ++column) {
+      upsert->BindAt(static_cast<int>(column) + 3, (*values[column])[row]);
+    }
+    SEEDBED_RETURN_IF_ERROR(upsert->Step().status());
+  }
+  if (!rows.first_nonfinite_step.has_value()) return absl::OkStatus();
+  return database_
+      ->Change("UPDATE runs SET first_nonfinite_step = ?1 WHERE run_id = ?2 AND coalesce(first_nonfinite_step > ?1, 1)",
+               *rows.first_nonfinite_step, rows.run)
+      .status();
+}
+
+absl::Status MetricWriter::WriteOverflow(const MetricRows& rows, const MetricSeries& series, int64_t metric_id) {
+  SEEDBED_ASSIGN_OR_RETURN(
+      CachedStatement upsert,
+      database_->Cached("INSERT INTO step_values (run_id, metric_id, step, value) VALUES (?, ?, ?, ?) "
+                        "ON CONFLICT (run_id, metric_id, step) DO UPDATE SET value = excluded.value"));
+  for (size_t row = 0; row < rows.steps.size(); ++row) {
+    if (std::isnan(series.values[row])) continue;
+    upsert->Bind(rows.run, metric_id, rows.steps[row], series.values[row]);
+    SEEDBED_RETURN_IF_ERROR(upsert->Step().status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace seedbed

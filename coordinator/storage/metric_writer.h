@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/schema/trainer_schema.h"
+#include "coordinator/storage/database.h"
+#include "coordinator/storage/store.h"
+
+namespace seedbed {
+
+// Writes rows of `steps` and the overflow in `step_values`, and gives new metrics a column or a number. Works inside
+// the caller's transaction; after a rollback call Load again. Not thread-safe.
+class MetricWriter {
+ public:
+  // Columns of `steps` beyond run_id and step; further metrics go to step_values.
+  static constexpr int kMostColumns = 64;
+  // Names in all: a trainer that names its metrics after steps or samples is stopped before it fills the disk.
+  static constexpr int kMostMetrics = 10'000;
+
+  explicit MetricWriter(Database* database) : database_(database) {}
+
+  absl::Status Load();
+  // Columns for the metrics of a built-in trainer, up front.
+  absl::Status AddBuiltIn(const std::vector<MetricDefinition>& metrics);
+  // Outside of any transaction: INVALID_ARGUMENT for rows that Write would not take.
+  absl::Status Check(const std::vector<MetricRows>& batch) const;
+  absl::Status Write(const std::vector<MetricRows>& batch);
+
+ private:
+  struct Place {
+    std::string column;  // of `steps`, as it was first written; empty for a metric of step_values
+    int64_t metric_id = 0;
+  };
+
+  absl::StatusOr<Place> PlaceOf(const std::string& name, const std::string& description = "");
+  absl::StatusOr<Statement*> UpsertFor(const std::vector<std::string>& columns);
+  absl::Status WriteRun(const MetricRows& rows);
+  absl::Status WriteOverflow(const MetricRows& rows, const MetricSeries& series, int64_t metric_id);
+
+  Database* database_;
+  std::unordered_map<std::string, Place> places_;  // by lower-case name
+  int columns_ = 0;
+  bool views_are_stale_ = false;
+  std::unordered_map<std::string, Statement> upserts_;  // by the columns' names joined
+};
+
+}  // namespace seedbed

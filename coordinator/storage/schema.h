@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// The SQL text of tables and views. docs/results-database.md describes them for people.
+namespace seedbed {
+
+// "Seed": marks the file as ours (PRAGMA application_id).
+constexpr int64_t kApplicationId = 0x53656564;
+
+// Version 1 of the tables, whole, without the metrics' columns.
+const char* TablesVersion1();
+
+// Views are derived: dropped and created anew by every migration, and `metrics` and `curves` when a metric gets a
+// column.
+const std::vector<std::string>& ViewNames();
+// CREATE VIEW statements, in order. `metric_columns`: the columns of `steps` after run_id and step, checked names.
+std::string ViewsSql(const std::vector<std::string>& metric_columns);
+
+}  // namespace seedbed
