@@ -1,0 +1,326 @@
+#include "coordinator/commit_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+// The queue, the turns and their commits. commit_loop_decide.cc has what one command does.
+namespace seedbed {
+namespace {
+
+std::chrono::nanoseconds Nanoseconds(absl::Duration duration) {
+  return absl::ToChronoNanoseconds(duration);
+}
+
+absl::Status Stopping() {
+  return absl::UnavailableError("the coordinator is stopping; try again when it has been started again");
+}
+
+}  // namespace
+
+CommitLoop::CommitLoop(CommitLoopOptions options, std::unique_ptr<Store> store, core::State state, Progress progress,
+                       const Clock* clock, Reader* reader, RunLogs* logs)
+    : options_(std::move(options)),
+      store_(std::move(store)),
+      clock_(clock),
+      logs_(logs),
+      state_(std::move(state)),
+      progress_(std::move(progress)),
+      specifications_(reader),
+      next_tick_(std::chrono::steady_clock::now()),
+      probe_delay_(options_.first_retry) {}
+
+CommitLoop::~CommitLoop() {
+  Stop();
+}
+
+void CommitLoop::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void CommitLoop::PrepareToStop() {
+  if (!thread_.joinable()) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  preparing_to_stop_ = true;
+  queued_.notify_all();
+  queued_.wait(lock, [this] { return prepared_; });
+}
+
+void CommitLoop::Stop() {
+  if (!thread_.joinable()) return;
+  PrepareToStop();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  queued_.notify_all();
+  thread_.join();
+}
+
+void CommitLoop::Execute(core::Command command, CommandDone done) {
+  Push(CommandItem{std::move(command), std::move(done)});
+}
+
+void CommitLoop::Synchronize(core::Synchronize command, SynchronizeDone done) {
+  Push(SynchronizeItem{std::move(command), std::move(done)});
+}
+
+void CommitLoop::ReleaseHeld(WorkerId worker, int64_t number) {
+  Push(ReleaseItem{std::move(worker), number});
+}
+
+void CommitLoop::Report(core::Report report, std::optional<MetricRows> rows, int64_t bytes, ReportDone done) {
+  if (waiting_bytes_.fetch_add(bytes) + bytes > options_.most_waiting_bytes) {
+    waiting_bytes_.fetch_sub(bytes);
+    done(absl::UnavailableError("too many reports wait to be written; send this one again later"));
+    return;
+  }
+  Push(ReportItem{std::move(report), std::move(rows), bytes, std::move(done)});
+}
+
+void CommitLoop::AppendLog(core::LeaseKey lease, std::string text) {
+  Push(LogItem{lease, std::move(text)});
+}
+
+void CommitLoop::Note(AuditNote note) {
+  Push(std::move(note));
+}
+
+void CommitLoop::Inspect(std::function<void(absl::StatusOr<LiveView>)> look) {
+  Push(InspectItem{std::move(look)});
+}
+
+void CommitLoop::HoldMetrics(bool hold) {
+  metrics_held_ = hold;
+}
+
+std::string CommitLoop::degraded_reason() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return degraded_reason_;
+}
+
+void CommitLoop::Push(Item item) {
+  bool late = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    late = stopping_;
+    if (!late) queue_.push_back(std::move(item));
+  }
+  if (late) {
+    // The thread may be gone, and every caller gets an answer.
+    std::vector<Item> items;
+    items.push_back(std::move(item));
+    RefuseAll(std::move(items), Stopping());
+    return;
+  }
+  queued_.notify_all();
+}
+
+void CommitLoop::Run() {
+  while (true) {
+    std::vector<Item> items;
+    bool preparing = false;
+    bool stopping = false;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      queued_.wait_until(lock, NextWake(),
+                         [this] { return !queue_.empty() || stopping_ || (preparing_to_stop_ && !prepared_); });
+      items.swap(queue_);
+      preparing = preparing_to_stop_ && !prepared_;
+      stopping = stopping_;
+    }
+    if (refusing_) {
+      RefuseAll(std::move(items), Stopping());
+    } else if (!state_) {
+      RefuseAll(std::move(items), Unavailable());
+      if (std::chrono::steady_clock::now() >= next_probe_) TryToRecover();
+    } else {
+      TakeTurn(std::move(items), preparing);
+    }
+    if (preparing) {
+      refusing_ = true;
+      for (HeldCalls::Call& call : held_.TakeAll()) call.done(Compose(std::move(call.answer)));
+      RefuseAll(std::exchange(reports_, {}), Stopping());
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        prepared_ = true;
+      }
+      queued_.notify_all();
+    }
+    if (stopping) return;
+  }
+}
+
+CommitLoop::SteadyTime CommitLoop::NextWake() const {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (refusing_) return now + std::chrono::hours(1);
+  if (!state_) return next_probe_;
+  if (reports_.empty() || metrics_held_) return next_tick_;
+  return std::min(next_tick_, reports_due_);
+}
+
+void CommitLoop::TakeTurn(std::vector<Item> items, bool flush_reports) {
+  Turn turn;
+  turn.batch.now = clock_->Now();
+  turn.batch.notes = std::exchange(notes_, {});
+  AnswerOverdue();
+  std::vector<Item> immediate;
+  for (Item& item : items) {
+    if (auto* report = std::get_if<ReportItem>(&item)) {
+      AddReport(std::move(*report));
+    } else if (auto* log = std::get_if<LogItem>(&item)) {
+      const core::Run* run = state_->FindRun(log->lease.run);
+      const bool known = run != nullptr && log->lease.attempt >= 1 && log->lease.attempt <= run->attempts;
+      if (known) logs_->Append(log->lease.run, log->lease.attempt, std::move(log->text));
+    } else if (auto* look = std::get_if<InspectItem>(&item)) {
+      turn.looks.push_back(std::move(look->look));
+    } else if (auto* note = std::get_if<AuditNote>(&item)) {
+      turn.batch.notes.push_back(std::move(*note));
+    } else {
+      const auto* synchronize = std::get_if<SynchronizeItem>(&item);
+      if (synchronize != nullptr && synchronize->command.goodbye) goodbye_ = true;
+      immediate.push_back(std::move(item));
+    }
+  }
+  for (ReportItem& report : TakeDueReports(flush_reports)) DoReport(std::move(report), &turn);
+  for (Item& item : immediate) {
+    if (auto* command = std::get_if<CommandItem>(&item)) {
+      DoCommand(std::move(*command), &turn);
+    } else if (auto* synchronize = std::get_if<SynchronizeItem>(&item)) {
+      DoSynchronize(std::move(*synchronize), &turn);
+    } else if (auto* release = std::get_if<ReleaseItem>(&item)) {
+      std::optional<HeldCalls::Call> call = held_.Take(release->worker, release->number);
+      if (call) AnswerLater(&turn, std::move(call->done), std::move(call->answer));
+    }
+  }
+  // After the queued Synchronizes: a lease that is being renewed does not expire.
+  if (std::chrono::steady_clock::now() >= next_tick_) DoTick(&turn);
+  WakeHeld(&turn);
+  Commit(std::move(turn));
+}
+
+void CommitLoop::AddReport(ReportItem item) {
+  if (reports_.empty()) reports_due_ = std::chrono::steady_clock::now() + Nanoseconds(options_.metric_delay);
+  if (item.report.end) ending_.insert(item.report.lease.run);
+  report_bytes_ += item.bytes;
+  reports_.push_back(std::move(item));
+}
+
+std::vector<CommitLoop::ReportItem> CommitLoop::TakeDueReports(bool all) {
+  std::vector<ReportItem> due;
+  if (metrics_held_ || reports_.empty()) return due;
+  all = all || std::exchange(goodbye_, false) || report_bytes_ >= options_.metric_bytes ||
+        std::chrono::steady_clock::now() >= reports_due_;
+  if (!all && ending_.empty()) return due;
+  std::deque<ReportItem> rest;
+  for (ReportItem& each : reports_) {
+    if (all || ending_.count(each.report.lease.run) > 0) {
+      report_bytes_ -= each.bytes;
+      due.push_back(std::move(each));
+    } else {
+      rest.push_back(std::move(each));
+    }
+  }
+  reports_.swap(rest);
+  ending_.clear();
+  return due;
+}
+
+void CommitLoop::Commit(Turn turn) {
+  // Rows lie in the file by run: neighbours are written together.
+  std::stable_sort(turn.batch.metrics.begin(), turn.batch.metrics.end(), [](const MetricRows& a, const MetricRows& b) {
+    if (a.run != b.run) return a.run < b.run;
+    return !a.steps.empty() && !b.steps.empty() && a.steps.front() < b.steps.front();
+  });
+  const bool anything = !turn.batch.metrics.empty() || !turn.batch.events.empty() || !turn.batch.notes.empty();
+  const absl::Status status = anything ? store_->Write(turn.batch) : absl::OkStatus();
+  if (!status.ok()) {
+    EnterDegraded(status);
+    for (const Answering& answer : turn.answers) answer(Unavailable());
+    for (const auto& look : turn.looks) look(Unavailable());
+    RefuseAll(std::exchange(reports_, {}), Unavailable());
+    for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
+    return;
+  }
+  committed_ended_number_ = progress_.last_ended_number();
+  for (const Answering& answer : turn.answers) answer(absl::OkStatus());
+  for (const auto& look : turn.looks) look(LiveView{*state_, progress_, turn.batch.now.monotonic});
+  for (const auto& [run, attempts] : turn.deleted_logs) logs_->Delete(run, attempts);
+  if (!turn.deleted_logs.empty()) {
+    reclaim_ = true;
+  } else if (reclaim_ && !anything) {
+    // In small steps between batches, so that nobody waits for it.
+    const absl::StatusOr<int64_t> left = store_->ReclaimSpace();
+    reclaim_ = left.ok() && *left > 0;
+  }
+  if (options_.after_batch) options_.after_batch(*state_, *store_);
+}
+
+void CommitLoop::EnterDegraded(const absl::Status& failure) {
+  state_.reset();
+  progress_.ForgetLive();
+  progress_.ForgetEndedAfter(committed_ended_number_);
+  degraded_ = true;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    degraded_reason_ = std::string(failure.message());
+  }
+  probe_delay_ = options_.first_retry;
+  next_probe_ = std::chrono::steady_clock::now() + Nanoseconds(probe_delay_);
+  options_.log(LogLevel::kError,
+               absl::StrCat("a commit failed, only reading goes on until one succeeds: ", failure.ToString()));
+}
+
+void CommitLoop::TryToRecover() {
+  absl::Status status = store_->ProbeWrite();
+  if (status.ok()) {
+    absl::StatusOr<core::State> state = store_->Load(options_.settings, clock_->Now().monotonic);
+    status = state.status();
+    if (status.ok()) state_.emplace(*std::move(state));
+  }
+  if (!status.ok()) {
+    probe_delay_ = std::min(probe_delay_ * 2, options_.last_retry);
+    next_probe_ = std::chrono::steady_clock::now() + Nanoseconds(probe_delay_);
+    return;
+  }
+  notes_.push_back(AuditNote{"commits_resumed", absl::StrCat("after: ", degraded_reason()), {}, {}, {}});
+  degraded_ = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    degraded_reason_.clear();
+  }
+  next_tick_ = std::chrono::steady_clock::now();
+  options_.log(LogLevel::kWarning, "commits work again; every lease has a fresh grace period");
+}
+
+void CommitLoop::RefuseAll(std::deque<ReportItem> reports, const absl::Status& why) {
+  report_bytes_ = 0;
+  ending_.clear();
+  for (ReportItem& report : reports) {
+    waiting_bytes_.fetch_sub(report.bytes);
+    report.done(why);
+  }
+}
+
+void CommitLoop::RefuseAll(std::vector<Item> items, const absl::Status& why) {
+  for (Item& item : items) {
+    if (auto* command = std::get_if<CommandItem>(&item)) {
+      command->done(why);
+    } else if (auto* synchronize = std::get_if<SynchronizeItem>(&item)) {
+      synchronize->done(why);
+    } else if (auto* report = std::get_if<ReportItem>(&item)) {
+      waiting_bytes_.fetch_sub(report->bytes);
+      report->done(why);
+    } else if (auto* look = std::get_if<InspectItem>(&item)) {
+      look->look(why);
+    }
+  }
+}
+
+absl::Status CommitLoop::Unavailable() const {
+  return absl::UnavailableError(absl::StrCat("the results database could not be written (", degraded_reason(),
+                                             "); nothing of this call was done, try again"));
+}
+
+}  // namespace seedbed

@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/commit_loop.h"
+
+// What one command does to the state, and who is told about it.
+namespace seedbed {
+namespace {
+
+bool HasNews(const core::SynchronizeAnswer& answer) {
+  return answer.ignored || !answer.start.empty() || !answer.stop.empty() || !answer.restored.empty() ||
+         answer.state != core::WorkerState::kActive;
+}
+
+bool AnythingQueued(const core::State& state) {
+  for (const auto& [id, sweep] : state.sweeps()) {
+    if (sweep.state == core::SweepState::kActive && sweep.counts.queued > 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::StatusOr<core::Answer> CommitLoop::DecideAndApply(const core::Command& command, Turn* turn) {
+  turn->registered = false;
+  const Moment now = clock_->Now();
+  SEEDBED_ASSIGN_OR_RETURN(core::Decision decision, core::Decide(*state_, command, now));
+  for (core::Event& event : decision.events) {
+    Observe(event, turn);
+    progress_.Observe(*state_, event);
+    state_->Apply(event);
+    if (core::IsDurable(event)) turn->batch.events.push_back(std::move(event));
+  }
+  return std::move(decision.answer);
+}
+
+void CommitLoop::Observe(const core::Event& event, Turn* turn) {
+  const auto concern = [&](RunId id) {
+    const core::Run* run = state_->FindRun(id);
+    if (run == nullptr) return;
+    if (const auto* running = std::get_if<core::Running>(&run->state)) turn->concerned.push_back(running->worker->id);
+  };
+  if (const auto* ended = std::get_if<core::AttemptEnded>(&event)) {
+    // The place that it leaves may be what a sweep's limit of runs at once was waiting for.
+    turn->work_may_exist = true;
+    if (ended->end != core::AttemptEnd::kFinished) concern(ended->run);
+  } else if (std::holds_alternative<core::RunAdded>(event)) {
+    turn->work_may_exist = true;
+  } else if (const auto* changed = std::get_if<core::SweepStateChanged>(&event)) {
+    turn->work_may_exist = turn->work_may_exist || changed->to == core::SweepState::kActive;
+    const core::SweepEntry* sweep = state_->FindSweep(changed->sweep);
+    if (changed->to == core::SweepState::kHalted && sweep != nullptr) {
+      for (const RunId id : sweep->running) concern(id);
+    }
+  } else if (std::holds_alternative<core::SweepExtended>(event)) {
+    turn->work_may_exist = true;  // its limit of runs at once may have been raised
+  } else if (const auto* run = std::get_if<core::RunStateChanged>(&event)) {
+    turn->work_may_exist = turn->work_may_exist || run->to == core::RunState::kQueued;
+  } else if (const auto* worker = std::get_if<core::WorkerStateChanged>(&event)) {
+    turn->concerned.push_back(worker->worker);
+  } else if (std::holds_alternative<core::WorkerRegistered>(event)) {
+    turn->registered = true;
+  } else if (const auto* deleted = std::get_if<core::RunsDeleted>(&event)) {
+    for (const RunId id : deleted->runs) {
+      const core::Run* gone = state_->FindRun(id);
+      if (gone != nullptr && gone->attempts > 0) turn->deleted_logs.emplace_back(id, gone->attempts);
+    }
+  }
+}
+
+void CommitLoop::DoReport(ReportItem item, Turn* turn) {
+  const core::Report& report = item.report;
+  const core::Run* run = state_->FindRun(report.lease.run);
+  if (run != nullptr && run->fence == report.lease.fence && report.last_step >= 0) {
+    progress_.ObserveStep(*state_, run->id, report.last_step, true, turn->batch.now.monotonic);
+  }
+  const absl::StatusOr<core::Answer> answer = DecideAndApply(report, turn);
+  absl::StatusOr<core::ReportAnswer> result = absl::InternalError("the core answered a report with something else");
+  if (!answer.ok()) {
+    result = answer.status();
+  } else if (const auto* verdict = std::get_if<core::ReportAnswer>(&*answer)) {
+    result = *verdict;
+    if (verdict->verdict == core::ReportVerdict::kAccepted) {
+      if (item.rows && !item.rows->steps.empty()) turn->batch.metrics.push_back(*std::move(item.rows));
+      HeldCalls::Call* held = report.end ? held_.Find(report.worker) : nullptr;
+      if (held != nullptr) {
+        // The held call was made before the end: asked again as it stands, it would name a lease that is over.
+        std::vector<core::HeldLease>& leases = held->command.leases;
+        leases.erase(std::remove_if(leases.begin(), leases.end(),
+                                    [&](const core::HeldLease& each) { return each.lease == report.lease; }),
+                     leases.end());
+      }
+    }
+  }
+  turn->answers.push_back(
+      [this, bytes = item.bytes, done = std::move(item.done), result = std::move(result)](const absl::Status& commit) {
+        waiting_bytes_.fetch_sub(bytes);
+        done(commit.ok() ? result : absl::StatusOr<core::ReportAnswer>(commit));
+      });
+}
+
+void CommitLoop::DoCommand(CommandItem item, Turn* turn) {
+  absl::StatusOr<core::Answer> answer = DecideAndApply(item.command, turn);
+  turn->answers.push_back([done = std::move(item.done), answer = std::move(answer)](const absl::Status& commit) {
+    done(commit.ok() ? answer : absl::StatusOr<core::Answer>(commit));
+  });
+}
+
+void CommitLoop::DoSynchronize(SynchronizeItem item, Turn* turn) {
+  const core::Synchronize& command = item.command;
+  const HeldCalls::Call* older = held_.Find(command.worker);
+  if (older != nullptr && older->command.number <= command.number) {
+    HeldCalls::Call call = *held_.Take(command.worker);
+    AnswerLater(turn, std::move(call.done), std::move(call.answer));
+  }
+  const absl::StatusOr<core::Answer> decided = DecideAndApply(command, turn);
+  const bool registered = turn->registered;
+  if (!decided.ok() || !std::holds_alternative<core::SynchronizeAnswer>(*decided)) {
+    const absl::Status problem =
+        decided.ok() ? absl::InternalError("the core answered a Synchronize with something else") : decided.status();
+    turn->answers.push_back(
+        [done = std::move(item.done), problem](const absl::Status& commit) { done(commit.ok() ? problem : commit); });
+    return;
+  }
+  core::SynchronizeAnswer answer = std::get<core::SynchronizeAnswer>(*decided);
+  if (!answer.ignored) {
+    for (const core::HeldLease& held : command.leases) {
+      const core::Run* run = state_->FindRun(held.lease.run);
+      if (run == nullptr || run->fence != held.lease.fence) continue;
+      progress_.ObserveStep(*state_, held.lease.run, held.step, held.training, turn->batch.now.monotonic);
+    }
+  }
+  // The call that registers a worker is answered at once: it tells the worker that it has arrived.
+  const bool wants_more = command.free_slots > 0 && !command.goodbye && !registered;
+  if (!wants_more || HasNews(answer)) {
+    AnswerLater(turn, std::move(item.done), std::move(answer));
+    return;
+  }
+  HeldCalls::Call call;
+  call.deadline = turn->batch.now.monotonic + options_.settings.lease_duration / 3;
+  call.answer = std::move(answer);
+  // It was waiting here: the worker may come back at once.
+  call.answer.next_call_after = absl::ZeroDuration();
+  call.command = std::move(item.command);
+  call.command.held_open = true;
+  call.done = std::move(item.done);
+  held_.Hold(std::move(call));
+}
+
+void CommitLoop::DoTick(Turn* turn) {
+  next_tick_ = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(options_.tick_every);
+  const absl::StatusOr<core::Answer> answer = DecideAndApply(core::Tick{}, turn);
+  if (!answer.ok()) options_.log(LogLevel::kError, absl::StrCat("a tick failed: ", answer.status().ToString()));
+}
+
+void CommitLoop::WakeHeld(Turn* turn) {
+  const bool everybody = turn->work_may_exist && AnythingQueued(*state_);
+  const std::vector<WorkerId> concerned = std::exchange(turn->concerned, {});
+  for (const WorkerId& worker : held_.Waiting(everybody, concerned)) {
+    const HeldCalls::Call* call = held_.Find(worker);
+    const absl::StatusOr<core::Answer> decided = DecideAndApply(call->command, turn);
+    const auto* answer = decided.ok() ? std::get_if<core::SynchronizeAnswer>(&*decided) : nullptr;
+    if (answer != nullptr && !HasNews(*answer)) continue;
+    HeldCalls::Call taken = *held_.Take(worker);
+    AnswerLater(turn, std::move(taken.done), answer != nullptr ? *answer : std::move(taken.answer));
+  }
+}
+
+void CommitLoop::AnswerLater(Turn* turn, SynchronizeDone done, core::SynchronizeAnswer answer) {
+  turn->answers.push_back([this, done = std::move(done), answer = std::move(answer)](const absl::Status& commit) {
+    done(commit.ok() ? Compose(answer) : absl::StatusOr<SynchronizeReply>(commit));
+  });
+}
+
+void CommitLoop::AnswerOverdue() {
+  if (held_.empty()) return;
+  for (HeldCalls::Call& call : held_.TakeOverdue(clock_->Now().monotonic)) call.done(Compose(std::move(call.answer)));
+}
+
+absl::StatusOr<SynchronizeReply> CommitLoop::Compose(core::SynchronizeAnswer answer) {
+  SynchronizeReply reply;
+  std::vector<core::LeaseToStart> start;
+  for (core::LeaseToStart& lease : answer.start) {
+    const core::SweepEntry* sweep = state_->FindSweep(lease.sweep);
+    if (sweep == nullptr) continue;  // deleted by a later command of the same batch
+    GrantedLease granted;
+    SEEDBED_ASSIGN_OR_RETURN(granted.specification_json,
+                             specifications_.Specification(*sweep, lease.configuration, lease.seed));
+    granted.lease = lease;
+    granted.sweep_name = sweep->name;
+    reply.start.push_back(std::move(granted));
+    start.push_back(lease);
+  }
+  answer.start = std::move(start);
+  reply.answer = std::move(answer);
+  return reply;
+}
+
+}  // namespace seedbed

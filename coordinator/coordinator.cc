@@ -1,0 +1,218 @@
+#include "coordinator/coordinator.h"
+
+#include <future>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/random_text.h"
+
+namespace seedbed {
+namespace {
+
+absl::Status ReadOnly() {
+  return absl::FailedPreconditionError(
+      "this data directory was opened for reading only; start a coordinator on it to change something");
+}
+
+// The longest that opening waits for the lengths of old runs, which only make estimates better.
+constexpr absl::Duration kProgressLimit = absl::Seconds(2);
+
+}  // namespace
+
+Coordinator::Coordinator(CoordinatorOptions options) : options_(std::move(options)) {
+  clock_ = options_.clock != nullptr ? options_.clock : &system_clock_;
+  if (!options_.log) options_.log = [](LogLevel, const std::string&) {};
+  if (!options_.free_bytes) {
+    options_.free_bytes = [directory = options_.directory] { return FreeBytes(directory); };
+  }
+  started_at_ = clock_->Now().utc_microseconds();
+}
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Open(CoordinatorOptions options) {
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(options)));
+  if (!coordinator->options_.read_only) {
+    SEEDBED_RETURN_IF_ERROR(coordinator->OpenStore());
+    return coordinator;
+  }
+  SEEDBED_ASSIGN_OR_RETURN(coordinator->reader_, Reader::Open(DatabasePath(coordinator->options_.directory)));
+  SEEDBED_ASSIGN_OR_RETURN(const DatabaseInfo info, coordinator->reader_->Info());
+  coordinator->database_id_ = info.database_id;
+  coordinator->epoch_ = info.epoch;
+  return coordinator;
+}
+
+absl::Status Coordinator::OpenStore() {
+  StoreOptions store_options;
+  store_options.directory = options_.directory;
+  store_options.database_id_if_created = RandomHex(16);
+  store_options.synchronous = options_.synchronous;
+  store_options.journal = options_.journal;
+  store_options.most_pages = options_.most_pages;
+  SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(store_options, clock_->Now()));
+  SEEDBED_ASSIGN_OR_RETURN(core::State state, store->Load(options_.settings, clock_->Now().monotonic));
+  database_id_ = store->database_id();
+  epoch_ = store->epoch();
+  SEEDBED_ASSIGN_OR_RETURN(reader_, Reader::Open(store->database_path()));
+  logs_ = std::make_unique<RunLogs>(options_.directory);
+
+  CommitLoopOptions loop_options = options_.loop;
+  loop_options.settings = options_.settings;
+  loop_options.log = options_.log;
+  loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
+                                       clock_, reader_.get(), logs_.get());
+  loop_->Start();
+  if (options_.workers_are_gone) VoidOldLeases();
+  HousekeeperOptions housekeeping;
+  housekeeping.directory = options_.directory;
+  housekeeping.least_free_bytes = options_.least_free_bytes;
+  housekeeping.most_log_bytes = MostLogBytes();
+  housekeeping.every = options_.housekeeping_every;
+  housekeeping.free_bytes = options_.free_bytes;
+  housekeeping.log = options_.log;
+  housekeeper_ = std::make_unique<Housekeeper>(std::move(housekeeping), loop_.get());
+  deletions_ = std::thread([this] { FinishDeletions(); });
+  return absl::OkStatus();
+}
+
+Coordinator::~Coordinator() {
+  PrepareToStop();
+  if (deletions_.joinable()) deletions_.join();
+  housekeeper_.reset();
+  if (loop_) loop_->Stop();
+  loop_.reset();
+}
+
+void Coordinator::PrepareToStop() {
+  if (loop_) loop_->PrepareToStop();
+}
+
+Progress Coordinator::LoadProgress() {
+  Progress progress;
+  const absl::Status status = reader_->Stream(
+      "SELECT sweep_id, count(*), total(last_step) FROM run_results WHERE state = 'finished' GROUP BY sweep_id",
+      kProgressLimit, [](const std::vector<std::string>&) {},
+      [&progress](const std::vector<Value>& row) {
+        const auto* sweep = std::get_if<int64_t>(&row[0]);
+        const auto* runs = std::get_if<int64_t>(&row[1]);
+        const auto* steps = std::get_if<double>(&row[2]);
+        if (sweep != nullptr && runs != nullptr && steps != nullptr) {
+          progress.LoadEnded(SweepId(*sweep), *runs, *steps);
+        }
+        return true;
+      });
+  if (!status.ok()) {
+    options_.log(LogLevel::kInfo, absl::StrCat("times left are estimated without earlier runs: ", status.ToString()));
+  }
+  return progress;
+}
+
+void Coordinator::VoidOldLeases() {
+  core::VoidLeases command;
+  const absl::Status looked = Inspect([&command](LiveView view) {
+    for (const auto& [id, worker] : view.state.workers()) {
+      if (worker.state != core::WorkerState::kGone || !worker.leases.empty()) command.workers.push_back(id);
+    }
+  });
+  const absl::Status done = looked.ok() ? ExecuteAndWait(std::move(command)).status() : looked;
+  if (!done.ok()) {
+    options_.log(LogLevel::kWarning, absl::StrCat("old leases run out by themselves: ", done.ToString()));
+  }
+}
+
+void Coordinator::FinishDeletions() {
+  std::vector<SweepId> unfinished;
+  const absl::Status looked = Inspect([&unfinished](LiveView view) {
+    for (const auto& [id, sweep] : view.state.sweeps()) {
+      if (sweep.state == core::SweepState::kDeleting) unfinished.push_back(id);
+    }
+  });
+  if (!looked.ok()) return;
+  for (const SweepId sweep : unfinished) {
+    core::DeleteSweep command;
+    command.sweep = sweep;
+    const absl::StatusOr<int64_t> deleted = ExecuteInChunks(command);
+    if (!deleted.ok()) {
+      options_.log(LogLevel::kWarning, absl::StrCat("the deletion of sweep ", sweep.value(),
+                                                    " goes on at the next start: ", deleted.status().ToString()));
+    }
+  }
+}
+
+CoordinatorInfo Coordinator::Info() const {
+  CoordinatorInfo info;
+  info.version = SEEDBED_VERSION;
+  info.database_id = database_id_;
+  info.epoch = epoch_;
+  info.directory = options_.directory;
+  info.database_path = DatabasePath(options_.directory);
+  info.started_at = started_at_;
+  info.read_only = loop_ == nullptr;
+  if (loop_) {
+    info.degraded = loop_->degraded();
+    info.degraded_reason = loop_->degraded_reason();
+    info.metrics_held = loop_->metrics_held();
+  }
+  return info;
+}
+
+std::string Coordinator::LogPath(RunId run, int attempt) const {
+  return RunLogs::Path(options_.directory, run, attempt);
+}
+
+void Coordinator::Execute(core::Command command, CommandDone done) {
+  if (!loop_) return done(ReadOnly());
+  loop_->Execute(std::move(command), std::move(done));
+}
+
+void Coordinator::Synchronize(core::Synchronize command, SynchronizeDone done) {
+  if (!loop_) return done(ReadOnly());
+  loop_->Synchronize(std::move(command), std::move(done));
+}
+
+void Coordinator::ReleaseHeld(const WorkerId& worker, int64_t number) {
+  if (loop_) loop_->ReleaseHeld(worker, number);
+}
+
+void Coordinator::Report(core::Report report, std::optional<MetricRows> rows, int64_t bytes, ReportDone done) {
+  if (!loop_) return done(ReadOnly());
+  loop_->Report(std::move(report), std::move(rows), bytes, std::move(done));
+}
+
+void Coordinator::AppendLog(const core::LeaseKey& lease, std::string text) {
+  if (loop_) loop_->AppendLog(lease, std::move(text));
+}
+
+absl::StatusOr<core::Answer> Coordinator::ExecuteAndWait(core::Command command) {
+  // Shared: the loop may still be inside set_value when the answer is read here.
+  const auto promise = std::make_shared<std::promise<absl::StatusOr<core::Answer>>>();
+  std::future<absl::StatusOr<core::Answer>> answer = promise->get_future();
+  Execute(std::move(command),
+          [promise](absl::StatusOr<core::Answer> result) { promise->set_value(std::move(result)); });
+  return answer.get();
+}
+
+absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command) {
+  int64_t changed = 0;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, ExecuteAndWait(command));
+    const auto* chunk = std::get_if<core::ChunkAnswer>(&answer);
+    if (chunk == nullptr) return changed;
+    changed += chunk->changed;
+    if (!chunk->more) return changed;
+    if (auto* extend = std::get_if<core::ExtendSeeds>(&command)) extend->from_ordinal = chunk->next;
+  }
+}
+
+absl::Status Coordinator::Inspect(const std::function<void(LiveView)>& look) {
+  if (!loop_) return ReadOnly();
+  const auto promise = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> done = promise->get_future();
+  loop_->Inspect([&look, promise](absl::StatusOr<LiveView> view) {
+    if (view.ok()) look(*view);
+    promise->set_value(view.status());
+  });
+  return done.get();
+}
+
+}  // namespace seedbed

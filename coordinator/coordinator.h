@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "coordinator/commit_loop.h"
+#include "coordinator/core/command.h"
+#include "coordinator/housekeeper.h"
+#include "coordinator/run_logs.h"
+#include "coordinator/storage/data_directory.h"
+#include "coordinator/storage/reader.h"
+#include "coordinator/storage/store.h"
+
+namespace seedbed {
+
+struct CoordinatorOptions {
+  std::string directory;   // DATA
+  bool read_only = false;  // look at a database that may be another's: no lock is taken and nothing can be changed
+  core::Settings settings;
+  StoreOptions::Synchronous synchronous = StoreOptions::Synchronous::kFull;
+  StoreOptions::Journal journal = StoreOptions::Journal::kWriteAheadLog;
+  // Every worker that the database knows is dead (embedded mode, which starts its own): their leases end at once.
+  bool workers_are_gone = false;
+  int64_t least_free_bytes = LeastFreeBytes();  // of disk; below it metric rows wait
+  LogLine log;                                  // none: silent
+
+  // For tests.
+  CommitLoopOptions loop;                               // its settings and log are taken from above
+  const Clock* clock = nullptr;                         // outlives the coordinator; none: the system's
+  std::function<absl::StatusOr<int64_t>()> free_bytes;  // none: the file system's
+  absl::Duration housekeeping_every = absl::Seconds(1);
+  std::optional<int64_t> most_pages;  // StoreOptions::most_pages
+};
+
+struct CoordinatorInfo {
+  std::string version;
+  std::string database_id;
+  int64_t epoch = 0;
+  std::string directory;
+  std::string database_path;
+  int64_t started_at = 0;  // UTC microseconds
+  bool read_only = false;
+  bool degraded = false;  // the last commit failed: reads only
+  std::string degraded_reason;
+  bool metrics_held = false;  // the disk is nearly full
+};
+
+// The coordinator of one data directory, without any network: what the RPC handlers, the dashboard and the CLI's
+// offline commands call. Thread-safe.
+class Coordinator {
+ public:
+  // Errors are Store::Open's and Reader::Open's; each says what to do next.
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Open(CoordinatorOptions options);
+  ~Coordinator();
+  Coordinator(const Coordinator&) = delete;
+  Coordinator& operator=(const Coordinator&) = delete;
+
+  // Writes what waits and answers held calls; whatever comes later is refused. First step of a clean stop: then the
+  // servers, whose calls are all answered by now or soon, then the destructor.
+  void PrepareToStop();
+
+  CoordinatorInfo Info() const;
+  const core::Settings& settings() const { return options_.settings; }
+  Reader& reader() { return *reader_; }
+  std::string LogPath(RunId run, int attempt) const;
+
+  // See CommitLoop. In a read-only coordinator all of these answer FAILED_PRECONDITION.
+  void Execute(core::Command command, CommandDone done);
+  void Synchronize(core::Synchronize command, SynchronizeDone done);
+  void ReleaseHeld(const WorkerId& worker, int64_t number);
+  void Report(core::Report report, std::optional<MetricRows> rows, int64_t bytes, ReportDone done);
+  void AppendLog(const core::LeaseKey& lease, std::string text);
+
+  // Block the calling thread until the commit; never from a callback of the above.
+  absl::StatusOr<core::Answer> ExecuteAndWait(core::Command command);
+  // Repeats a chunked command until nothing is left to do; returns the sum of `changed`.
+  absl::StatusOr<int64_t> ExecuteInChunks(core::Command command);
+  // Calls `look` on the loop's thread, between two batches; it must be quick. UNAVAILABLE while there is no state.
+  absl::Status Inspect(const std::function<void(LiveView)>& look);
+
+ private:
+  explicit Coordinator(CoordinatorOptions options);
+  absl::Status OpenStore();
+  Progress LoadProgress();
+  void VoidOldLeases();
+  void FinishDeletions();
+
+  CoordinatorOptions options_;
+  SystemClock system_clock_;
+  const Clock* clock_ = nullptr;
+  int64_t started_at_ = 0;
+  std::string database_id_;
+  int64_t epoch_ = 0;
+  std::unique_ptr<Reader> reader_;
+  std::unique_ptr<RunLogs> logs_;
+  std::unique_ptr<CommitLoop> loop_;  // none if read-only
+  std::unique_ptr<Housekeeper> housekeeper_;
+  std::thread deletions_;  // takes up deletions that an earlier process left unfinished
+};
+
+}  // namespace seedbed

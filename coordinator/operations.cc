@@ -1,0 +1,257 @@
+#include "coordinator/operations.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+#include "common/base/text.h"
+#include "common/sweep_file/sweep.h"
+#include "coordinator/selector.h"
+
+namespace seedbed {
+namespace {
+
+constexpr size_t kMostSubmissionIdBytes = 128;
+
+absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, const Submission& submission,
+                                                  const Sweep& sweep) {
+  core::BeginSubmission begin;
+  begin.submission_id = submission.submission_id;
+  begin.name = sweep.name;
+  begin.description = sweep.description;
+  begin.fixed_json = sweep.fixed_json;
+  begin.template_json = CanonicalJson(ToJson(sweep.shared));
+  begin.metric_json = CanonicalJson(sweep.metric);
+  begin.source = submission.text;
+  begin.priority = sweep.priority;
+  begin.max_concurrent = sweep.max_concurrent;
+  SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(std::move(begin)));
+  return std::get<core::BeginSubmissionAnswer>(answer);
+}
+
+// Sends every (configuration, seed) in chunks of at most kMostRunsPerChunk runs.
+absl::Status AddAll(Coordinator* coordinator, const Sweep& sweep, SweepId id, SubmissionResult* result) {
+  constexpr size_t kMost = static_cast<size_t>(core::kMostRunsPerChunk);
+  const size_t seeds_at_once = std::min(sweep.seeds.size(), kMost);
+  const size_t configurations_at_once = std::max<size_t>(1, kMost / std::max<size_t>(1, seeds_at_once));
+  for (size_t first = 0; first < sweep.configurations.size(); first += configurations_at_once) {
+    const size_t end = std::min(first + configurations_at_once, sweep.configurations.size());
+    for (size_t seed = 0; seed < sweep.seeds.size(); seed += seeds_at_once) {
+      core::AddConfigurations add;
+      add.sweep = id;
+      for (size_t i = first; i < end; ++i) {
+        const Configuration& each = sweep.configurations[i];
+        add.configurations.push_back({each.digest, Digest{}, each.parameters_json, each.varied_json});
+      }
+      const auto from = sweep.seeds.begin() + static_cast<std::ptrdiff_t>(seed);
+      add.seeds.assign(from, from + static_cast<std::ptrdiff_t>(std::min(seeds_at_once, sweep.seeds.size() - seed)));
+      SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(std::move(add)));
+      const auto& added = std::get<core::AddConfigurationsAnswer>(answer);
+      result->configurations_added += added.configurations_added;
+      result->runs_added += added.runs_added;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Selectable>> KnownSweeps(Coordinator* coordinator) {
+  std::vector<Selectable> known;
+  const absl::Status looked = coordinator->Inspect([&known](LiveView view) {
+    for (const auto& [id, sweep] : view.state.sweeps()) {
+      if (sweep.state != core::SweepState::kDeleting) known.push_back({id.value(), sweep.name});
+    }
+  });
+  if (looked.ok()) return known;
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepRow> rows, coordinator->reader().ListSweeps());
+  for (const SweepRow& row : rows) known.push_back({row.id.value(), row.name});
+  return known;
+}
+
+// The command for one sweep; `runs` is empty or a part of that sweep's runs.
+core::Command CommandFor(const SweepAction& action, SweepId sweep, std::vector<RunId> runs) {
+  if (const auto* pause = std::get_if<PauseAction>(&action)) return core::PauseSweep{sweep, pause->now};
+  if (std::holds_alternative<ResumeAction>(action)) return core::ResumeSweep{sweep};
+  if (const auto* retry = std::get_if<RetryAction>(&action)) {
+    core::RetryRuns command;
+    command.sweep = sweep;
+    command.runs = std::move(runs);
+    command.include_cancelled = retry->include_cancelled;
+    command.keep_rows = retry->keep_rows;
+    return command;
+  }
+  if (const auto* extend = std::get_if<ExtendAction>(&action)) {
+    core::ExtendSeeds command;
+    command.sweep = sweep;
+    command.seeds = extend->seeds;
+    return command;
+  }
+  if (std::holds_alternative<DeleteAction>(action)) {
+    core::DeleteSweep command;
+    command.sweep = sweep;
+    return command;
+  }
+  core::CancelRuns command;
+  command.sweep = sweep;
+  command.runs = std::move(runs);
+  return command;
+}
+
+absl::StatusOr<std::map<SweepId, std::vector<RunId>>> GroupBySweep(Coordinator* coordinator,
+                                                                   const std::vector<RunId>& runs) {
+  std::map<SweepId, std::vector<RunId>> groups;
+  RunId unknown;
+  const std::set<RunId> distinct(runs.begin(), runs.end());
+  SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&](LiveView view) {
+    for (const RunId id : distinct) {
+      const core::Run* run = view.state.FindRun(id);
+      if (run == nullptr) {
+        unknown = id;
+        return;
+      }
+      groups[run->sweep].push_back(id);
+    }
+  }));
+  if (unknown) {
+    return absl::NotFoundError(absl::StrCat("there is no run ", unknown.value(), "; `seedbed runs` lists them"));
+  }
+  return groups;
+}
+
+// Does `action` to one sweep, or to `runs` of it.
+absl::StatusOr<int64_t> ControlOne(Coordinator* coordinator, const SweepAction& action, SweepId sweep,
+                                   const std::vector<RunId>& runs) {
+  if (std::holds_alternative<PauseAction>(action) || std::holds_alternative<ResumeAction>(action)) {
+    SEEDBED_RETURN_IF_ERROR(coordinator->ExecuteAndWait(CommandFor(action, sweep, {})).status());
+    return 1;
+  }
+  if (runs.empty()) return coordinator->ExecuteInChunks(CommandFor(action, sweep, {}));
+  constexpr size_t kMost = static_cast<size_t>(core::kMostRunsPerChunk);
+  int64_t changed = 0;
+  for (size_t first = 0; first < runs.size(); first += kMost) {
+    const auto from = runs.begin() + static_cast<std::ptrdiff_t>(first);
+    std::vector<RunId> part(from, from + static_cast<std::ptrdiff_t>(std::min(kMost, runs.size() - first)));
+    SEEDBED_ASSIGN_OR_RETURN(const int64_t some,
+                             coordinator->ExecuteInChunks(CommandFor(action, sweep, std::move(part))));
+    changed += some;
+  }
+  return changed;
+}
+
+absl::Status CheckAction(const std::string& selector, const std::vector<RunId>& runs, const SweepAction& action) {
+  if (selector.empty() == runs.empty()) {
+    return absl::InvalidArgumentError("name either sweeps (a name, an id, last, all) or runs, and not both");
+  }
+  if (!runs.empty() && !std::holds_alternative<CancelAction>(action) && !std::holds_alternative<RetryAction>(action)) {
+    return absl::InvalidArgumentError("only cancel and retry work on single runs; name a sweep for the rest");
+  }
+  const auto* extend = std::get_if<ExtendAction>(&action);
+  if (extend != nullptr && (extend->seeds < 1 || extend->seeds > 1'000'000)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("extend needs the number of seeds to reach, from 1 to 1000000, not ", extend->seeds));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Submission& submission) {
+  if (submission.submission_id.empty() || submission.submission_id.size() > kMostSubmissionIdBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a submission needs an id of 1 to ", kMostSubmissionIdBytes, " bytes, drawn by the client"));
+  }
+  SEEDBED_ASSIGN_OR_RETURN(const Sweep sweep, ParseSweep(submission.text, submission.file_name, submission.overrides));
+  SEEDBED_ASSIGN_OR_RETURN(const core::BeginSubmissionAnswer begun, Begin(coordinator, submission, sweep));
+  SubmissionResult result;
+  result.sweep = begun.sweep;
+  result.name = sweep.name;
+  result.created = begun.created;
+  if (!begun.already_complete) {
+    SEEDBED_RETURN_IF_ERROR(AddAll(coordinator, sweep, begun.sweep, &result));
+    core::CompleteSubmission complete;
+    complete.sweep = begun.sweep;
+    complete.submission_id = submission.submission_id;
+    SEEDBED_RETURN_IF_ERROR(coordinator->ExecuteAndWait(std::move(complete)).status());
+  }
+  SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&result](LiveView view) {
+    const core::SweepEntry* entry = view.state.FindSweep(result.sweep);
+    if (entry == nullptr) return;
+    result.configurations_total = static_cast<int64_t>(entry->configurations.size());
+    result.runs_total = entry->counts.total();
+  }));
+  return result;
+}
+
+absl::StatusOr<std::vector<SweepId>> SelectSweeps(Coordinator* coordinator, const std::string& selector) {
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<Selectable> known, KnownSweeps(coordinator));
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<int64_t> ids, Select(selector.empty() ? "all" : selector, known, "sweep"));
+  std::vector<SweepId> sweeps;
+  for (const int64_t id : ids) sweeps.emplace_back(id);
+  return sweeps;
+}
+
+absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
+                                            const std::vector<RunId>& runs, const SweepAction& action) {
+  SEEDBED_RETURN_IF_ERROR(CheckAction(selector, runs, action));
+  std::map<SweepId, std::vector<RunId>> groups;
+  if (runs.empty()) {
+    SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepId> sweeps, SelectSweeps(coordinator, selector));
+    for (const SweepId sweep : sweeps) groups[sweep];
+  } else {
+    SEEDBED_ASSIGN_OR_RETURN(groups, GroupBySweep(coordinator, runs));
+  }
+  if (std::holds_alternative<ExtendAction>(action) && groups.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("extend takes one sweep; '", selector, "' names several"));
+  }
+  ControlResult result;
+  absl::Status passed_over;
+  for (const auto& [sweep, part] : groups) {
+    std::string name;
+    SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&name, id = sweep](LiveView view) {
+      const core::SweepEntry* entry = view.state.FindSweep(id);
+      if (entry != nullptr) name = entry->name;
+    }));
+    const absl::StatusOr<int64_t> changed = ControlOne(coordinator, action, sweep, part);
+    if (absl::IsFailedPrecondition(changed.status())) {
+      passed_over.Update(changed.status());
+      continue;
+    }
+    SEEDBED_RETURN_IF_ERROR(changed.status());
+    result.changed += *changed;
+    result.sweeps.push_back(std::move(name));
+  }
+  if (result.sweeps.empty() && !passed_over.ok()) return passed_over;
+  return result;
+}
+
+absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::string& worker, bool resume) {
+  std::vector<WorkerId> matching;
+  std::vector<std::string> names;
+  SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&](LiveView view) {
+    for (const auto& [id, entry] : view.state.workers()) {
+      if (entry.state == core::WorkerState::kGone) continue;
+      if (id.value() == worker || entry.name == worker) matching.push_back(id);
+      names.push_back(entry.name);
+    }
+  }));
+  if (matching.empty()) {
+    std::string message = absl::StrCat("there is no worker '", worker, "'");
+    if (const std::optional<std::string> nearest = NearestWord(worker, names)) {
+      absl::StrAppend(&message, "; did you mean '", *nearest, "'?");
+    } else {
+      absl::StrAppend(&message, "; `seedbed workers` lists them");
+    }
+    return absl::NotFoundError(message);
+  }
+  for (const WorkerId& id : matching) {
+    core::Command command = core::DrainWorker{id};
+    if (resume) command = core::ResumeWorker{id};
+    SEEDBED_RETURN_IF_ERROR(coordinator->ExecuteAndWait(std::move(command)).status());
+  }
+  return static_cast<int64_t>(matching.size());
+}
+
+}  // namespace seedbed

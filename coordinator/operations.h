@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/coordinator.h"
+
+// What people ask for, made of the core's commands. All of these block until the commits; call them from a thread that
+// may wait.
+namespace seedbed {
+
+struct Submission {
+  std::string submission_id;  // drawn by the client: the same one twice is one submission
+  std::string text;           // of the sweep file
+  std::string file_name;      // for messages
+  std::vector<std::string> overrides;
+};
+struct SubmissionResult {
+  SweepId sweep;
+  std::string name;
+  bool created = false;
+  int64_t configurations_added = 0;
+  int64_t runs_added = 0;
+  int64_t configurations_total = 0;
+  int64_t runs_total = 0;
+};
+// INVALID_ARGUMENT, RESOURCE_EXHAUSTED: see ParseSweep. FAILED_PRECONDITION: the name exists with other fixed parts.
+absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Submission& submission);
+
+// The sweeps that a selector (selector.h) names, those that are being deleted left out. An empty one names all.
+absl::StatusOr<std::vector<SweepId>> SelectSweeps(Coordinator* coordinator, const std::string& selector);
+
+struct PauseAction {
+  bool now = false;
+};
+struct ResumeAction {};
+struct CancelAction {};
+struct RetryAction {
+  bool include_cancelled = false;
+  bool keep_rows = false;
+};
+struct ExtendAction {
+  int64_t seeds = 0;
+};
+struct DeleteAction {};
+using SweepAction = std::variant<PauseAction, ResumeAction, CancelAction, RetryAction, ExtendAction, DeleteAction>;
+
+struct ControlResult {
+  int64_t changed = 0;              // runs; sweeps for pause, resume
+  std::vector<std::string> sweeps;  // names
+};
+// On the sweeps of a selector, which may not be empty here, or (cancel, retry) on `runs` alone. Where several sweeps
+// are named, those that are in no state for the action are passed over, unless all are.
+absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
+                                            const std::vector<RunId>& runs, const SweepAction& action);
+
+// Drains (or with `resume` un-drains, also out of quarantine) the workers that have this name or id and are not gone.
+absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::string& worker, bool resume);
+
+}  // namespace seedbed

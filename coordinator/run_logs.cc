@@ -1,0 +1,132 @@
+#include "coordinator/run_logs.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+
+namespace seedbed {
+namespace {
+
+// Best effort: logs are lossy, and a full disk must not disturb anything else.
+void WriteAll(int descriptor, const std::string& text) {
+  size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = write(descriptor, text.data() + written, text.size() - written);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return;
+    written += static_cast<size_t>(count);
+  }
+}
+
+}  // namespace
+
+std::string RunLogs::Path(const std::string& data_directory, RunId run, int attempt) {
+  return absl::StrCat(data_directory, "/logs/", run.value(), "-", attempt, ".log");
+}
+
+RunLogs::RunLogs(const std::string& data_directory, Limits limits)
+    : data_directory_(data_directory), limits_(limits), thread_([this] { Work(); }) {}
+
+RunLogs::~RunLogs() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void RunLogs::Append(RunId run, int attempt, std::string text) {
+  if (text.empty()) return;
+  const Key key(run, attempt);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (queued_bytes_ + static_cast<int64_t>(text.size()) > limits_.most_queued_bytes) {
+      lost_[key] += static_cast<int64_t>(text.size());
+      return;
+    }
+    Job job;
+    job.key = key;
+    const auto lost = lost_.find(key);
+    if (lost != lost_.end()) {
+      job.lost_before = lost->second;
+      lost_.erase(lost);
+    }
+    queued_bytes_ += static_cast<int64_t>(text.size());
+    job.text = std::move(text);
+    queue_.push_back(std::move(job));
+  }
+  changed_.notify_all();
+}
+
+void RunLogs::Delete(RunId run, int attempts) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (int attempt = 1; attempt <= attempts; ++attempt) {
+      Job job;
+      job.key = Key(run, attempt);
+      job.remove = true;
+      queue_.push_back(std::move(job));
+      lost_.erase(Key(run, attempt));
+    }
+  }
+  changed_.notify_all();
+}
+
+void RunLogs::Flush() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return queue_.empty() && !working_; });
+}
+
+void RunLogs::Work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const Job job = std::move(queue_.front());
+    queue_.pop_front();
+    queued_bytes_ -= static_cast<int64_t>(job.text.size());
+    working_ = true;
+    lock.unlock();
+    Do(job);
+    lock.lock();
+    working_ = false;
+    changed_.notify_all();
+  }
+}
+
+void RunLogs::Do(const Job& job) {
+  const std::string path = Path(data_directory_, job.key.first, job.key.second);
+  if (job.remove) {
+    unlink(path.c_str());
+    return;
+  }
+  int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (descriptor < 0 && errno == ENOENT) {
+    mkdir((data_directory_ + "/logs").c_str(), 0700);
+    descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  }
+  if (descriptor < 0) return;
+  struct stat file {};
+  if (fstat(descriptor, &file) == 0 && file.st_size < limits_.most_file_bytes) {
+    std::string text;
+    if (job.lost_before > 0) text = absl::StrCat("\n[seedbed: ", job.lost_before, " bytes were dropped here]\n");
+    text += job.text;
+    const size_t room = static_cast<size_t>(limits_.most_file_bytes - file.st_size);
+    if (text.size() >= room) {
+      text.resize(room);
+      // The file is then at its bound or beyond, so this is said once.
+      absl::StrAppend(&text, "\n[seedbed: the log is full (", limits_.most_file_bytes,
+                      " bytes); the rest is dropped]\n");
+    }
+    WriteAll(descriptor, text);
+  }
+  close(descriptor);
+}
+
+}  // namespace seedbed

@@ -1,0 +1,95 @@
+#include "coordinator/server_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+
+namespace seedbed {
+namespace {
+
+std::string PathOf(const std::string& data_directory) {
+  return data_directory + "/coordinator.json";
+}
+
+absl::Status Problem(const std::string& doing, const std::string& path, int error) {
+  return absl::UnavailableError(absl::StrCat(doing, " ", path, ": ", std::strerror(error)));
+}
+
+}  // namespace
+
+absl::Status WritePrivateFile(const std::string& path, const std::string& content) {
+  const std::string temporary = absl::StrCat(path, ".", getpid(), ".new");
+  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (descriptor < 0) return Problem("cannot create", temporary, errno);
+  size_t written = 0;
+  int error = 0;
+  while (written < content.size() && error == 0) {
+    const ssize_t count = write(descriptor, content.data() + written, content.size() - written);
+    if (count > 0) {
+      written += static_cast<size_t>(count);
+    } else if (count < 0 && errno != EINTR) {
+      error = errno;
+    }
+  }
+  if (error == 0 && fsync(descriptor) != 0) error = errno;
+  close(descriptor);
+  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0) return absl::OkStatus();
+  unlink(temporary.c_str());
+  return Problem("cannot write", path, error);
+}
+
+absl::Status WriteServerFile(const std::string& data_directory, const ServerFile& content) {
+  Json json = Json::object();
+  json["addresses"] = content.addresses;
+  json["pid"] = content.pid;
+  json["version"] = content.version;
+  json["database_id"] = content.database_id;
+  json["token_file"] = content.token_file;
+  return WritePrivateFile(PathOf(data_directory), json.dump(2) + "\n");
+}
+
+absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data_directory) {
+  const std::string path = PathOf(data_directory);
+  std::ifstream file(path);
+  if (!file) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::optional<ServerFile>();
+    return Problem("cannot read", path, errno);
+  }
+  std::ostringstream text;
+  text << file.rdbuf();
+  SEEDBED_ASSIGN_OR_RETURN(const Json json, ParseJson(text.str(), path));
+  ServerFile content;
+  const auto string_at = [&json](const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const auto addresses = json.is_object() ? json.find("addresses") : json.end();
+  const auto pid = json.is_object() ? json.find("pid") : json.end();
+  if (!json.is_object() || addresses == json.end() || !addresses->is_array() || pid == json.end() ||
+      !pid->is_number_integer()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " does not say where the coordinator is; remove it"));
+  }
+  for (const Json& address : *addresses) {
+    if (address.is_string()) content.addresses.push_back(address.get<std::string>());
+  }
+  content.pid = pid->get<int64_t>();
+  content.version = string_at("version");
+  content.database_id = string_at("database_id");
+  content.token_file = string_at("token_file");
+  return std::optional<ServerFile>(std::move(content));
+}
+
+void RemoveServerFile(const std::string& data_directory) {
+  unlink(PathOf(data_directory).c_str());
+}
+
+}  // namespace seedbed
