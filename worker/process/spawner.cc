@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -118,10 +119,27 @@ absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner() {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return ErrnoStatus("making a socket pair");
   UniqueFd ours(pair[0]);
   UniqueFd theirs(pair[1]);
+  // A signal to the group must not hit the new process before it has left the group.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = fork();
-  if (pid < 0) return ErrnoStatus("forking the spawner process");
   if (pid == 0) spawner_wire::ServeSpawner(theirs.release());
-  return std::make_unique<Spawner>(std::move(ours), pid);
+  const int error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  if (pid < 0) return ErrnoStatus("forking the spawner process");
+  theirs.reset();
+  auto spawner = std::make_unique<Spawner>(std::move(ours), pid);
+  Message ready;
+  ssize_t received;
+  do {
+    received = recv(spawner->event_fd(), &ready, sizeof ready, 0);
+  } while (received < 0 && errno == EINTR);
+  if (received != static_cast<ssize_t>(sizeof ready)) {
+    return absl::InternalError("the spawner process did not start: /dev/null or /proc may be missing");
+  }
+  return spawner;
 }
 
 Spawner::~Spawner() {

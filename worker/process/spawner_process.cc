@@ -103,6 +103,10 @@ class SpawnerProcess {
     signals_ = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     cgroup_parent_ = OwnCgroupDirectory(ReadText("/proc/self/mountinfo"), ReadText("/proc/self/cgroup"));
     RemoveEmptyCgroups(cgroup_parent_, kCgroupPrefix);
+    Message ready;
+    ready.kind = Kind::kReady;
+    outbox_.push_back(ready);
+    if (!SendReplies()) _exit(127);
   }
 
   void TakeSignals() {

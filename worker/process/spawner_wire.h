@@ -11,6 +11,7 @@ enum class Kind : uint32_t {
            // child's
   kSignal,      // value: the signal
   kKillTree,    // no value
+  kReady,       // once, when nothing that is sent to the worker's group can harm the spawner any more
   kSpawned,     // value: the pid
   kNotSpawned,  // value: errno; stage: what failed
   kExited,      // value: wait status

@@ -218,8 +218,9 @@ class FakeEngine {
 
   // 100 MB.
   static void FloodLog() {
-    const std::string line(99, 'l');
-    for (int i = 0; i < 1'000'000; ++i) fprintf(stderr, "%s\n", line.c_str());
+    std::string lines;
+    while (lines.size() < 100'000) lines += std::string(99, 'l') + "\n";
+    for (int i = 0; i < 1000; ++i) fwrite(lines.data(), 1, lines.size(), stderr);
   }
 
   // 64 MiB of messages at once.
