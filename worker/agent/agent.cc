@@ -1,0 +1,136 @@
+#include "worker/agent/agent.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+
+namespace seedbed::agent {
+namespace {
+
+// Errors that trying again does not mend, if the very first call gets one: a wrong token, another program at that
+// address.
+bool IsHopeless(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kUnimplemented:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+const char* ReportedEndName(ReportedEnd end) {
+  switch (end) {
+    case ReportedEnd::kFinished:
+      return "finished";
+    case ReportedEnd::kFailed:
+      return "failed";
+    case ReportedEnd::kCrashed:
+      return "crashed";
+    case ReportedEnd::kOutOfMemory:
+      return "out_of_memory";
+    case ReportedEnd::kTimedOut:
+      return "timed_out";
+    case ReportedEnd::kStalled:
+      return "stalled";
+    case ReportedEnd::kPreempted:
+      return "preempted";
+  }
+  return "unknown";
+}
+
+Agent::Agent(AgentOptions options, CoordinatorLink* link, EnginePool* pool, AttemptFiles* files,
+             AgentObserver* observer, std::function<double()> uniform)
+    : options_(std::move(options)),
+      link_(link),
+      pool_(pool),
+      files_(files),
+      observer_(observer),
+      synchronizer_(uniform),
+      engines_(pool->engine_count(), options_.slots, options_.trainers),
+      stream_backoff_(absl::Milliseconds(200), absl::Seconds(5), std::move(uniform)) {}
+
+void Agent::OnLinkEvent(LinkEvent event, const Moment& now) {
+  const absl::Duration at = now.monotonic;
+  if (auto* answered = std::get_if<SynchronizeAnswered>(&event)) {
+    const bool usable = answered->answer.ok() && !answered->answer->ignored;
+    if (usable) {
+      const SynchronizeAnswer& answer = *answered->answer;
+      const bool first = !synchronizer_.ever_answered();
+      if (synchronizer_.Answered(answered->number, answer.next_call_after, answer.lease_duration, at)) {
+        if (first) {
+          observer_->Registered(first_request_);
+          // A call that registers is answered at once; the next one may be held open until there is work.
+          synchronizer_.Want();
+        }
+        OnAnswer(answer, at);
+        if (stage_ == Stage::kGoodbye && answered->number >= goodbye_number_) Close(at);
+      }
+    } else {
+      const absl::Status status = answered->answer.ok()
+                                      ? absl::AbortedError("the coordinator has seen a later call of this worker")
+                                      : answered->answer.status();
+      if (synchronizer_.Failed(answered->number, at)) {
+        if (synchronizer_.failures() == 1)
+          observer_->Warning(absl::StrCat("synchronizing failed: ", status.ToString()));
+        if (!synchronizer_.ever_answered() && IsHopeless(status)) GiveUp(status, at);
+        // The leases that could not be handed back will expire: that costs the coordinator some seconds and nothing
+        // else.
+        if (stage_ == Stage::kGoodbye && answered->number >= goodbye_number_) Close(at);
+      }
+    }
+  } else if (auto* report = std::get_if<ReportAnswered>(&event)) {
+    if (stream_open_ && report->stream == stream_) OnReportAnswer(report->answer, at);
+  } else {
+    OnStreamBroken(std::get<ReportStreamBroken>(event), at);
+  }
+  React(at);
+}
+
+void Agent::OnEngineEvent(EngineEvent event, const Moment& now) {
+  std::visit([&](const auto& engine_event) { On(engine_event, now.monotonic); }, event);
+  React(now.monotonic);
+}
+
+void Agent::OnTime(const Moment& now) {
+  React(now.monotonic);
+}
+
+void Agent::React(absl::Duration now) {
+  if (stage_ == Stage::kWorking) {
+    StartWaiting(now);
+    HandBackStranded(now);
+  }
+  if (stage_ != Stage::kClosing && stage_ != Stage::kDone) {
+    SendReports(now);
+    const std::optional<absl::Duration> due = synchronizer_.DueAt();
+    if (stage_ != Stage::kGoodbye && due && *due <= now) Synchronize(/*goodbye=*/false, now);
+  }
+  AdvanceShutdown(now);
+}
+
+std::optional<absl::Duration> Agent::NextWake(const Moment& now) const {
+  if (done()) return std::nullopt;
+  absl::Duration wake = stage_deadline_;
+  if (stage_ != Stage::kClosing) {
+    if (stage_ != Stage::kGoodbye) wake = std::min(wake, synchronizer_.DueAt().value_or(absl::InfiniteDuration()));
+    wake = std::min(wake, NextReportWake(now.monotonic).value_or(absl::InfiniteDuration()));
+  }
+  if (stage_ == Stage::kWorking && !waiting_.empty()) {
+    wake = std::min(wake, engines_.AvoidedUntil(now.monotonic).value_or(absl::InfiniteDuration()));
+    if (!engines_.any_ready()) {
+      const Lease& oldest = leases_.at(waiting_.front());
+      wake = std::min(wake, std::max(no_engine_since_, oldest.phase_since) + options_.engine_patience);
+    }
+  }
+  if (wake == absl::InfiniteDuration()) return std::nullopt;
+  return wake;
+}
+
+}  // namespace seedbed::agent

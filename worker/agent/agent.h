@@ -1,0 +1,177 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "worker/agent/backoff.h"
+#include "worker/agent/coordinator_link.h"
+#include "worker/agent/engine_slots.h"
+#include "worker/agent/lease.h"
+#include "worker/agent/messages.h"
+#include "worker/agent/synchronizer.h"
+#include "worker/process/engine_pool.h"
+
+namespace seedbed::agent {
+
+struct AgentOptions {
+  WorkerId worker;
+  std::string name;
+  std::string host;
+  std::string version;
+  int slots = 1;
+  std::vector<std::string> trainers;  // those allowed; empty: all that the engines offer
+  std::string required_device;        // "cpu", "cuda" (any), "cuda:1"; empty: whatever the engine has
+  // Leases held beyond the slots while runs are short, so that no slot waits for the coordinator between them.
+  int most_prefetch = 1;
+  absl::Duration short_run = absl::Seconds(10);         // nothing is prefetched while runs take longer on average
+  int64_t most_unacknowledged_bytes = 4 * 1024 * 1024;  // per run; beyond it the run's engine waits
+  absl::Duration gather_rows_for = absl::Milliseconds(100);
+  absl::Duration log_every = absl::Milliseconds(500);
+  absl::Duration resend_after = absl::Seconds(10);     // without an acknowledgement; doubles up to a minute
+  absl::Duration engine_patience = absl::Seconds(30);  // a lease waits so long for an engine before it is handed back
+  absl::Duration flush_patience = absl::Seconds(5);    // at shutdown, for acknowledgements
+  absl::Duration goodbye_patience = absl::Seconds(3);  // at shutdown, for the last answer
+  absl::Duration pool_patience = absl::Seconds(15);    // at shutdown, for the engines
+};
+
+// Where attempts keep their files.
+class AttemptFiles {
+ public:
+  virtual ~AttemptFiles() = default;
+  // A new, empty directory: its absolute path.
+  virtual absl::StatusOr<std::string> Create(RunId run, int attempt) = 0;
+  virtual void Remove(RunId run, int attempt) = 0;
+};
+
+// Hears what people want to know.
+class AgentObserver {
+ public:
+  virtual ~AgentObserver() = default;
+  virtual void Registered(const SynchronizeRequest& as) = 0;  // once, at the first answer
+  virtual void Info(const std::string& text) = 0;
+  virtual void Warning(const std::string& text) = 0;
+};
+
+// A worker without its I/O: keeps the coordinator's leases and this worker's engines in step. Deterministic: time,
+// random numbers and all that happens come in as arguments, all that it does goes out through the interfaces (which it
+// does not own). After each call NextWake() says when OnTime must be called at the latest. Not thread-safe.
+//
+// The pool is started by the owner, which passes its events on. What each message means: worker_service.proto.
+class Agent {
+ public:
+  // `uniform` draws from [0, 1).
+  Agent(AgentOptions options, CoordinatorLink* link, EnginePool* pool, AttemptFiles* files, AgentObserver* observer,
+        std::function<double()> uniform);
+
+  void OnLinkEvent(LinkEvent event, const Moment& now);
+  void OnEngineEvent(EngineEvent event, const Moment& now);
+  void OnTime(const Moment& now);
+
+  // Stops what trains, hands every lease back, says goodbye, shuts the pool down; done() at the end.
+  void BeginShutdown(const Moment& now);
+  // Shuts the pool down at once: leases are left to expire.
+  void Abort(const Moment& now);
+
+  std::optional<absl::Duration> NextWake(const Moment& now) const;
+  bool done() const { return stage_ == Stage::kDone; }
+  // Why the agent gave up; OK while it has not, and after a shutdown that was asked for.
+  const absl::Status& failure() const { return failure_; }
+  // Leases held, ended ones that wait for their acknowledgement included.
+  size_t lease_count() const { return leases_.size(); }
+
+ private:
+  enum class Stage {
+    kWorking,
+    kStopping,  // engines are writing checkpoints and letting go
+    kFlushing,  // ends wait to be acknowledged
+    kGoodbye,
+    kClosing,  // the pool is shutting down
+    kDone,
+  };
+
+  // What every call ends with: does all that has become possible or due.
+  void React(absl::Duration now);
+
+  // agent_leases.cc: the life of a lease.
+  void OnAnswer(const SynchronizeAnswer& answer, absl::Duration now);
+  void AdoptDatabase(const std::string& database_id);
+  void Grant(const LeaseToStart& start, absl::Duration now);
+  void Stop(const LeaseToStop& stop, absl::Duration now);
+  void Drop(LeaseName name, const std::string& why);
+  void HandBack(Lease& lease, const std::string& reason, absl::Duration now);
+  void StartWaiting(absl::Duration now);
+  void StartOn(int engine, Lease& lease, absl::Duration now);
+  void HandBackStranded(absl::Duration now);
+  void On(const EngineBecameReady& event, absl::Duration now);
+  void On(const EngineWentDown& event, absl::Duration now);
+  void On(const AttemptMetrics& event, absl::Duration now);
+  void On(const AttemptAlive& event, absl::Duration now);
+  void On(const AttemptCheckpoint& event, absl::Duration now);
+  void On(const AttemptLog& event, absl::Duration now);
+  void On(const AttemptEnded& event, absl::Duration now);
+  void On(const PoolStopped& event, absl::Duration now);
+  void NotStarted(Lease& lease, const std::string& reason, absl::Duration now);
+  void End(Lease& lease, EndOfAttempt end, absl::Duration now);
+  void Synchronize(bool goodbye, absl::Duration now);
+  int FreeSlots() const;
+  Lease* Find(AttemptId attempt);
+  bool Closing() const { return stage_ != Stage::kWorking; }
+
+  // agent_reports.cc: rows, ends and logs on their way.
+  void OnReportAnswer(const ReportAnswer& answer, absl::Duration now);
+  void OnStreamBroken(const ReportStreamBroken& broken, absl::Duration now);
+  bool CanSend(absl::Duration now) const;
+  void SendReports(absl::Duration now);
+  void SendLog(Lease& lease, absl::Duration now);
+  void Send(const Lease& lease, std::shared_ptr<const ReportBody> body);
+  void BoundUnacknowledged(Lease& lease);
+  absl::Duration ResendAt(const Lease& lease) const;
+  std::optional<absl::Duration> NextReportWake(absl::Duration now) const;
+
+  // agent_shutdown.cc
+  void AdvanceShutdown(absl::Duration now);
+  void Enter(Stage stage, absl::Duration now, absl::Duration patience);
+  void GiveUp(absl::Status why, absl::Duration now);
+  void Close(absl::Duration now);
+
+  const AgentOptions options_;
+  CoordinatorLink* const link_;
+  EnginePool* const pool_;
+  AttemptFiles* const files_;
+  AgentObserver* const observer_;
+
+  Synchronizer synchronizer_;
+  EngineSlots engines_;
+  std::map<LeaseName, Lease> leases_;
+  std::deque<LeaseName> waiting_;            // those in kWaiting, in the order of their grants
+  std::map<AttemptId, LeaseName> attempts_;  // all that the pool has not yet ended, those of dropped leases too
+  AttemptId last_attempt_;
+  std::string database_id_;
+  WorkerState worker_state_ = WorkerState::kActive;
+  SynchronizeRequest first_request_;
+  std::optional<absl::Duration> typical_run_;  // wall time, the newest weighing half
+  absl::Duration no_engine_since_ = absl::ZeroDuration();
+  bool engine_ever_ready_ = false;
+  int engine_failures_ = 0;  // before the first was ready
+
+  int64_t stream_ = 0;  // the last one's number
+  bool stream_open_ = false;
+  absl::Duration stream_not_before_ = -absl::InfiniteDuration();
+  Backoff stream_backoff_;
+
+  Stage stage_ = Stage::kWorking;
+  absl::Duration stage_deadline_ = absl::InfiniteDuration();
+  int64_t goodbye_number_ = 0;
+  absl::Status failure_;
+};
+
+}  // namespace seedbed::agent

@@ -1,0 +1,345 @@
+// The life of a lease: granted, waiting, trained, ended; stopped, restored or dropped on the coordinator's word.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/valid_text.h"
+
+namespace seedbed::agent {
+namespace {
+
+constexpr int kMostTimesNotStarted = 3;
+
+std::string Named(const LeaseKey& key) {
+  return absl::StrCat("run ", key.run.value(), " attempt ", key.attempt);
+}
+
+ReportedEnd ReportedEndOf(AttemptEnd end) {
+  switch (end) {
+    case AttemptEnd::kFinished:
+      return ReportedEnd::kFinished;
+    case AttemptEnd::kFailed:
+      return ReportedEnd::kFailed;
+    case AttemptEnd::kOutOfMemory:
+      return ReportedEnd::kOutOfMemory;
+    case AttemptEnd::kStalled:
+      return ReportedEnd::kStalled;
+    case AttemptEnd::kTimedOut:
+      return ReportedEnd::kTimedOut;
+    case AttemptEnd::kStopped:
+    case AttemptEnd::kNotStarted:
+      return ReportedEnd::kPreempted;
+    case AttemptEnd::kCrashed:
+      return ReportedEnd::kCrashed;
+  }
+  return ReportedEnd::kCrashed;
+}
+
+bool IsCuda(const std::string& device) {
+  return device.rfind("cuda", 0) == 0;
+}
+
+// The engine keeps budget.seconds itself; this is the fence around it.
+std::optional<absl::Duration> TimeLimit(const Json& specification) {
+  const Json budget_json = specification.value("budget", Json::object());
+  const Json seconds = budget_json.is_object() ? budget_json.value("seconds", Json()) : Json();
+  if (!seconds.is_number()) return std::nullopt;
+  const absl::Duration budget = absl::Seconds(seconds.get<double>());
+  return budget + std::max(absl::Seconds(60), budget * 0.1);
+}
+
+}  // namespace
+
+void Agent::OnAnswer(const SynchronizeAnswer& answer, absl::Duration now) {
+  AdoptDatabase(answer.database_id);
+  if (answer.state != worker_state_) {
+    if (answer.state == WorkerState::kDraining) observer_->Info("draining: finishing what is held, taking nothing new");
+    if (answer.state == WorkerState::kQuarantined) {
+      observer_->Warning(
+          "quarantined by the coordinator after several crashed runs in a row: taking nothing new until an operator "
+          "resumes "
+          "this worker");
+    }
+    worker_state_ = answer.state;
+    synchronizer_.Want();
+  }
+  for (const LeaseKey& key : answer.restored) {
+    const auto found = leases_.find(NameOf(key));
+    if (found == leases_.end() || key.fence <= found->second.key.fence) continue;
+    observer_->Info(absl::StrCat(Named(key), ": its lease was restored"));
+    found->second.key.fence = key.fence;
+    found->second.reports.RewindAll();
+  }
+  for (const LeaseToStop& stop : answer.stop) Stop(stop, now);
+  for (const LeaseToStart& start : answer.start) Grant(start, now);
+}
+
+void Agent::AdoptDatabase(const std::string& database_id) {
+  if (database_id.empty() || database_id == database_id_) return;
+  if (!database_id_.empty()) {
+    while (!leases_.empty()) Drop(leases_.begin()->first, "the coordinator now has another database");
+  }
+  database_id_ = database_id;
+}
+
+void Agent::Grant(const LeaseToStart& start, absl::Duration now) {
+  const auto [entry, is_new] = leases_.try_emplace(NameOf(start.lease));
+  Lease& lease = entry->second;
+  if (!is_new) {
+    // A grant is repeated until it is listed, with the same fence.
+    return;
+  }
+  lease.key = start.lease;
+  lease.sweep = start.sweep;
+  lease.phase_since = now;
+  synchronizer_.Want();
+  auto specification = ParseJson(start.specification_json, absl::StrCat("the specification of ", Named(start.lease)));
+  if (!specification.ok() || !specification->is_object()) {
+    const std::string why =
+        specification.ok() ? "the specification is not a JSON object" : std::string(specification.status().message());
+    return End(lease, {ReportedEnd::kFailed, why, 1, std::nullopt}, now);
+  }
+  lease.specification = *std::move(specification);
+  const Json trainer = lease.specification.value("trainer", Json());
+  if (!trainer.is_string() || !engines_.Offers(trainer.get<std::string>())) {
+    return End(lease,
+               {ReportedEnd::kFailed, absl::StrCat("this worker does not offer trainer ", trainer.dump()), 1, {}}, now);
+  }
+  if (start.resume_step) {
+    return End(lease, {ReportedEnd::kFailed, "this worker cannot fetch the checkpoint to resume from", 1, {}}, now);
+  }
+  waiting_.push_back(NameOf(start.lease));
+}
+
+void Agent::Stop(const LeaseToStop& stop, absl::Duration now) {
+  const auto found = leases_.find(NameOf(stop.lease));
+  // A stop for an older fence crossed a restoration.
+  if (found == leases_.end() || stop.lease.fence < found->second.key.fence) return;
+  if (stop.hand_back) return HandBack(found->second, stop.reason, now);
+  Drop(found->first, stop.reason);
+}
+
+void Agent::Drop(LeaseName name, const std::string& why) {
+  const auto found = leases_.find(name);
+  Lease& lease = found->second;
+  observer_->Info(absl::StrCat(Named(lease.key), ": dropped: ", why));
+  if (lease.phase == LeasePhase::kWaiting) waiting_.erase(std::find(waiting_.begin(), waiting_.end(), name));
+  // Its engine's place is free when the attempt's end is told.
+  if (lease.attempt) pool_->StopRun(lease.attempt, /*checkpoint=*/false);
+  leases_.erase(found);
+  synchronizer_.Want();
+}
+
+void Agent::HandBack(Lease& lease, const std::string& reason, absl::Duration now) {
+  switch (lease.phase) {
+    case LeasePhase::kWaiting:
+      waiting_.erase(std::find(waiting_.begin(), waiting_.end(), NameOf(lease.key)));
+      return End(lease, {ReportedEnd::kPreempted, reason, 1, {}}, now);
+    case LeasePhase::kTraining:
+      lease.phase = LeasePhase::kStopping;
+      lease.phase_since = now;
+      lease.stop_reason = reason;
+      lease.reading_paused = false;  // StopRun lifts it
+      return pool_->StopRun(lease.attempt, /*checkpoint=*/true);
+    case LeasePhase::kStopping:
+    case LeasePhase::kEnded:
+      return;
+  }
+}
+
+void Agent::StartWaiting(absl::Duration now) {
+  while (!waiting_.empty()) {
+    const std::optional<int> engine = engines_.Choose(now);
+    if (!engine) return;
+    Lease& lease = leases_.at(waiting_.front());
+    waiting_.pop_front();
+    StartOn(*engine, lease, now);
+  }
+}
+
+void Agent::StartOn(int engine, Lease& lease, absl::Duration now) {
+  auto directory = files_->Create(lease.key.run, lease.key.attempt);
+  if (!directory.ok()) {
+    // Counted against this worker: one that cannot write takes no runs for long.
+    return End(lease, {ReportedEnd::kCrashed, ValidText(directory.status().ToString()), 1, {}}, now);
+  }
+  last_attempt_ = last_attempt_.Next();
+  lease.attempt = last_attempt_;
+  lease.engine = engine;
+  lease.phase = LeasePhase::kTraining;
+  lease.phase_since = now;
+  attempts_[lease.attempt] = NameOf(lease.key);
+  engines_.Take(engine, lease.attempt);
+  AttemptStart start;
+  start.attempt = lease.attempt;
+  start.engine = engine;
+  start.specification = lease.specification;
+  start.directory = *std::move(directory);
+  start.time_limit = TimeLimit(lease.specification);
+  pool_->StartRun(std::move(start));
+  observer_->Info(absl::StrCat(Named(lease.key), " of ", lease.sweep, ": training on engine ", engine));
+}
+
+void Agent::HandBackStranded(absl::Duration now) {
+  if (engines_.any_ready()) return;
+  while (!waiting_.empty()) {
+    Lease& lease = leases_.at(waiting_.front());
+    if (now < std::max(no_engine_since_, lease.phase_since) + options_.engine_patience) return;
+    HandBack(lease, "no engine of the worker is ready", now);
+  }
+}
+
+void Agent::On(const EngineBecameReady& event, absl::Duration now) {
+  const std::string& wanted = options_.required_device;
+  if (!wanted.empty() && event.info.device != wanted && !(wanted == "cuda" && IsCuda(event.info.device))) {
+    return GiveUp(absl::FailedPreconditionError(
+                      absl::StrCat("the engine trains on ", event.info.device, ", not on ", wanted, ": see --device")),
+                  now);
+  }
+  engines_.BecameReady(event.engine, event.info);
+  if (!engine_ever_ready_) {
+    engine_ever_ready_ = true;
+    if (engines_.offers().empty()) {
+      observer_->Warning("none of the engine's trainers is allowed here, so no run will come: see --trainers");
+    }
+  }
+  synchronizer_.Want();
+}
+
+void Agent::On(const EngineWentDown& event, absl::Duration now) {
+  engines_.WentDown(event.engine);
+  if (!engines_.any_ready()) no_engine_since_ = now;
+  if (stage_ >= Stage::kGoodbye) return;
+  observer_->Warning(absl::StrCat("engine ", event.engine, " went down: ", event.reason));
+  if (!engine_ever_ready_ && ++engine_failures_ >= 3 * pool_->engine_count()) {
+    GiveUp(absl::UnavailableError(absl::StrCat("the engine does not start: ", event.reason)), now);
+  }
+}
+
+void Agent::On(const AttemptMetrics& event, absl::Duration now) {
+  Lease* lease = Find(event.attempt);
+  if (lease == nullptr) return;
+  lease->reports.AddRows(event, now);
+  lease->step = std::max(lease->step, event.steps.back());
+  BoundUnacknowledged(*lease);
+}
+
+void Agent::On(const AttemptAlive& event, absl::Duration) {
+  if (Lease* lease = Find(event.attempt)) lease->step = std::max(lease->step, event.step);
+}
+
+void Agent::On(const AttemptCheckpoint&, absl::Duration) {
+  // Lies in the attempt's directory, and goes with it.
+}
+
+void Agent::On(const AttemptLog& event, absl::Duration) {
+  if (Lease* lease = Find(event.attempt)) lease->log.Add(event.text);
+}
+
+void Agent::On(const AttemptEnded& event, absl::Duration now) {
+  const auto found = attempts_.find(event.attempt);
+  if (found == attempts_.end()) return;
+  const LeaseName name = found->second;
+  Lease* lease = Find(event.attempt);
+  const int engine = lease != nullptr ? lease->engine : -1;
+  attempts_.erase(found);
+  engines_.Release(event.attempt);
+  files_->Remove(name.first, name.second);
+  synchronizer_.Want();
+  if (lease == nullptr) return;  // dropped before
+  lease->attempt = AttemptId();
+  if (event.last_step) lease->step = std::max(lease->step, *event.last_step);
+  if (event.end == AttemptEnd::kNotStarted && lease->phase == LeasePhase::kTraining && !Closing()) {
+    engines_.Avoid(engine, now + absl::Seconds(1));
+    return NotStarted(*lease, event.reason, now);
+  }
+  EndOfAttempt end{ReportedEndOf(event.end), ValidText(event.reason), event.companions + 1, std::nullopt};
+  if (end.end == ReportedEnd::kFinished) {
+    end.result = RunResult{ValidText(event.outcome), end.reason, event.last_step.value_or(lease->step),
+                           CanonicalJson(event.summary)};
+    if (lease->phase == LeasePhase::kTraining) {
+      const absl::Duration took = now - lease->phase_since;
+      typical_run_ = typical_run_ ? (*typical_run_ + took) / 2 : took;
+    }
+  } else if (lease->phase == LeasePhase::kStopping) {
+    // It was asked to leave: however it went, that is nobody's failure.
+    end.end = ReportedEnd::kPreempted;
+    end.reason = lease->stop_reason;
+  } else if (const std::string line = LastLine(event.log_tail); !line.empty()) {
+    absl::StrAppend(&end.reason, "; last line of its log: ", line);
+  }
+  End(*lease, std::move(end), now);
+}
+
+void Agent::NotStarted(Lease& lease, const std::string& reason, absl::Duration now) {
+  lease.engine = -1;
+  if (++lease.times_not_started >= kMostTimesNotStarted) {
+    return End(lease, {ReportedEnd::kPreempted, absl::StrCat("no engine took it: ", ValidText(reason)), 1, {}}, now);
+  }
+  lease.phase = LeasePhase::kWaiting;
+  lease.phase_since = now;
+  waiting_.push_front(NameOf(lease.key));
+}
+
+void Agent::On(const PoolStopped&, absl::Duration) {
+  if (stage_ != Stage::kClosing)
+    failure_ = absl::InternalError("the engines' supervisor stopped by itself: see its log");
+  stage_ = Stage::kDone;
+}
+
+void Agent::End(Lease& lease, EndOfAttempt end, absl::Duration now) {
+  const std::string text = absl::StrCat(Named(lease.key), ": ", ReportedEndName(end.end),
+                                        end.result ? absl::StrCat(", ", end.result->outcome) : "", ": ", end.reason);
+  if (end.end == ReportedEnd::kFinished || end.end == ReportedEnd::kPreempted) {
+    observer_->Info(text);
+  } else {
+    observer_->Warning(text);
+  }
+  lease.phase = LeasePhase::kEnded;
+  lease.phase_since = now;
+  lease.reading_paused = false;
+  lease.reports.AddEnd(std::move(end));
+  synchronizer_.Want();
+}
+
+void Agent::Synchronize(bool goodbye, absl::Duration now) {
+  SynchronizeRequest request;
+  request.worker = options_.worker;
+  request.name = options_.name;
+  request.host = options_.host;
+  request.device = engines_.device();
+  request.version = options_.version;
+  request.slots = options_.slots;
+  request.free_slots = goodbye ? 0 : FreeSlots();
+  request.number = synchronizer_.Begin(now);
+  request.trainers = engines_.offers();
+  for (const auto& [name, lease] : leases_) {
+    const bool training = lease.phase == LeasePhase::kTraining || lease.phase == LeasePhase::kStopping;
+    request.leases.push_back({lease.key, lease.step, training});
+  }
+  request.goodbye = goodbye;
+  request.database_id = database_id_;
+  if (!synchronizer_.ever_answered()) first_request_ = request;
+  if (goodbye) goodbye_number_ = request.number;
+  link_->Synchronize(std::move(request), synchronizer_.timeout());
+}
+
+int Agent::FreeSlots() const {
+  const int capacity = engines_.capacity();
+  if (Closing() || worker_state_ == WorkerState::kDraining || worker_state_ == WorkerState::kQuarantined ||
+      capacity == 0) {
+    return 0;
+  }
+  const int prefetch = typical_run_ && *typical_run_ < options_.short_run ? options_.most_prefetch : 0;
+  return std::max(0, capacity + prefetch - engines_.taken() - static_cast<int>(waiting_.size()));
+}
+
+Lease* Agent::Find(AttemptId attempt) {
+  const auto name = attempts_.find(attempt);
+  if (name == attempts_.end()) return nullptr;
+  const auto lease = leases_.find(name->second);
+  return lease != leases_.end() && lease->second.attempt == attempt ? &lease->second : nullptr;
+}
+
+}  // namespace seedbed::agent

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "worker/agent/messages.h"
+
+namespace seedbed::agent {
+
+struct SynchronizeAnswered {
+  int64_t number = 0;  // of the request
+  absl::StatusOr<SynchronizeAnswer> answer;
+};
+
+struct ReportAnswered {
+  int64_t stream = 0;
+  ReportAnswer answer;
+};
+
+// The stream is gone, with all that was sent on it and not answered. The last event of a stream.
+struct ReportStreamBroken {
+  int64_t stream = 0;
+  absl::Status status;
+};
+
+using LinkEvent = std::variant<SynchronizeAnswered, ReportAnswered, ReportStreamBroken>;
+
+// The way to the coordinator. Commands never block and never fail at the call; what becomes of them is told by
+// LinkEvents, which the link's owner passes on to the agent. Reconnecting and sending again are the agent's decisions.
+class CoordinatorLink {
+ public:
+  virtual ~CoordinatorLink() = default;
+
+  // Answered by exactly one SynchronizeAnswered, with an error at the latest after `timeout`. Several calls may be
+  // under way.
+  virtual void Synchronize(SynchronizeRequest request, absl::Duration timeout) = 0;
+
+  // Opens a report stream under a number of the caller's, never used before. The former one is given up without an
+  // event.
+  virtual void OpenReports(int64_t stream) = 0;
+
+  // Sends on the open stream, in the order of the calls; without one nothing happens. A report with sequence 0 (log
+  // text) is left out when more than 4 MB wait to be sent.
+  virtual void SendReport(Report report) = 0;
+};
+
+}  // namespace seedbed::agent

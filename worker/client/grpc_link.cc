@@ -1,0 +1,161 @@
+#include "worker/client/grpc_link.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "seedbed/v1/worker_service.grpc.pb.h"
+#include "worker/client/convert.h"
+#include "worker/client/report_stream.h"
+
+namespace seedbed::client {
+namespace {
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& server) {
+  grpc::ChannelArguments arguments;
+  // A restarted coordinator is found within a second; gRPC's default backs off to two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // Pings go out only when nothing was received for so long: to notice a dead network, never on a healthy link, where
+  // Synchronize is answered more often.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  // A grant carries whole specifications.
+  arguments.SetMaxReceiveMessageSize(64 << 20);
+  // http_proxy is for the web, not for a coordinator in the cluster.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+// Outlives the link until the last callback has returned.
+struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
+  struct Call {
+    grpc::ClientContext context;
+    v1::SynchronizeRequest request;
+    v1::SynchronizeResponse response;
+  };
+
+  GrpcLinkOptions options;
+  std::function<void(agent::LinkEvent)> handler;
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::WorkerService::Stub> stub;
+
+  std::mutex handler_mutex;  // one event at a time; never taken while mutex is held
+  std::mutex mutex;
+  std::condition_variable idle;
+  bool closed = false;  // guarded by mutex, as all below
+  std::set<Call*> calls;
+  std::set<ReportStream*> streams;  // all whose OnDone has not come
+  ReportStream* open_stream = nullptr;
+  int64_t open_stream_number = 0;
+
+  void Emit(agent::LinkEvent event) {
+    std::lock_guard<std::mutex> lock(handler_mutex);
+    handler(std::move(event));
+  }
+
+  void Prepare(grpc::ClientContext* context) const {
+    if (!options.token.empty()) context->AddMetadata("authorization", "Bearer " + options.token);
+  }
+
+  void Answer(Call* call, int64_t number, const grpc::Status& status) {
+    agent::SynchronizeAnswered event{number, StatusOf(status, options.server)};
+    if (status.ok()) event.answer = FromProto(call->response);
+    Emit(std::move(event));
+    std::lock_guard<std::mutex> lock(mutex);
+    calls.erase(call);
+    delete call;
+    idle.notify_all();
+  }
+
+  void StreamDone(ReportStream* stream, int64_t number, const grpc::Status& status) {
+    bool was_open = false;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      was_open = open_stream == stream;
+      if (was_open) open_stream = nullptr;
+    }
+    if (was_open) {
+      const absl::Status why = status.ok() ? absl::UnavailableError("the coordinator ended the report stream")
+                                           : StatusOf(status, options.server);
+      Emit(agent::ReportStreamBroken{number, why});
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    streams.erase(stream);
+    idle.notify_all();
+  }
+};
+
+GrpcLink::GrpcLink(GrpcLinkOptions options, std::function<void(agent::LinkEvent)> handler)
+    : shared_(std::make_shared<Shared>()) {
+  shared_->channel = OpenChannel(options.server);
+  shared_->stub = v1::WorkerService::NewStub(shared_->channel);
+  shared_->options = std::move(options);
+  shared_->handler = std::move(handler);
+}
+
+GrpcLink::~GrpcLink() {
+  std::unique_lock<std::mutex> lock(shared_->mutex);
+  shared_->closed = true;
+  for (Shared::Call* call : shared_->calls) call->context.TryCancel();
+  for (ReportStream* stream : shared_->streams) stream->Cancel();
+  shared_->idle.wait(lock, [this] { return shared_->calls.empty() && shared_->streams.empty(); });
+}
+
+void GrpcLink::Synchronize(agent::SynchronizeRequest request, absl::Duration timeout) {
+  auto* call = new Shared::Call;
+  call->request = ToProto(request);
+  shared_->Prepare(&call->context);
+  call->context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    if (shared_->closed) {
+      delete call;
+      return;
+    }
+    shared_->calls.insert(call);
+  }
+  shared_->stub->async()->Synchronize(
+      &call->context, &call->request, &call->response,
+      [shared = shared_, call, number = request.number](grpc::Status status) { shared->Answer(call, number, status); });
+}
+
+void GrpcLink::OpenReports(int64_t stream) {
+  // The callbacks need the stream's own address, which exists only after its construction.
+  auto self = std::make_shared<ReportStream*>(nullptr);
+  auto* opened = new ReportStream(
+      shared_->stub.get(), shared_->options.token,
+      [shared = shared_, stream](const v1::ReportResponse& response) {
+        bool current = false;
+        {
+          std::lock_guard<std::mutex> lock(shared->mutex);
+          current = shared->open_stream != nullptr && shared->open_stream_number == stream;
+        }
+        if (current) shared->Emit(agent::ReportAnswered{stream, FromProto(response)});
+      },
+      [shared = shared_, stream, self](const grpc::Status& status) { shared->StreamDone(*self, stream, status); });
+  *self = opened;
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  if (shared_->closed) {
+    delete opened;
+    return;
+  }
+  if (shared_->open_stream != nullptr) shared_->open_stream->Cancel();
+  shared_->open_stream = opened;
+  shared_->open_stream_number = stream;
+  shared_->streams.insert(opened);
+  opened->Start();
+}
+
+void GrpcLink::SendReport(agent::Report report) {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  if (shared_->open_stream != nullptr) shared_->open_stream->Send(std::move(report));
+}
+
+}  // namespace seedbed::client

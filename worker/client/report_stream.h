@@ -1,0 +1,57 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "seedbed/v1/worker_service.grpc.pb.h"
+#include "worker/agent/messages.h"
+
+namespace seedbed::client {
+
+absl::Status StatusOf(const grpc::Status& status, const std::string& server);
+
+// One Report call. Deletes itself after `on_done`, which comes exactly once, last. The callbacks are called on gRPC's
+// threads, never two at a time. Thread-safe.
+class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1::ReportResponse> {
+ public:
+  using OnAnswer = std::function<void(const v1::ReportResponse&)>;
+  using OnDoneCallback = std::function<void(const grpc::Status&)>;
+
+  ReportStream(v1::WorkerService::Stub* stub, const std::string& token, OnAnswer on_answer, OnDoneCallback on_done);
+
+  // Begins the call; to be called once, before anything else.
+  void Start();
+  void Send(agent::Report report);
+  // on_done follows soon.
+  void Cancel() { context_.TryCancel(); }
+
+ private:
+  // Beyond this many waiting bytes log text is left out.
+  static constexpr int64_t kMostWaitingBytesForLogs = 4 * 1024 * 1024;
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+  void WriteNext();  // mutex_ is held
+
+  v1::WorkerService::Stub* const stub_;
+  const OnAnswer on_answer_;
+  const OnDoneCallback on_done_;
+  grpc::ClientContext context_;
+  v1::ReportResponse read_;
+  v1::ReportRequest written_;  // in use while writing_
+
+  std::mutex mutex_;
+  std::deque<agent::Report> waiting_;  // guarded by mutex_, as all below
+  int64_t waiting_bytes_ = 0;
+  bool writing_ = false;
+  bool broken_ = false;
+};
+
+}  // namespace seedbed::client

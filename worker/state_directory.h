@@ -1,0 +1,45 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "worker/agent/agent.h"
+#include "worker/process/unique_fd.h"
+
+namespace seedbed {
+
+// Where one worker keeps its attempts' files: mode 0700, locked (flock on `lock` in it) for as long as this object
+// lives.
+class StateDirectory final : public agent::AttemptFiles {
+ public:
+  // `path`, made if missing; attempts that an earlier worker left in it are removed. FAILED_PRECONDITION if another
+  // worker has it.
+  static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& path);
+
+  // PARENT/worker-ID, removed at the end. Those of dead workers beside it are removed now.
+  static absl::StatusOr<std::unique_ptr<StateDirectory>> OpenOwn(const std::string& parent, const std::string& id);
+
+  // $XDG_STATE_HOME/seedbed or ~/.local/state/seedbed; without either, a directory of this user below the temporary
+  // one.
+  static std::string DefaultParent();
+
+  ~StateDirectory() override;
+
+  absl::StatusOr<std::string> Create(RunId run, int attempt) override;
+  void Remove(RunId run, int attempt) override;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  StateDirectory(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  const std::string path_;
+  UniqueFd lock_;
+  bool remove_at_end_ = false;
+  std::map<std::pair<RunId, int>, std::string> attempts_;
+};
+
+}  // namespace seedbed

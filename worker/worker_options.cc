@@ -1,0 +1,139 @@
+#include "worker/worker_options.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/base/text.h"
+#include "worker/host.h"
+
+namespace seedbed {
+namespace {
+
+// False if the file cannot be read.
+bool ReadToken(const std::string& path, std::string* token) {
+  std::ifstream in(path);
+  if (!in) return false;
+  std::ostringstream text;
+  text << in.rdbuf();
+  *token = std::string(absl::StripAsciiWhitespace(text.str()));
+  return true;
+}
+
+bool IsLoopback(const std::string& server) {
+  return absl::StartsWith(server, "127.") || absl::StartsWith(server, "localhost:") ||
+         absl::StartsWith(server, "[::1]:");
+}
+
+std::string CheckDevice(const std::string& device) {
+  if (device == "auto" || device == "cpu" || device == "cuda") return "";
+  int number = 0;
+  if (absl::StartsWith(device, "cuda:") && absl::SimpleAtoi(device.substr(5), &number) && number >= 0) return "";
+  return "expected auto, cpu, cuda or cuda:N, got " + device;
+}
+
+std::string CheckName(const std::string& name) {
+  return IsPlainName(name) ? ""
+                           : "a name is 1 to 128 letters, digits, '_', '.', '-', and begins with a letter or digit";
+}
+
+struct Texts {
+  std::string token_file;
+  std::vector<std::string> trainers;
+};
+
+void AddOptions(CLI::App& app, WorkerOptions& options, Texts& texts) {
+  app.add_option("--server", options.server, "The coordinator: HOST:PORT or unix:/path")
+      ->required()
+      ->envname("SEEDBED_SERVER");
+  app.add_option("--slots", options.slots, "Runs trained at once (default: the CPUs that this process may use)")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->check(CheckDevice)->capture_default_str();
+  app.add_option("--name", options.name, "What people call this worker (default: HOST-PID)")->check(CheckName);
+  app.add_option(
+      "--directory", options.directory,
+      "Where runs keep their files while they train (default: one of its own below $XDG_STATE_HOME/seedbed or "
+      "~/.local/state/seedbed, removed at the end)");
+  app.add_option("--engine", options.engine, "The training program (default: seedbed-engine beside this program)");
+  app.add_option("--engine-arg", options.engine_arguments, "An argument for the engine; may be repeated")
+      ->allow_extra_args(false);
+  app.add_option("--trainers", texts.trainers,
+                 "Take runs of these trainers only, e.g. modular (default: all of the engine's)")
+      ->delimiter(',');
+  app.add_option("--token-file", texts.token_file, "File with the coordinator's token (or set SEEDBED_TOKEN)");
+  app.add_option(
+         "--blas-kernel", options.blas_kernel,
+         "OpenBLAS kernel of the engines: auto, none (the library's own choice), or a name as in OPENBLAS_CORETYPE")
+      ->capture_default_str();
+  app.add_option("--prefetch", options.prefetch, "Leases held beyond the slots while runs are short")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--exit-with-parent", options.exit_with_parent,
+                 "Leave when this open descriptor comes to its end of file")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--log-level", options.log_level, "debug, info, warning, error or off")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+  app.set_version_flag("--version", std::string("seedbed-worker " SEEDBED_VERSION));
+}
+
+absl::Status FillIn(WorkerOptions& options, const Texts& texts) {
+  auto token = FindToken(texts.token_file, options.server);
+  if (!token.ok()) return token.status();
+  options.token = *std::move(token);
+  options.trainers = texts.trainers;
+  if (options.name.empty()) options.name = absl::StrCat(HostName(), "-", getpid());
+  if (options.engine.empty()) options.engine = ProgramDirectory() + "/seedbed-engine";
+  if (absl::StrContains(options.engine, "/") && access(options.engine.c_str(), X_OK) != 0) {
+    return absl::NotFoundError(
+        absl::StrCat("there is no program at ", options.engine, "; give the engine with --engine"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindToken(const std::string& token_file, const std::string& server) {
+  std::string token;
+  if (!token_file.empty()) {
+    if (ReadToken(token_file, &token)) return token;
+    return absl::NotFoundError(absl::StrCat("cannot read the token file ", token_file));
+  }
+  if (const char* given = std::getenv("SEEDBED_TOKEN")) return std::string(absl::StripAsciiWhitespace(given));
+  if (IsLoopback(server)) ReadToken("seedbed-data/token", &token);
+  return token;
+}
+
+ParsedOptions ParseWorkerOptions(int argc, char** argv, int available_cpus) {
+  ParsedOptions parsed;
+  parsed.options.slots = available_cpus;
+  Texts texts;
+  CLI::App app("Trains runs for a Seedbed coordinator: leases them, supervises the engines, reports.",
+               "seedbed-worker");
+  AddOptions(app, parsed.options, texts);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    parsed.leave = true;
+    parsed.exit_code = app.exit(error) == 0 ? 0 : 2;
+    return parsed;
+  }
+  const absl::Status filled = FillIn(parsed.options, texts);
+  if (!filled.ok()) {
+    std::cerr << "seedbed-worker: " << filled.message() << "\n";
+    parsed.leave = true;
+    parsed.exit_code = 2;
+  }
+  return parsed;
+}
+
+}  // namespace seedbed
