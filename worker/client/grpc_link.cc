@@ -65,9 +65,9 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
   }
 
   void Answer(Call* call, int64_t number, const grpc::Status& status) {
-    agent::SynchronizeAnswered event{number, StatusOf(status, options.server)};
-    if (status.ok()) event.answer = FromProto(call->response);
-    Emit(std::move(event));
+    absl::StatusOr<agent::SynchronizeAnswer> answer = FromProto(call->response);
+    if (!status.ok()) answer = StatusOf(status, options.server);
+    Emit(agent::SynchronizeAnswered{number, std::move(answer)});
     std::lock_guard<std::mutex> lock(mutex);
     calls.erase(call);
     delete call;
