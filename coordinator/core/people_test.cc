@@ -1,0 +1,222 @@
+#include <string>
+
+#include "coordinator/core/scene.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+// What people ask of sweeps, runs and workers.
+namespace seedbed::core {
+namespace {
+
+SweepOptions Grid(int points, int64_t seeds = 1) {
+  SweepOptions options;
+  options.points = points;
+  options.seeds = seeds;
+  return options;
+}
+
+TEST(Pause, StopsNewLeasesAndNothingElse) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(3));
+  SceneWorker worker(scene, "w", 2);
+  worker.Synchronize();
+  scene.Do(PauseSweep{sweep});
+  const SynchronizeAnswer answer = worker.Synchronize();
+  EXPECT_TRUE(answer.stop.empty());
+  worker.Finish(scene.RunAt(sweep, 0, 0).id);
+  EXPECT_TRUE(worker.Synchronize().start.empty());
+  EXPECT_EQ(scene.Counts(sweep), "q1 r1 f1 x0 c0");
+  scene.Do(ResumeSweep{sweep});
+  EXPECT_EQ(scene.Labels(worker.Synchronize().start), "a:2.0");
+}
+
+TEST(Pause, NowAsksForWhatRunsAndSurvivesARestart) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(2));
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  worker.Synchronize();
+  scene.Do(PauseSweep{sweep, true});
+  scene.Restart();
+  const SynchronizeAnswer answer = worker.Synchronize();
+  ASSERT_EQ(answer.stop.size(), 1u);
+  EXPECT_TRUE(answer.stop[0].hand_back);
+  EXPECT_EQ(answer.stop[0].lease.run, run);
+  EXPECT_EQ(worker.SendRows(run).verdict, ReportVerdict::kAccepted) << "until it stops it is heard";
+  worker.End(run, AttemptEnd::kPreempted);
+  EXPECT_EQ(scene.Counts(sweep), "q2 r0 f0 x0 c0");
+  EXPECT_EQ(scene.state.FindRun(run)->counted_ends, 0);
+  EXPECT_TRUE(worker.Synchronize().start.empty());
+}
+
+TEST(Pause, NowTakesBackGrantsThatNobodyListed) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  worker.SynchronizeAnswerLost();
+  scene.Do(PauseSweep{sweep, true});
+  EXPECT_TRUE(worker.Synchronize().start.empty());
+  EXPECT_EQ(scene.Counts(sweep), "q1 r0 f0 x0 c0");
+  EXPECT_EQ(scene.RunAt(sweep, 0, 0).last_end, AttemptEnd::kPreempted);
+}
+
+TEST(Pause, StatesOfASweep) {
+  struct Case {
+    std::string commands;  // p pause, n pause now, r resume
+    std::string state;
+  };
+  for (const Case& c : {Case{"", "active"}, Case{"p", "paused"}, Case{"pp", "paused"}, Case{"pn", "halted"},
+                        Case{"n", "halted"}, Case{"np", "halted"}, Case{"nr", "active"}, Case{"prr", "active"}}) {
+    Scene scene;
+    const SweepId sweep = scene.Submit("a");
+    for (const char command : c.commands) {
+      if (command == 'r') {
+        scene.Do(ResumeSweep{sweep});
+      } else {
+        scene.Do(PauseSweep{sweep, command == 'n'});
+      }
+    }
+    EXPECT_EQ(Name(scene.state.FindSweep(sweep)->state), c.state) << c.commands;
+  }
+  Scene scene;
+  const SweepId unfinished = scene.Ask<BeginSubmissionAnswer>(Scene::Begin("b", "s")).sweep;
+  EXPECT_EQ(scene.Fails(PauseSweep{unfinished}).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(scene.Fails(ResumeSweep{SweepId(9)}).code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Cancel, IsTerminalAtItsCommit) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(3));
+  SceneWorker worker(scene, "w", 1);
+  const LeaseKey lease = Lease(worker);
+  worker.SendRows(lease.run);
+  const Report repeated = [&] {
+    Report report = worker.NextReport(lease.run);
+    report.sequence = 1;
+    return report;
+  }();
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(CancelRuns{sweep, {}}).changed, 3);
+  EXPECT_EQ(scene.Counts(sweep), "q0 r0 f0 x0 c3");
+  EXPECT_GT(scene.state.FindRun(lease.run)->fence, lease.fence);
+  EXPECT_EQ(scene.Ask<ReportAnswer>(repeated).verdict, ReportVerdict::kDuplicate);
+  SceneWorker copy = worker;
+  EXPECT_EQ(worker.Finish(lease.run).verdict, ReportVerdict::kRefused);
+  EXPECT_EQ(scene.Counts(sweep), "q0 r0 f0 x0 c3");
+  const SynchronizeAnswer answer = copy.Synchronize();
+  ASSERT_EQ(answer.stop.size(), 1u);
+  EXPECT_FALSE(answer.stop[0].hand_back);
+}
+
+TEST(Cancel, AFinishedThatCommittedFirstWins) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(2));
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  worker.Finish(run);
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(CancelRuns{sweep, {run}}).changed, 0);
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(CancelRuns{sweep, {}}).changed, 1);
+  EXPECT_EQ(scene.Counts(sweep), "q0 r0 f1 x0 c1");
+}
+
+TEST(Cancel, OfSomeRunsAndInChunks) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(7));
+  EXPECT_EQ(
+      scene.Ask<ChunkAnswer>(CancelRuns{sweep, {scene.RunAt(sweep, 6, 0).id, scene.RunAt(sweep, 6, 0).id}}).changed, 1);
+  EXPECT_EQ(scene.Fails(CancelRuns{sweep, {RunId(99)}}).code(), absl::StatusCode::kNotFound);
+  std::string changes;
+  for (;;) {
+    const ChunkAnswer answer = scene.Ask<ChunkAnswer>(CancelRuns{sweep, {}, 4});
+    changes += std::to_string(answer.changed) + (answer.more ? "+" : ".");
+    if (!answer.more) break;
+  }
+  EXPECT_EQ(changes, "4+2.");
+  EXPECT_EQ(scene.Counts(sweep), "q0 r0 f0 x0 c7");
+}
+
+TEST(Retry, QueuesFailedRunsAgainWithTheirCountsCleared) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(3));
+  SceneWorker worker(scene, "w", 3);
+  worker.Synchronize();
+  const RunId failed = scene.RunAt(sweep, 0, 0).id;
+  worker.End(failed, AttemptEnd::kFailed);
+  worker.Finish(scene.RunAt(sweep, 1, 0).id);
+  scene.Do(CancelRuns{sweep, {scene.RunAt(sweep, 2, 0).id}});
+  const Fence before = scene.state.FindRun(failed)->fence;
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(RetryRuns{sweep, {}}).changed, 1);
+  ASSERT_EQ(scene.last_events.size(), 1u);
+  EXPECT_TRUE(std::get<RunStateChanged>(scene.last_events[0]).delete_rows);
+  EXPECT_EQ(scene.Counts(sweep), "q1 r0 f1 x0 c1");
+  EXPECT_EQ(scene.state.FindRun(failed)->failed_ends, 0);
+  EXPECT_GT(scene.state.FindRun(failed)->fence, before);
+  RetryRuns cancelled_too{sweep, {}};
+  cancelled_too.include_cancelled = true;
+  cancelled_too.keep_rows = true;
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(cancelled_too).changed, 1);
+  EXPECT_FALSE(std::get<RunStateChanged>(scene.last_events[0]).delete_rows);
+  EXPECT_EQ(scene.Fails(RetryRuns{sweep, {scene.RunAt(sweep, 1, 0).id}}).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(RetryRuns{sweep, {failed}}).changed, 0) << "on its way already";
+  worker.held.clear();
+  EXPECT_EQ(Lease(worker).attempt, 2) << "attempts are never numbered twice";
+}
+
+TEST(Delete, GoesInChunksAndLeavesNothing) {
+  Scene scene;
+  const SweepId kept = scene.Submit("kept", Grid(2));
+  const SweepId sweep = scene.Submit("a", Grid(3, 3));
+  SceneWorker worker(scene, "w", 4);
+  worker.Synchronize();
+  std::string changes;
+  for (;;) {
+    const ChunkAnswer answer = scene.Ask<ChunkAnswer>(DeleteSweep{sweep, 4});
+    changes += std::to_string(answer.changed) + (answer.more ? "+" : ".");
+    if (!answer.more) break;
+    EXPECT_EQ(scene.Fails(Scene::Begin("a", "s2")).code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(scene.Fails(ResumeSweep{sweep}).code(), absl::StatusCode::kFailedPrecondition);
+    scene.Restart();
+  }
+  EXPECT_EQ(changes, "4+4+3.") << "two were running and are cancelled first";
+  EXPECT_EQ(scene.state.FindSweep(sweep), nullptr);
+  EXPECT_EQ(scene.state.run_count(), 2);
+  EXPECT_EQ(scene.Counts(kept), "q0 r2 f0 x0 c0");
+  const SynchronizeAnswer answer = worker.Synchronize();
+  EXPECT_EQ(answer.stop.size(), 2u);
+  const SweepId again = scene.Submit("a", Grid(1));
+  EXPECT_GT(again, sweep) << "ids are never used again";
+  EXPECT_EQ(scene.Fails(DeleteSweep{sweep}).code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Delete, OfASweepWhoseSubmissionBrokeOff) {
+  Scene scene;
+  const SweepId sweep = scene.Ask<BeginSubmissionAnswer>(Scene::Begin("a", "s")).sweep;
+  EXPECT_FALSE(scene.Ask<ChunkAnswer>(DeleteSweep{sweep}).more);
+  EXPECT_EQ(scene.state.FindSweepByName("a"), nullptr);
+}
+
+TEST(Drain, FinishesWhatItHoldsAndGetsNothingNew) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(3));
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  scene.Do(DrainWorker{worker.id});
+  scene.Do(DrainWorker{worker.id});
+  EXPECT_TRUE(scene.last_events.empty());
+  const SynchronizeAnswer answer = worker.Synchronize();
+  EXPECT_EQ(answer.state, WorkerState::kDraining);
+  EXPECT_TRUE(answer.stop.empty());
+  worker.Finish(run);
+  EXPECT_TRUE(worker.Synchronize().start.empty());
+  scene.Restart();
+  EXPECT_TRUE(worker.Synchronize().start.empty());
+  scene.Do(ResumeWorker{worker.id});
+  EXPECT_EQ(scene.Labels(worker.Synchronize().start), "a:1.0");
+  EXPECT_EQ(scene.Counts(sweep), "q1 r1 f1 x0 c0");
+  EXPECT_EQ(scene.Fails(DrainWorker{WorkerId("nobody")}).code(), absl::StatusCode::kNotFound);
+  worker.Goodbye();
+  EXPECT_EQ(scene.Fails(DrainWorker{worker.id}).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(scene.Fails(ResumeWorker{worker.id}).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace seedbed::core
