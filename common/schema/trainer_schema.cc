@@ -157,7 +157,11 @@ absl::StatusOr<Json> CheckParameter(const ParameterDefinition& definition, const
     }
     case ParameterType::kNumber: {
       const std::optional<NumberText> number = ReadNumber(value);
-      if (!number || !std::isfinite(number->value) || !IsWithinBounds(definition, number->value)) return refuse();
+      if (number && !std::isfinite(number->value)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("expected a finite number for ", definition.name, ", got ", Shown(value)));
+      }
+      if (!number || !IsWithinBounds(definition, number->value)) return refuse();
       return JsonNumber(number->value);
     }
   }

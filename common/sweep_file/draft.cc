@@ -1,0 +1,226 @@
+#include "common/sweep_file/draft.h"
+
+#include <algorithm>
+#include <limits>
+#include <unordered_set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "common/base/text.h"
+#include "common/schema/shown_text.h"
+#include "common/schema/trainer_schema.h"
+
+namespace seedbed::sweep_file {
+namespace {
+
+constexpr int64_t kAnyInteger = std::numeric_limits<int64_t>::min();
+
+// Keys of W&B's sweeps that say how to start a program or spend its service, which is decided elsewhere here.
+std::string HintForForeignKey(const std::string& key) {
+  if (key == "early_terminate") return "; it belongs to W&B, here conditions that end a run stand under 'stop'";
+  for (const char* foreign : {"program", "command", "project", "entity", "controller", "job", "image_uri"}) {
+    if (key == foreign) return "; it belongs to W&B and has no meaning here: remove it";
+  }
+  return DidYouMean(key, SweepKeys());
+}
+
+void CheckTopKeys(const YamlNode& root, Mistakes* mistakes) {
+  const std::vector<std::string>& known = SweepKeys();
+  for (const YamlEntry& entry : root.entries) {
+    if (mistakes->is_full()) break;
+    if (std::find(known.begin(), known.end(), entry.key) != known.end()) continue;
+    mistakes->Add(entry.key_location, absl::StrCat("unknown key ", ShownText(entry.key), HintForForeignKey(entry.key),
+                                                   " (expected ", absl::StrJoin(known, ", "), ")"));
+  }
+}
+
+void ReadLabels(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  const YamlEntry* name = root.Find("name");
+  if (name == nullptr) {
+    mistakes->Add(root.location, "the sweep has no 'name'; expected a name for it, such as name: first-try");
+  } else if (const auto text = ReadText(*name->value, "name", mistakes)) {
+    if (!IsPlainName(*text)) {
+      mistakes->Add(
+          name->value->location,
+          absl::StrCat("name: expected 1 to 128 letters, digits, '_', '.' or '-', the first a letter or digit; "
+                       "got ",
+                       ShownText(*text)));
+    }
+    draft->name = *text;
+  }
+  const YamlEntry* description = root.Find("description");
+  if (description != nullptr && !description->value->is_null()) {
+    draft->description = ReadText(*description->value, "description", mistakes).value_or("");
+  }
+  if (const YamlEntry* priority = root.Find("priority")) {
+    draft->priority = ReadInteger(*priority->value, "priority", kAnyInteger, mistakes).value_or(0);
+  }
+  if (const YamlEntry* most = root.Find("max_concurrent")) {
+    draft->max_concurrent = ReadInteger(*most->value, "max_concurrent", 1, mistakes);
+  }
+}
+
+void ReadTrainer(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  draft->shared.trainer = "modular";
+  const YamlEntry* trainer = root.Find("trainer");
+  if (trainer == nullptr) return;
+  const std::optional<std::string> name = ReadText(*trainer->value, "trainer", mistakes);
+  if (!name) return;
+  draft->shared.trainer = *name;
+  if (FindTrainer(*name) != nullptr) return;
+  mistakes->Add(trainer->value->location,
+                absl::StrCat("trainer: there is no trainer ", ShownText(*name), DidYouMean(*name, TrainerNames()),
+                             " (expected ", absl::StrJoin(TrainerNames(), ", "), ")"));
+}
+
+void ReadMethod(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  if (const YamlEntry* method = root.Find("method")) {
+    const std::optional<std::string> text = ReadText(*method->value, "method", mistakes);
+    if (text && *text != "grid" && *text != "random") {
+      mistakes->Add(method->value->location, absl::StrCat("method: expected grid or random, got ", ShownText(*text),
+                                                          DidYouMean(*text, {"grid", "random"})));
+    }
+    draft->is_random = text && *text == "random";
+  }
+  if (const YamlEntry* cap = root.Find("run_cap")) {
+    draft->run_cap = ReadInteger(*cap->value, "run_cap", 1, mistakes);
+  } else if (draft->is_random) {
+    mistakes->Add(root.Find("method")->value->location, "method: random needs 'run_cap', the number of points");
+  }
+  if (const YamlEntry* seed = root.Find("random_seed")) {
+    draft->random_seed = static_cast<uint64_t>(ReadInteger(*seed->value, "random_seed", 0, mistakes).value_or(0));
+    if (!draft->is_random) {
+      mistakes->Add(seed->key_location, "random_seed: only method: random draws points; remove it");
+    }
+  }
+}
+
+void ReadSeeds(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  draft->seed_count = 1;
+  const YamlEntry* seeds = root.Find("seeds");
+  if (seeds == nullptr) return;
+  if (!seeds->value->is_sequence()) {
+    const std::optional<int64_t> count =
+        ReadInteger(*seeds->value, "seeds: a list of seeds, or their number", 1, mistakes);
+    draft->seed_count = count.value_or(1);
+    return;
+  }
+  if (!CheckList(*seeds->value, "seeds", mistakes)) return;
+  std::unordered_set<int64_t> distinct;
+  for (const YamlNodePtr& element : seeds->value->elements) {
+    const std::optional<int64_t> seed = ReadInteger(*element, "seeds", 0, mistakes);
+    if (!seed) continue;
+    if (distinct.insert(*seed).second) {
+      draft->seeds.push_back(*seed);
+    } else {
+      mistakes->Add(element->location, absl::StrCat("seeds: ", *seed, " stands here twice"));
+    }
+  }
+  draft->seed_count = static_cast<int64_t>(draft->seeds.size());
+}
+
+std::optional<double> ReadTime(const YamlNode& node, Mistakes* mistakes) {
+  absl::Duration duration;
+  if (node.is_scalar() && absl::ParseDuration(node.text, &duration) && duration > absl::ZeroDuration() &&
+      duration < absl::InfiniteDuration()) {
+    return absl::ToDoubleSeconds(duration);
+  }
+  mistakes->Add(
+      node.location,
+      absl::StrCat("budget.time: expected a duration above 0 such as 90s, 10m, 2h or 1h30m, got ", KindOf(node)));
+  return std::nullopt;
+}
+
+void ReadBudget(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  const YamlEntry* budget = root.Find("budget");
+  if (budget == nullptr) {
+    mistakes->Add(root.location, "the sweep has no 'budget'; expected one, such as budget: {steps: 10000}");
+    return;
+  }
+  if (!CheckMap(*budget->value, "budget", {"steps", "time"}, mistakes)) return;
+  if (const YamlEntry* steps = budget->value->Find("steps")) {
+    draft->shared.budget.steps = ReadInteger(*steps->value, "budget.steps", 1, mistakes).value_or(1);
+  } else {
+    mistakes->Add(budget->key_location, "budget: expected 'steps', the number of updates after which a run ends");
+  }
+  if (const YamlEntry* time = budget->value->Find("time")) {
+    draft->shared.budget.seconds = ReadTime(*time->value, mistakes);
+  }
+}
+
+void ReadMetricIntervals(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  const YamlEntry* metrics = root.Find("metrics");
+  if (metrics == nullptr || !CheckMap(*metrics->value, "metrics", {"log_every", "evaluate_every"}, mistakes)) return;
+  MetricIntervals& intervals = draft->shared.metrics;
+  if (const YamlEntry* entry = metrics->value->Find("log_every")) {
+    intervals.log_every = ReadInteger(*entry->value, "metrics.log_every", 1, mistakes).value_or(1);
+  }
+  if (const YamlEntry* entry = metrics->value->Find("evaluate_every")) {
+    intervals.evaluate_every = ReadInteger(*entry->value, "metrics.evaluate_every", 1, mistakes).value_or(1);
+  }
+}
+
+void ReadMetric(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  const YamlEntry* metric = root.Find("metric");
+  if (metric == nullptr || !CheckMap(*metric->value, "metric", {"name", "goal"}, mistakes)) return;
+  std::string goal = "minimize";
+  if (const YamlEntry* entry = metric->value->Find("goal")) {
+    goal = ReadText(*entry->value, "metric.goal", mistakes).value_or(goal);
+    if (goal != "minimize" && goal != "maximize") {
+      mistakes->Add(entry->value->location, absl::StrCat("metric.goal: expected minimize or maximize, got ",
+                                                         ShownText(goal), DidYouMean(goal, {"minimize", "maximize"})));
+    }
+  }
+  const YamlEntry* name = metric->value->Find("name");
+  if (name == nullptr) {
+    mistakes->Add(metric->key_location, "metric: expected 'name', the name of a metric");
+    return;
+  }
+  const std::optional<std::string> text = ReadText(*name->value, "metric.name", mistakes);
+  if (!text || !CheckMetricName(*text, draft->shared.trainer, name->value->location, mistakes)) return;
+  draft->metric = Json{{"name", *text}, {"goal", goal}};
+}
+
+}  // namespace
+
+const std::vector<std::string>& SweepKeys() {
+  static const auto* const keys = new std::vector<std::string>{
+      "name", "description", "trainer", "method", "run_cap", "random_seed", "metric",   "seeds",         "parameters",
+      "zip",  "include",     "exclude", "budget", "stop",    "metrics",     "priority", "max_concurrent"};
+  return *keys;
+}
+
+bool CheckMetricName(const std::string& metric, const std::string& trainer, Location location, Mistakes* mistakes) {
+  const TrainerSchema* schema = FindTrainer(trainer);
+  if (schema == nullptr || schema->FindMetric(metric) != nullptr) return true;
+  std::vector<std::string> names;
+  for (const MetricDefinition& definition : schema->metrics) names.push_back(definition.name);
+  mistakes->Add(location, absl::StrCat("trainer ", trainer, " has no metric ", ShownText(metric),
+                                       DidYouMean(metric, names), " (expected ", absl::StrJoin(names, ", "), ")"));
+  return false;
+}
+
+SweepDraft ReadDraft(const YamlNode& root, Mistakes* mistakes) {
+  SweepDraft draft;
+  CheckTopKeys(root, mistakes);
+  ReadLabels(root, &draft, mistakes);
+  ReadTrainer(root, &draft, mistakes);
+  ReadMethod(root, &draft, mistakes);
+  ReadSeeds(root, &draft, mistakes);
+  ReadBudget(root, &draft, mistakes);
+  ReadMetricIntervals(root, &draft, mistakes);
+  ReadMetric(root, &draft, mistakes);
+  const YamlEntry* stop = root.Find("stop");
+  draft.shared.stop = ReadStopRules(stop == nullptr ? nullptr : stop->value.get(), draft.shared.trainer, mistakes);
+  draft.points_location = root.location;
+  if (const YamlEntry* parameters = root.Find("parameters")) {
+    draft.points_location = parameters->key_location;
+    ReadParameters(*parameters->value, &draft.parameters, mistakes);
+  }
+  ReadPointEntries(root, &draft, mistakes);
+  return draft;
+}
+
+}  // namespace seedbed::sweep_file
