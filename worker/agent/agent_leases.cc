@@ -10,6 +10,8 @@ namespace seedbed::agent {
 namespace {
 
 constexpr int kMostTimesNotStarted = 3;
+// What a coordinator takes; more would be refused, and the run tried again for nothing.
+constexpr size_t kMostSummaryBytes = 1 << 20;
 
 std::string Named(const LeaseKey& key) {
   return absl::StrCat("run ", key.run.value(), " attempt ", key.attempt);
@@ -268,6 +270,13 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
     end.reason = lease->stop_reason;
   } else if (const std::string line = LastLine(event.log_tail); !line.empty()) {
     absl::StrAppend(&end.reason, "; last line of its log: ", line);
+  }
+  if (end.result && end.result->summary_json.size() > kMostSummaryBytes) {
+    end = {ReportedEnd::kFailed,
+           absl::StrCat("its summary is ", end.result->summary_json.size(), " bytes long, and at most ",
+                        kMostSummaryBytes, " are taken"),
+           end.pack,
+           {}};
   }
   End(*lease, std::move(end), now);
 }

@@ -102,6 +102,22 @@ TEST(Reports, SayHowAnAttemptEnded) {
   }
 }
 
+TEST(Reports, AResultThatNoCoordinatorWouldTakeIsAFailure) {
+  World world;
+  TrainOne(world);
+  AttemptEnded event;
+  event.attempt = AttemptId(1);
+  event.end = AttemptEnd::kFinished;
+  event.summary = {{"text", std::string(1 << 20, 'x')}};
+  world.agent->OnEngineEvent(event, world.clock.Now());
+  world.StreamOpened();
+  const Report report = world.Reported();
+  EXPECT_EQ(Shown(report), "1/1#1 :1 end failed");
+  EXPECT_EQ(report.body->end->reason, "its summary is 1048587 bytes long, and at most 1048576 are taken");
+  world.Settle();
+  world.Call();
+}
+
 TEST(Reports, ARepeatedEndMeansNothing) {
   World world;
   TrainOne(world);
