@@ -50,6 +50,7 @@ class Picker {
   // whose priority is below `least_priority` get nothing.
   void TakeCompatible(const Digest& pack_key, int most, int occupied, int capacity, int64_t least_priority,
                       std::vector<RunId>* runs) {
+    if (most <= 0 || occupied >= capacity) return;
     std::vector<SweepRank> candidates;
     for (auto it = state_.sweeps_by_pack().lower_bound({pack_key, SweepId()});
          it != state_.sweeps_by_pack().end() && it->first == pack_key; ++it) {
