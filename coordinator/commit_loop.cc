@@ -28,6 +28,7 @@ CommitLoop::CommitLoop(CommitLoopOptions options, std::unique_ptr<Store> store, 
       state_(std::move(state)),
       progress_(std::move(progress)),
       specifications_(reader),
+      metric_names_(reader),
       next_tick_(std::chrono::steady_clock::now()),
       probe_delay_(options_.first_retry) {}
 

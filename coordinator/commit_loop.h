@@ -24,6 +24,7 @@
 #include "coordinator/core/state.h"
 #include "coordinator/held_calls.h"
 #include "coordinator/lease_specifications.h"
+#include "coordinator/metric_names.h"
 #include "coordinator/progress.h"
 #include "coordinator/run_logs.h"
 #include "coordinator/storage/reader.h"
@@ -185,6 +186,7 @@ class CommitLoop {
   std::optional<core::State> state_;  // none while it cannot be trusted
   Progress progress_;
   LeaseSpecifications specifications_;
+  MetricNames metric_names_;
   HeldCalls held_;
   std::deque<ReportItem> reports_;  // not yet decided, in order of arrival
   int64_t report_bytes_ = 0;

@@ -76,7 +76,9 @@ void CommitLoop::DoReport(ReportItem item, Turn* turn) {
   if (run != nullptr && run->fence == report.lease.fence && report.last_step >= 0) {
     progress_.ObserveStep(*state_, run->id, report.last_step, true, turn->batch.now.monotonic);
   }
-  const absl::StatusOr<core::Answer> answer = DecideAndApply(report, turn);
+  const absl::Status names = item.rows ? metric_names_.Admit(*item.rows) : absl::OkStatus();
+  const absl::StatusOr<core::Answer> answer =
+      names.ok() ? DecideAndApply(report, turn) : absl::StatusOr<core::Answer>(names);
   absl::StatusOr<core::ReportAnswer> result = absl::InternalError("the core answered a report with something else");
   if (!answer.ok()) {
     result = answer.status();

@@ -17,6 +17,8 @@ absl::Status ReadOnly() {
 
 // The longest that opening waits for the lengths of old runs, which only make estimates better.
 constexpr absl::Duration kProgressLimit = absl::Seconds(2);
+// At least as many as there are threads that read, so that none waits for another's long query.
+constexpr int kReaderConnections = 8;
 
 }  // namespace
 
@@ -53,14 +55,18 @@ absl::Status Coordinator::OpenStore() {
   SEEDBED_ASSIGN_OR_RETURN(core::State state, store->Load(options_.settings, clock_->Now().monotonic));
   database_id_ = store->database_id();
   epoch_ = store->epoch();
-  SEEDBED_ASSIGN_OR_RETURN(reader_, Reader::Open(store->database_path()));
+  ReaderOptions reader_options;
+  reader_options.most_connections = kReaderConnections;
+  SEEDBED_ASSIGN_OR_RETURN(reader_, Reader::Open(store->database_path(), reader_options));
+  reader_options.most_connections = 1;
+  SEEDBED_ASSIGN_OR_RETURN(loop_reader_, Reader::Open(store->database_path(), reader_options));
   logs_ = std::make_unique<RunLogs>(options_.directory);
 
   CommitLoopOptions loop_options = options_.loop;
   loop_options.settings = options_.settings;
   loop_options.log = options_.log;
   loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
-                                       clock_, reader_.get(), logs_.get());
+                                       clock_, loop_reader_.get(), logs_.get());
   loop_->Start();
   if (options_.workers_are_gone) VoidOldLeases();
   HousekeeperOptions housekeeping;

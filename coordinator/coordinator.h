@@ -100,6 +100,7 @@ class Coordinator {
   std::string database_id_;
   int64_t epoch_ = 0;
   std::unique_ptr<Reader> reader_;
+  std::unique_ptr<Reader> loop_reader_;  // the commit loop's own: it never waits for other readers
   std::unique_ptr<RunLogs> logs_;
   std::unique_ptr<CommitLoop> loop_;  // none if read-only
   std::unique_ptr<Housekeeper> housekeeper_;

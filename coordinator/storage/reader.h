@@ -145,14 +145,16 @@ struct EventRow {
 };
 
 struct RunFilter {
-  enum class Order { kRun, kConfiguration, kLastEnded, kLastStarted };
+  enum class Order { kRun, kNewest, kConfiguration, kLastEnded, kLastStarted };
   std::optional<SweepId> sweep;
   std::optional<ConfigurationId> configuration;
   std::vector<RunId> runs;                                      // empty: any
   std::vector<core::RunState> states;                           // empty: any
   std::vector<std::string> outcomes;                            // empty: any
   std::vector<std::pair<std::string, std::string>> parameters;  // dotted name → JSON value; all must be equal
-  Order order = Order::kRun;  // kConfiguration: by place in the sweep, then seed; kLast*: latest first
+  Order order = Order::kRun;   // kNewest: highest id first; kConfiguration: by place in the sweep, then seed; kLast*:
+                               // latest first
+  std::optional<RunId> after;  // for paging in the orders kRun and kNewest: only runs that come after this one
   int64_t limit = 1000;
   int64_t offset = 0;
 };

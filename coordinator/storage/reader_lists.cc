@@ -93,6 +93,9 @@ absl::StatusOr<Conditions> ConditionsOf(const RunFilter& filter) {
     conditions.Add("state IN (SELECT value FROM json_each(?))",
                    JsonList(filter.states, [](core::RunState state) { return Json(core::Name(state)); }));
   }
+  if (filter.after) {
+    conditions.Add(filter.order == RunFilter::Order::kNewest ? "run_id < ?" : "run_id > ?", filter.after->value());
+  }
   for (const std::string& outcome : filter.outcomes) {
     if (!IsValidUtf8(outcome)) return absl::InvalidArgumentError("an outcome of the filter is not valid UTF-8");
   }
@@ -116,6 +119,8 @@ absl::StatusOr<Conditions> ConditionsOf(const RunFilter& filter) {
 
 const char* OrderOf(RunFilter::Order order) {
   switch (order) {
+    case RunFilter::Order::kNewest:
+      return " ORDER BY run_id DESC";
     case RunFilter::Order::kConfiguration:
       return " ORDER BY sweep_id, ordinal, seed";
     case RunFilter::Order::kLastEnded:

@@ -1,0 +1,234 @@
+// seedbed-coordinator: serves one data directory until it is told to stop.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/rpc/listen_address.h"
+#include "coordinator/rpc/server.h"
+#include "coordinator/server_file.h"
+#include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace seedbed {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+// A clean stop takes less; beyond this somebody's long query is in the way, and all that matters is durable.
+constexpr unsigned kStopLimitSeconds = 4;
+
+struct Arguments {
+  std::vector<std::string> listen = {"127.0.0.1:7070"};
+  std::string data = "seedbed-data";
+  std::string token_file;
+  double lease_seconds = 15;
+  std::string synchronous = "full";
+  std::string journal = "wal";
+  int64_t least_free_mebibytes = LeastFreeBytes() >> 20;
+  bool insecure = false;
+  bool workers_are_gone = false;
+  std::string log_level = "info";
+  int exit_with_parent = -1;
+  int ready_fd = -1;
+};
+
+void Describe(CLI::App* app, Arguments* arguments) {
+  app->description("Keeps sweeps and their results in a data directory and hands runs to workers.");
+  app->set_version_flag("--version", std::string("seedbed-coordinator ") + SEEDBED_VERSION);
+  app->add_option("--listen", arguments->listen,
+                  "where to listen, HOST:PORT (port 0: a free one) or unix:/path; may be given several times")
+      ->capture_default_str();
+  app->add_option("--data", arguments->data, "the data directory; made if it does not exist")->capture_default_str();
+  app->add_option("--token-file", arguments->token_file,
+                  "holds the token that TCP connections must show (default: DATA/token, made at random)");
+  app->add_option("--lease-seconds", arguments->lease_seconds,
+                  "a worker that is not heard of for so long loses its runs")
+      ->check(CLI::Range(0.5, 3600.0))
+      ->capture_default_str();
+  app->add_option("--synchronous", arguments->synchronous,
+                  "full: commits survive a power cut; normal: the last ones may not, a crash of the process they do")
+      ->check(CLI::IsMember({"full", "normal"}))
+      ->capture_default_str();
+  app->add_option("--journal", arguments->journal, "delete: for data directories on network file systems, slower")
+      ->check(CLI::IsMember({"wal", "delete"}))
+      ->capture_default_str();
+  app->add_option("--least-free-disk", arguments->least_free_mebibytes,
+                  "MiB of free disk below which metric rows wait while control goes on")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  app->add_flag("--insecure", arguments->insecure, "allow unencrypted TCP beyond this machine");
+  app->add_flag("--workers-are-gone", arguments->workers_are_gone,
+                "every worker of before is known to be dead: their runs are queued again at once");
+  app->add_option("--log-level", arguments->log_level, "how much to say on standard error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+  app->add_option("--exit-with-parent", arguments->exit_with_parent,
+                  "an inherited pipe: stop cleanly at its end of file")
+      ->type_name("FD");
+  app->add_option("--ready-fd", arguments->ready_fd,
+                  "an inherited descriptor: one line of JSON is written there once the coordinator serves")
+      ->type_name("FD");
+}
+
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int each : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, each);
+  return signals;
+}
+
+spdlog::level::level_enum LevelOf(LogLevel level) {
+  switch (level) {
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+CoordinatorOptions OptionsOf(const Arguments& arguments) {
+  CoordinatorOptions options;
+  options.directory = arguments.data;
+  options.settings.lease_duration = absl::Seconds(arguments.lease_seconds);
+  options.settings.synchronize_every = options.settings.lease_duration / 3;
+  if (arguments.synchronous == "normal") options.synchronous = StoreOptions::Synchronous::kNormal;
+  if (arguments.journal == "delete") options.journal = StoreOptions::Journal::kDelete;
+  options.workers_are_gone = arguments.workers_are_gone;
+  options.least_free_bytes = arguments.least_free_mebibytes << 20;
+  options.log = [](LogLevel level, const std::string& text) { spdlog::log(LevelOf(level), "{}", text); };
+  return options;
+}
+
+absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
+  ServerOptions options;
+  for (const std::string& text : arguments.listen) {
+    SEEDBED_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(text));
+    options.listen.push_back(address);
+  }
+  options.token_file = arguments.token_file;
+  options.insecure = arguments.insecure;
+  return options;
+}
+
+// Waits for a signal or the end of the parent's pipe; returns which, for the log.
+std::string WaitForTheEnd(int exit_with_parent) {
+  const sigset_t signals = StopSignals();
+  const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+  pollfd watched[2] = {{signal_fd, POLLIN, 0}, {exit_with_parent, POLLIN, 0}};
+  while (true) {
+    if (poll(watched, 2, -1) < 0 && errno != EINTR) return "poll failed";
+    if ((watched[0].revents & POLLIN) != 0) return "told to stop";
+    if (watched[1].revents != 0) {
+      char ignored[256];
+      const ssize_t count = read(exit_with_parent, ignored, sizeof(ignored));
+      if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) return "the parent is gone";
+    }
+  }
+}
+
+void TellReady(int descriptor, const ServerFile& file) {
+  if (descriptor < 0) return;
+  Json json = Json::object();
+  json["addresses"] = file.addresses;
+  json["pid"] = file.pid;
+  json["token_file"] = file.token_file;
+  const std::string line = json.dump() + "\n";
+  if (write(descriptor, line.data(), line.size()) < 0) spdlog::warn("nobody reads the ready descriptor");
+  close(descriptor);
+}
+
+// From here a second signal ends the process at once, and so does time: everything acknowledged is durable.
+void LimitTheStop() {
+  signal(SIGALRM, [](int) { _exit(0); });
+  alarm(kStopLimitSeconds);
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+}
+
+absl::Status Serve(const Arguments& arguments) {
+  SEEDBED_ASSIGN_OR_RETURN(const ServerOptions server_options, ServerOptionsOf(arguments));
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator, Coordinator::Open(OptionsOf(arguments)));
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(server_options, coordinator.get()));
+  const CoordinatorInfo info = coordinator->Info();
+  ServerFile file;
+  file.addresses = server->addresses();
+  file.pid = getpid();
+  file.version = info.version;
+  file.database_id = info.database_id;
+  file.token_file = server->token_file();
+  SEEDBED_RETURN_IF_ERROR(WriteServerFile(arguments.data, file));
+  std::cout << "seedbed-coordinator " << info.version << " serves " << arguments.data << " on "
+            << absl::StrJoin(file.addresses, ", ");
+  if (!file.token_file.empty()) std::cout << " (token for TCP: " << file.token_file << ")";
+  std::cout << std::endl;
+  if (arguments.insecure) spdlog::warn("--insecure: the token and all results travel unencrypted");
+  TellReady(arguments.ready_fd, file);
+
+  const std::string why = WaitForTheEnd(arguments.exit_with_parent);
+  spdlog::info("stopping: {}", why);
+  LimitTheStop();
+  RemoveServerFile(arguments.data);
+  coordinator->PrepareToStop();
+  server->Shutdown();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app;
+  Describe(&app, &arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  // Before any thread: all of them leave these signals to WaitForTheEnd.
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  umask(0077);
+  RaiseFileLimit();
+  // Its messages are for gRPC's developers; ours say what matters.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  spdlog::set_default_logger(spdlog::stderr_color_mt("coordinator"));
+  spdlog::set_level(spdlog::level::from_str(arguments.log_level));
+  const absl::Status status = Serve(arguments);
+  if (status.ok()) return 0;
+  std::cerr << "seedbed-coordinator: " << status.message() << std::endl;
+  return kFailed;
+}
+
+}  // namespace
+}  // namespace seedbed
+
+int main(int argc, char** argv) {
+  return seedbed::Main(argc, argv);
+}

@@ -1,0 +1,92 @@
+#include "coordinator/rpc/listen_address.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "coordinator/coordinator_test_support.h"
+#include "coordinator/rpc/authentication.h"
+#include "coordinator/server_file.h"
+
+namespace seedbed {
+namespace {
+
+using coordinator_test::TemporaryDirectory;
+using ::testing::HasSubstr;
+
+TEST(ListenAddress, ReadsWhatPeopleType) {
+  struct Row {
+    std::string text;
+    std::string shown;  // empty: wrong
+    bool loopback;
+  };
+  const std::vector<Row> rows = {
+      {"127.0.0.1:7070", "127.0.0.1:7070", true},
+      {"127.8.0.1:0", "127.8.0.1:0", true},
+      {"localhost:1", "localhost:1", true},
+      {"[::1]:65535", "[::1]:65535", true},
+      {"0.0.0.0:80", "0.0.0.0:80", false},
+      {"[::]:80", "[::]:80", false},
+      {"node-1.example:9", "node-1.example:9", false},
+      {"unix:/tmp/x/s", "unix:/tmp/x/s", false},
+      {"unix:///tmp/s", "unix:/tmp/s", false},
+      {"unix:", "", false},
+      {"7070", "", false},
+      {":7070", "", false},
+      {"host:", "", false},
+      {"host:65536", "", false},
+      {"host:-1", "", false},
+      {"::1:80", "", false},
+      {"[]:80", "", false},
+      {"", "", false},
+  };
+  for (const Row& row : rows) {
+    const auto address = ParseListenAddress(row.text);
+    if (row.shown.empty()) {
+      EXPECT_EQ(address.status().code(), absl::StatusCode::kInvalidArgument) << row.text;
+      continue;
+    }
+    ASSERT_TRUE(address.ok()) << address.status();
+    EXPECT_EQ(address->ToString(), row.shown);
+    EXPECT_EQ(address->is_loopback, row.loopback) << row.text;
+  }
+}
+
+TEST(SocketPath, LiesInAPrivateDirectory) {
+  const TemporaryDirectory directory;
+  EXPECT_TRUE(CheckSocketPath(directory.path() + "/s").ok());
+  ASSERT_EQ(chmod(directory.path().c_str(), 0750), 0);
+  EXPECT_THAT(std::string(CheckSocketPath(directory.path() + "/s").message()), HasSubstr("chmod 700"));
+  ASSERT_EQ(chmod(directory.path().c_str(), 0700), 0);
+  EXPECT_EQ(CheckSocketPath(directory.path() + "/nowhere/s").code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CheckSocketPath(directory.path() + "/" + std::string(108, 'x')).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Token, IsMadeOnceAndKeptPrivate) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/token";
+  EXPECT_EQ(LoadToken(path, /*create=*/false).status().code(), absl::StatusCode::kFailedPrecondition);
+  const auto made = LoadToken(path, /*create=*/true);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->size(), 64u);
+  EXPECT_EQ(*LoadToken(path, true), *made);
+  ASSERT_EQ(chmod(path.c_str(), 0640), 0);
+  EXPECT_THAT(std::string(LoadToken(path, true).status().message()), HasSubstr("chmod 600"));
+  ASSERT_TRUE(WritePrivateFile(path, " \n").ok());
+  EXPECT_EQ(LoadToken(path, true).status().code(), absl::StatusCode::kFailedPrecondition);
+  std::filesystem::remove(path);
+  EXPECT_NE(*LoadToken(path, true), *made);
+}
+
+TEST(Token, ComparesWhole) {
+  EXPECT_TRUE(EqualInConstantTime("", ""));
+  EXPECT_TRUE(EqualInConstantTime("abc", "abc"));
+  EXPECT_FALSE(EqualInConstantTime("abc", "abd"));
+  EXPECT_FALSE(EqualInConstantTime("bbc", "abc"));
+  EXPECT_FALSE(EqualInConstantTime("abc", "abcd"));
+}
+
+}  // namespace
+}  // namespace seedbed

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "coordinator/coordinator.h"
+#include "seedbed/v1/worker_service.pb.h"
+
+namespace seedbed {
+
+// One worker's stream of reports. Reads on while fewer than kWindowBytes of it are unanswered, so that a coordinator
+// that cannot write pushes back instead of filling its memory. Keeps itself alive until gRPC is done with it and every
+// report is answered.
+class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>,
+                           public std::enable_shared_from_this<ReportStream> {
+ public:
+  // `refusal`: not OK ends the stream at once with it. `coordinator` outlives every stream.
+  static ReportStream* Make(Coordinator* coordinator, const absl::Status& refusal);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  static constexpr int64_t kWindowBytes = 4 << 20;
+  explicit ReportStream(Coordinator* coordinator) : coordinator_(coordinator) {}
+
+  // Takes in request_; a problem that is not one lease's alone ends the stream.
+  absl::Status Take();
+  void Answer(const v1::LeaseKey& lease, int64_t bytes, const absl::StatusOr<core::ReportAnswer>& answer);
+  void Refuse(const v1::LeaseKey& lease, int64_t sequence, const absl::Status& why);
+  void Queue(v1::ReportResponse response);
+  void End(const absl::Status& status);
+  // Does what the state calls for: the next read, the next write, or Finish.
+  void Continue();
+
+  Coordinator* const coordinator_;
+  v1::ReportRequest request_;
+  v1::ReportResponse writing_response_;
+  std::mutex mutex_;
+  std::deque<v1::ReportResponse> queue_;
+  int64_t unanswered_ = 0;  // reports
+  int64_t unanswered_bytes_ = 0;
+  bool reading_ = false;
+  bool read_all_ = false;  // the worker has said its last word
+  bool writing_ = false;
+  bool ending_ = false;    // no more is read or queued
+  bool finished_ = false;  // Finish was called
+  absl::Status status_;
+  std::shared_ptr<ReportStream> self_;
+};
+
+}  // namespace seedbed

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "coordinator/coordinator.h"
+#include "coordinator/rpc/authentication.h"
+#include "coordinator/rpc/task_pool.h"
+#include "seedbed/v1/sweep_service.grpc.pb.h"
+
+namespace seedbed {
+
+// The threads that handlers may wait on, by how long that can take: so that a long query holds up no list, and a large
+// submission no cancellation.
+struct ServicePools {
+  TaskPool reads{3};
+  TaskPool queries{2};
+  TaskPool changes{1};
+  TaskPool submissions{1};
+
+  void Stop() {
+    submissions.Stop();
+    changes.Stop();
+    queries.Stop();
+    reads.Stop();
+  }
+};
+
+// What people's programs call. Handlers convert, call and convert.
+class SweepServiceImpl final : public v1::SweepService::CallbackService {
+ public:
+  // All outlive the service's calls.
+  SweepServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools)
+      : coordinator_(coordinator), authenticator_(authenticator), pools_(pools) {}
+
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context, const v1::GetServerInfoRequest* request,
+                                          v1::GetServerInfoResponse* response) override;
+  grpc::ServerUnaryReactor* SubmitSweep(grpc::CallbackServerContext* context, const v1::SubmitSweepRequest* request,
+                                        v1::SubmitSweepResponse* response) override;
+  grpc::ServerUnaryReactor* ListSweeps(grpc::CallbackServerContext* context, const v1::ListSweepsRequest* request,
+                                       v1::ListSweepsResponse* response) override;
+  grpc::ServerUnaryReactor* ListConfigurations(grpc::CallbackServerContext* context,
+                                               const v1::ListConfigurationsRequest* request,
+                                               v1::ListConfigurationsResponse* response) override;
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
+                                     v1::ListRunsResponse* response) override;
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+                                   v1::GetRunResponse* response) override;
+  grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context, const v1::ListWorkersRequest* request,
+                                        v1::ListWorkersResponse* response) override;
+  grpc::ServerUnaryReactor* ControlSweep(grpc::CallbackServerContext* context, const v1::ControlSweepRequest* request,
+                                         v1::ControlSweepResponse* response) override;
+  grpc::ServerUnaryReactor* ControlWorker(grpc::CallbackServerContext* context, const v1::ControlWorkerRequest* request,
+                                          v1::ControlWorkerResponse* response) override;
+  grpc::ServerWriteReactor<v1::QueryResponse>* Query(grpc::CallbackServerContext* context,
+                                                     const v1::QueryRequest* request) override;
+  grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(grpc::CallbackServerContext* context,
+                                                         const v1::ReadLogRequest* request) override;
+  grpc::ServerWriteReactor<v1::ProgressResponse>* WatchProgress(grpc::CallbackServerContext* context,
+                                                                const v1::WatchProgressRequest* request) override;
+
+ private:
+  Coordinator* const coordinator_;
+  const Authenticator* const authenticator_;
+  ServicePools* const pools_;
+};
+
+}  // namespace seedbed

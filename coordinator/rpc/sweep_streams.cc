@@ -1,0 +1,202 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/rpc/call.h"
+#include "coordinator/rpc/progress_watch.h"
+#include "coordinator/rpc/sweep_service.h"
+
+// The calls that answer with a stream. Each goes from task to task of a pool: no thread is kept while nothing happens.
+namespace seedbed {
+namespace {
+
+// --- Query ---
+
+constexpr int64_t kMostQueryRows = 10'000'000;
+constexpr int64_t kMostQueryBytes = int64_t{1} << 30;
+constexpr int64_t kRowsAtOnce = 1000;
+constexpr int64_t kBytesAtOnce = 1 << 20;
+// A reader keeps the write-ahead log from shrinking, so none reads for longer.
+constexpr absl::Duration kQueryLimit = absl::Seconds(10);
+
+using QueryStream = ResponseStream<v1::QueryResponse>;
+
+void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, QueryStream* stream) {
+  const int64_t most_rows = request.row_limit() > 0 ? std::min(request.row_limit(), kMostQueryRows) : kMostQueryRows;
+  v1::QueryResponse response;
+  int64_t rows = 0;
+  int64_t bytes = 0;
+  int64_t bytes_waiting = 0;
+  bool truncated = false;
+  bool gone = false;
+  const auto send = [&] {
+    if (!stream->Push(std::exchange(response, {}), kQueryLimit)) gone = true;
+    bytes_waiting = 0;
+  };
+  const absl::Status status = coordinator->reader().Stream(
+      request.sql(), kQueryLimit,
+      [&response](const std::vector<std::string>& columns) {
+        for (const std::string& column : columns) response.add_columns(column);
+      },
+      [&](const std::vector<Value>& values) {
+        truncated = rows >= most_rows || bytes >= kMostQueryBytes;
+        if (truncated) return false;
+        v1::Row* row = response.add_rows();
+        for (const Value& value : values) ToProto(value, row->add_values());
+        ++rows;
+        const int64_t size = static_cast<int64_t>(row->ByteSizeLong());
+        bytes += size;
+        bytes_waiting += size;
+        if (response.rows_size() >= kRowsAtOnce || bytes_waiting >= kBytesAtOnce) send();
+        return !gone;
+      });
+  if (!status.ok()) return stream->End(status);
+  response.set_truncated(truncated);
+  send();
+  stream->End(gone ? absl::DeadlineExceededError("the rows were not taken in time; ask for fewer at once")
+                   : absl::OkStatus());
+}
+
+// --- ReadLog ---
+
+constexpr size_t kLogPiece = 256 << 10;
+constexpr absl::Duration kLogInterval = absl::Milliseconds(250);
+
+struct LogReading {
+  Coordinator* coordinator = nullptr;
+  TaskPool* pool = nullptr;
+  std::shared_ptr<ResponseStream<v1::ReadLogResponse>> stream;
+  RunId run;
+  int attempt = 0;  // 0: the latest, once there is one
+  bool follow = false;
+  off_t offset = 0;
+};
+
+// Sends what the file has beyond `offset`, up to what the client is ready to take.
+void SendLog(LogReading* reading) {
+  const std::string path = reading->coordinator->LogPath(reading->run, reading->attempt);
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return;  // it printed nothing yet
+  while (true) {
+    std::string piece(kLogPiece, '\0');
+    const ssize_t count = pread(descriptor, piece.data(), piece.size(), reading->offset);
+    if (count <= 0) break;
+    piece.resize(static_cast<size_t>(count));
+    reading->offset += count;
+    v1::ReadLogResponse response;
+    response.set_text(std::move(piece));
+    if (!reading->stream->Push(std::move(response), kQueryLimit)) break;
+  }
+  close(descriptor);
+}
+
+void ReadOn(const std::shared_ptr<LogReading>& reading) {
+  if (reading->stream->over()) return;
+  // Asked before reading: what was printed before the end is in the file by then.
+  const absl::StatusOr<RunDetail> detail = reading->coordinator->reader().GetRun(reading->run);
+  if (!detail.ok()) return reading->stream->End(detail.status());
+  if (reading->attempt == 0) reading->attempt = static_cast<int>(detail->run.attempts);
+  if (reading->attempt > detail->run.attempts || (reading->attempt == 0 && !reading->follow)) {
+    return reading->stream->End(absl::NotFoundError(
+        absl::StrCat("run ", reading->run.value(), " has ", detail->run.attempts, " attempts so far, and no log")));
+  }
+  bool ended = false;
+  for (const AttemptRow& attempt : detail->attempts) {
+    if (attempt.attempt == reading->attempt) ended = !attempt.end.empty();
+  }
+  if (reading->attempt > 0) SendLog(reading.get());
+  if (ended || !reading->follow) return reading->stream->End(absl::OkStatus());
+  reading->pool->PostAfter(kLogInterval, [reading] { ReadOn(reading); });
+}
+
+// --- WatchProgress ---
+
+constexpr int64_t kShortestInterval = 100;  // milliseconds
+constexpr int64_t kDefaultInterval = 500;
+constexpr int64_t kLongestInterval = 60'000;
+
+struct Watching {
+  Watching(Coordinator* coordinator, const std::string& selector) : watch(coordinator, selector) {}
+  ProgressWatch watch;
+  TaskPool* pool = nullptr;
+  std::shared_ptr<ResponseStream<v1::ProgressResponse>> stream;
+  absl::Duration interval;
+  bool until_done = false;
+};
+
+void WatchOn(const std::shared_ptr<Watching>& watching) {
+  if (watching->stream->over()) return;
+  // A client that has not taken the last message gets the next one later, and then all that happened since.
+  if (watching->stream->idle()) {
+    v1::ProgressResponse response;
+    bool changed = false;
+    const absl::Status status = watching->watch.Look(&response, &changed);
+    if (!status.ok() && !absl::IsUnavailable(status)) return watching->stream->End(status);
+    const bool done = status.ok() && changed && response.done();
+    if (status.ok() && changed) watching->stream->Push(std::move(response), absl::ZeroDuration());
+    if (done && watching->until_done) return watching->stream->End(absl::OkStatus());
+  }
+  watching->pool->PostAfter(watching->interval, [watching] { WatchOn(watching); });
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::CallbackServerContext* context,
+                                                                     const v1::QueryRequest* request) {
+  const auto stream = QueryStream::Make();
+  const absl::Status allowed = authenticator_->Check(*context);
+  if (!allowed.ok()) {
+    stream->End(allowed);
+    return stream.get();
+  }
+  pools_->queries.Post([coordinator = coordinator_, request = *request, stream] {
+    if (!stream->over()) RunQuery(coordinator, request, stream.get());
+  });
+  return stream.get();
+}
+
+grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::CallbackServerContext* context,
+                                                                         const v1::ReadLogRequest* request) {
+  const auto reading = std::make_shared<LogReading>();
+  reading->stream = ResponseStream<v1::ReadLogResponse>::Make();
+  absl::Status problem = authenticator_->Check(*context);
+  if (problem.ok() && (request->run_id() <= 0 || request->attempt() < 0)) {
+    problem =
+        absl::InvalidArgumentError("run_id and attempt: expected a run's id and an attempt from 1 (0: the latest)");
+  }
+  if (!problem.ok()) {
+    reading->stream->End(problem);
+    return reading->stream.get();
+  }
+  reading->coordinator = coordinator_;
+  reading->pool = &pools_->reads;
+  reading->run = RunId(request->run_id());
+  reading->attempt = request->attempt();
+  reading->follow = request->follow();
+  pools_->reads.Post([reading] { ReadOn(reading); });
+  return reading->stream.get();
+}
+
+grpc::ServerWriteReactor<v1::ProgressResponse>* SweepServiceImpl::WatchProgress(
+    grpc::CallbackServerContext* context, const v1::WatchProgressRequest* request) {
+  const auto watching = std::make_shared<Watching>(coordinator_, request->sweep());
+  watching->stream = ResponseStream<v1::ProgressResponse>::Make();
+  const absl::Status allowed = authenticator_->Check(*context);
+  if (!allowed.ok()) {
+    watching->stream->End(allowed);
+    return watching->stream.get();
+  }
+  const int64_t interval = request->interval_milliseconds() > 0 ? request->interval_milliseconds() : kDefaultInterval;
+  watching->pool = &pools_->reads;
+  watching->interval = absl::Milliseconds(std::clamp(interval, kShortestInterval, kLongestInterval));
+  watching->until_done = request->until_done();
+  pools_->reads.Post([watching] { WatchOn(watching); });
+  return watching->stream.get();
+}
+
+}  // namespace seedbed

@@ -1,0 +1,65 @@
+#include "coordinator/rpc/worker_service.h"
+
+#include <memory>
+#include <utility>
+
+#include "coordinator/rpc/convert.h"
+#include "coordinator/rpc/report_stream.h"
+
+namespace seedbed {
+namespace {
+
+// A Synchronize, perhaps held. When the worker gives up waiting, the coordinator lets go of it.
+class SynchronizeCall final : public grpc::ServerUnaryReactor {
+ public:
+  SynchronizeCall(Coordinator* coordinator, WorkerId worker, int64_t number)
+      : coordinator_(coordinator), worker_(std::move(worker)), number_(number) {}
+  void OnCancel() override { coordinator_->ReleaseHeld(worker_, number_); }
+  void OnDone() override { delete this; }
+
+ private:
+  Coordinator* const coordinator_;
+  const WorkerId worker_;
+  const int64_t number_;
+};
+
+}  // namespace
+
+WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator)
+    : coordinator_(coordinator),
+      authenticator_(authenticator),
+      database_id_(coordinator->Info().database_id),
+      epoch_(coordinator->Info().epoch) {}
+
+grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerContext* context,
+                                                         const v1::SynchronizeRequest* request,
+                                                         v1::SynchronizeResponse* response) {
+  const absl::Status allowed = authenticator_->Check(*context);
+  absl::StatusOr<core::Synchronize> command =
+      allowed.ok() ? FromProto(*request) : absl::StatusOr<core::Synchronize>(allowed);
+  if (!command.ok()) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpc(command.status()));
+    return reactor;
+  }
+  // Leases of another database mean nothing here; the answer's database_id tells the worker to drop them.
+  if (!request->database_id().empty() && request->database_id() != database_id_) command->leases.clear();
+  auto* call = new SynchronizeCall(coordinator_, command->worker, command->number);
+  coordinator_->Synchronize(*std::move(command), [this, call, response](absl::StatusOr<SynchronizeReply> reply) {
+    if (reply.ok()) {
+      ToProto(*reply, response);
+      response->set_lease_milliseconds(absl::ToInt64Milliseconds(coordinator_->settings().lease_duration));
+      response->set_database_id(database_id_);
+      response->set_epoch(epoch_);
+    }
+    call->Finish(ToGrpc(reply.status()));
+  });
+  return call;
+}
+
+grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* WorkerServiceImpl::Report(
+    grpc::CallbackServerContext* context) {
+  return ReportStream::Make(coordinator_, authenticator_->Check(*context));
+}
+
+}  // namespace seedbed

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+
+#include "coordinator/coordinator.h"
+#include "coordinator/rpc/authentication.h"
+#include "seedbed/v1/worker_service.grpc.pb.h"
+
+namespace seedbed {
+
+// What workers call. Handlers convert, hand over to the coordinator and never block.
+class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
+ public:
+  // Both outlive the service.
+  WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator);
+
+  grpc::ServerUnaryReactor* Synchronize(grpc::CallbackServerContext* context, const v1::SynchronizeRequest* request,
+                                        v1::SynchronizeResponse* response) override;
+  grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* Report(grpc::CallbackServerContext* context) override;
+
+ private:
+  Coordinator* const coordinator_;
+  const Authenticator* const authenticator_;
+  const std::string database_id_;
+  const int64_t epoch_;
+};
+
+}  // namespace seedbed

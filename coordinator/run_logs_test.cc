@@ -1,0 +1,94 @@
+#include "coordinator/run_logs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "coordinator/coordinator_test_support.h"
+#include "coordinator/server_file.h"
+
+namespace seedbed {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string Contents(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST(RunLogs, AppendsByAttemptAndDeletes) {
+  const coordinator_test::TemporaryDirectory directory;
+  RunLogs logs(directory.path());
+  logs.Append(RunId(3), 1, "one\n");
+  logs.Append(RunId(3), 2, "two\n");
+  logs.Append(RunId(3), 1, "more\n");
+  logs.Flush();
+  EXPECT_EQ(Contents(directory.path() + "/logs/3-1.log"), "one\nmore\n");
+  EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(3), 2)), "two\n");
+  logs.Delete(RunId(3), 2);
+  logs.Flush();
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path() + "/logs"));
+}
+
+TEST(RunLogs, AFullFileSaysSoOnce) {
+  const coordinator_test::TemporaryDirectory directory;
+  RunLogs::Limits limits;
+  limits.most_file_bytes = 10;
+  {
+    RunLogs logs(directory.path(), limits);
+    logs.Append(RunId(1), 1, "12345678");
+    logs.Append(RunId(1), 1, "90abc");
+    logs.Append(RunId(1), 1, "lost");
+  }
+  const std::string path = RunLogs::Path(directory.path(), RunId(1), 1);
+  const std::string text = Contents(path);
+  EXPECT_THAT(text, StartsWith("1234567890\n[seedbed: the log is full"));
+  // Another process goes on where this one was.
+  RunLogs(directory.path(), limits).Append(RunId(1), 1, "lost too");
+  EXPECT_EQ(Contents(path), text);
+}
+
+TEST(RunLogs, WhatTheQueueDropsIsCounted) {
+  const coordinator_test::TemporaryDirectory directory;
+  RunLogs::Limits limits;
+  limits.most_queued_bytes = 4;
+  RunLogs logs(directory.path(), limits);
+  logs.Append(RunId(1), 1, "12345");  // never fits
+  logs.Append(RunId(1), 1, "ok");
+  logs.Flush();
+  EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(1), 1)), "\n[seedbed: 5 bytes were dropped here]\nok");
+}
+
+TEST(ServerFile, IsWrittenReadAndRemoved) {
+  const coordinator_test::TemporaryDirectory directory;
+  EXPECT_FALSE(ReadServerFile(directory.path())->has_value());
+  ServerFile file;
+  file.addresses = {"unix:/a/b", "127.0.0.1:4000"};
+  file.pid = 42;
+  file.version = "1.2.3";
+  file.database_id = "abc";
+  file.token_file = "/a/token";
+  ASSERT_TRUE(WriteServerFile(directory.path(), file).ok());
+  const auto read = ReadServerFile(directory.path());
+  ASSERT_TRUE(read.ok() && read->has_value()) << read.status();
+  EXPECT_EQ((*read)->addresses, file.addresses);
+  EXPECT_EQ((*read)->pid, 42);
+  EXPECT_EQ((*read)->token_file, "/a/token");
+  const auto permissions = std::filesystem::status(directory.path() + "/coordinator.json").permissions();
+  EXPECT_EQ(permissions & std::filesystem::perms::mask,
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  RemoveServerFile(directory.path());
+  EXPECT_FALSE(ReadServerFile(directory.path())->has_value());
+  ASSERT_TRUE(WritePrivateFile(directory.path() + "/coordinator.json", "[]").ok());
+  EXPECT_THAT(std::string(ReadServerFile(directory.path()).status().message()), HasSubstr("remove it"));
+}
+
+}  // namespace
+}  // namespace seedbed
