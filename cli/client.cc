@@ -1,0 +1,201 @@
+#include "cli/client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "seedbed/v1/sweep_service.grpc.pb.h"
+
+namespace seedbed::cli {
+namespace {
+
+using Service = v1::SweepService;
+
+// Long enough for a submission or a deletion of millions of runs.
+constexpr absl::Duration kCallLimit = absl::Minutes(10);
+// One message: ListRuns and ListConfigurations of large sweeps exceed gRPC's default of 4 MiB.
+constexpr int kMostMessageBytes = 512 << 20;
+
+absl::Status ToStatus(const grpc::Status& status, const std::string& where) {
+  if (status.ok()) return absl::OkStatus();
+  const absl::StatusCode code = static_cast<absl::StatusCode>(status.error_code());
+  const std::string& message = status.error_message();
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      return absl::Status(code,
+                          absl::StrCat("the coordinator at ", where, " is not available: ", message,
+                                       "\nIs seedbed-coordinator running there? Check --server or SEEDBED_SERVER."));
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return absl::Status(code, absl::StrCat("the coordinator at ", where, " refuses the token: ", message,
+                                             "\nGive it with --token-file FILE or SEEDBED_TOKEN; it stands in the file "
+                                             "`token` of the coordinator's data directory."));
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return absl::Status(code, absl::StrCat("the coordinator at ", where, " does not know this call: ", message,
+                                             "\nIt is probably another version; compare `seedbed version`."));
+    default:
+      return absl::Status(code, message.empty() ? absl::StrCat("the coordinator at ", where, " answered with error ",
+                                                               static_cast<int>(status.error_code()))
+                                                : message);
+  }
+}
+
+void Prepare(const std::string& token, grpc::ClientContext* context) {
+  if (!token.empty()) context->AddMetadata("authorization", "Bearer " + token);
+}
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> Unary(Service::Stub& stub,
+                               grpc::Status (Service::Stub::*call)(grpc::ClientContext*, const Request&, Response*),
+                               const Request& request, const std::string& where, const std::string& token) {
+  grpc::ClientContext context;
+  Prepare(token, &context);
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kCallLimit));
+  Response response;
+  const grpc::Status status = (stub.*call)(&context, request, &response);
+  if (!status.ok()) return ToStatus(status, where);
+  return response;
+}
+
+template <typename Request, typename Response>
+absl::Status Stream(Service::Stub& stub,
+                    std::unique_ptr<grpc::ClientReader<Response>> (Service::Stub::*call)(grpc::ClientContext*,
+                                                                                         const Request&),
+                    const Request& request, const std::string& where, grpc::ClientContext* context,
+                    const std::function<bool(const Response&)>& on_message) {
+  std::unique_ptr<grpc::ClientReader<Response>> reader = (stub.*call)(context, request);
+  Response response;
+  bool stopped = false;
+  while (reader->Read(&response)) {
+    if (on_message(response)) continue;
+    stopped = true;
+    context->TryCancel();
+    break;
+  }
+  while (stopped && reader->Read(&response)) {
+  }
+  const grpc::Status status = reader->Finish();
+  return stopped ? absl::OkStatus() : ToStatus(status, where);
+}
+
+}  // namespace
+
+struct Client::Stub {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<Service::Stub> service;
+};
+
+void Canceller::Cancel() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  cancelled_ = true;
+  if (context_ != nullptr) context_->TryCancel();
+}
+
+Client::Client(std::shared_ptr<grpc::Channel> channel, std::string where, std::string token)
+    : stub_(std::make_unique<Stub>()), where_(std::move(where)), token_(std::move(token)) {
+  stub_->service = Service::NewStub(channel);
+  stub_->channel = std::move(channel);
+}
+
+Client::~Client() = default;
+
+std::unique_ptr<Client> Client::ForAddress(const std::string& address, const std::string& token) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
+  arguments.SetMaxSendMessageSize(kMostMessageBytes);
+  // A restarted coordinator is found within half a second; gRPC's default backs off to two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // http_proxy is for the web, not for a coordinator in the cluster.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return std::make_unique<Client>(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments),
+                                  address, token);
+}
+
+absl::StatusOr<v1::GetServerInfoResponse> Client::WaitUntilServing(absl::Duration most) {
+  grpc::ClientContext context;
+  Prepare(token_, &context);
+  context.set_deadline(absl::ToChronoTime(absl::Now() + most));
+  context.set_wait_for_ready(true);
+  v1::GetServerInfoResponse response;
+  const grpc::Status status = stub_->service->GetServerInfo(&context, {}, &response);
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return ToStatus(
+        grpc::Status(grpc::StatusCode::UNAVAILABLE, absl::StrCat("no answer within ", absl::FormatDuration(most))),
+        where_);
+  }
+  if (!status.ok()) return ToStatus(status, where_);
+  return response;
+}
+
+absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo() {
+  return Unary(*stub_->service, &Service::Stub::GetServerInfo, v1::GetServerInfoRequest(), where_, token_);
+}
+absl::StatusOr<v1::SubmitSweepResponse> Client::SubmitSweep(const v1::SubmitSweepRequest& request) {
+  return Unary(*stub_->service, &Service::Stub::SubmitSweep, request, where_, token_);
+}
+absl::StatusOr<v1::ListSweepsResponse> Client::ListSweeps(const std::string& selector) {
+  v1::ListSweepsRequest request;
+  request.set_selector(selector);
+  return Unary(*stub_->service, &Service::Stub::ListSweeps, request, where_, token_);
+}
+absl::StatusOr<v1::ListConfigurationsResponse> Client::ListConfigurations(const std::string& selector) {
+  v1::ListConfigurationsRequest request;
+  request.set_sweep(selector);
+  return Unary(*stub_->service, &Service::Stub::ListConfigurations, request, where_, token_);
+}
+absl::StatusOr<v1::ListRunsResponse> Client::ListRuns(const v1::ListRunsRequest& request) {
+  return Unary(*stub_->service, &Service::Stub::ListRuns, request, where_, token_);
+}
+absl::StatusOr<v1::GetRunResponse> Client::GetRun(int64_t run_id) {
+  v1::GetRunRequest request;
+  request.set_run_id(run_id);
+  return Unary(*stub_->service, &Service::Stub::GetRun, request, where_, token_);
+}
+absl::StatusOr<v1::ListWorkersResponse> Client::ListWorkers(bool include_gone) {
+  v1::ListWorkersRequest request;
+  request.set_include_gone(include_gone);
+  return Unary(*stub_->service, &Service::Stub::ListWorkers, request, where_, token_);
+}
+absl::StatusOr<v1::ControlSweepResponse> Client::ControlSweep(const v1::ControlSweepRequest& request) {
+  return Unary(*stub_->service, &Service::Stub::ControlSweep, request, where_, token_);
+}
+absl::StatusOr<v1::ControlWorkerResponse> Client::ControlWorker(const v1::ControlWorkerRequest& request) {
+  return Unary(*stub_->service, &Service::Stub::ControlWorker, request, where_, token_);
+}
+
+absl::Status Client::Query(const v1::QueryRequest& request,
+                           const std::function<bool(const v1::QueryResponse&)>& on_message) {
+  grpc::ClientContext context;
+  Prepare(token_, &context);
+  return Stream(*stub_->service, &Service::Stub::Query, request, where_, &context, on_message);
+}
+
+absl::Status Client::ReadLog(const v1::ReadLogRequest& request,
+                             const std::function<bool(const v1::ReadLogResponse&)>& on_message) {
+  grpc::ClientContext context;
+  Prepare(token_, &context);
+  return Stream(*stub_->service, &Service::Stub::ReadLog, request, where_, &context, on_message);
+}
+
+absl::Status Client::WatchProgress(const v1::WatchProgressRequest& request,
+                                   const std::function<bool(const v1::ProgressResponse&)>& on_message,
+                                   Canceller* canceller) {
+  grpc::ClientContext context;
+  Prepare(token_, &context);
+  if (canceller != nullptr) {
+    std::lock_guard<std::mutex> lock(canceller->mutex_);
+    if (canceller->cancelled_) return absl::CancelledError("cancelled");
+    canceller->context_ = &context;
+  }
+  const absl::Status status =
+      Stream(*stub_->service, &Service::Stub::WatchProgress, request, where_, &context, on_message);
+  if (canceller != nullptr) {
+    std::lock_guard<std::mutex> lock(canceller->mutex_);
+    canceller->context_ = nullptr;
+  }
+  return status;
+}
+
+}  // namespace seedbed::cli

@@ -1,0 +1,335 @@
+#include "cli/embedded/embedded_run.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/connection.h"
+#include "cli/progress_feed.h"
+#include "cli/render/configuration_table.h"
+#include "cli/render/format.h"
+#include "cli/render/progress.h"
+#include "common/base/status_macros.h"
+#include "coordinator/storage/data_directory.h"
+
+namespace seedbed::cli {
+namespace {
+
+constexpr absl::Duration kStartLimit = absl::Seconds(30);
+constexpr absl::Duration kWorkerStopLimit = absl::Seconds(20);
+constexpr absl::Duration kCoordinatorStopLimit = absl::Seconds(10);
+constexpr absl::Duration kLoopPause = absl::Milliseconds(200);
+// A coordinator that died is back within seconds; one that is not ours may be moved meanwhile.
+constexpr absl::Duration kPatience = absl::Minutes(2);
+
+int UsableProcessors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+// `text` as one word of a shell's command.
+std::string ShellWord(const std::string& text) {
+  if (!text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") ==
+                           std::string::npos) {
+    return text;
+  }
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// "seedbed-data", not "./seedbed-data": it is printed for people to copy.
+std::string WithoutDot(const std::string& path) {
+  return path.rfind("./", 0) == 0 ? path.substr(2) : path;
+}
+
+}  // namespace
+
+EmbeddedRun::EmbeddedRun(Context& context, EmbeddedOptions options, std::string program_directory)
+    : context_(context), options_(std::move(options)), program_directory_(std::move(program_directory)) {}
+
+absl::Status EmbeddedRun::StartCoordinator(const std::string& data) {
+  SEEDBED_RETURN_IF_ERROR(EnsureDataDirectory(data));
+  SEEDBED_ASSIGN_OR_RETURN(socket_, PrivateSocket::Create());
+  address_ = socket_->address();
+  ChildCommand command;
+  command.name = "coordinator";
+  command.arguments = {
+      program_directory_ + "/seedbed-coordinator", "--data", data, "--listen", address_, "--exit-with-parent",
+      absl::StrCat(Lifeline::kDescriptor)};
+  // Workers of before cannot reach the new socket. When it is started again, ours can.
+  command.at_first = {"--workers-are-gone"};
+  command.log_path = data + "/coordinator.log";
+  SEEDBED_RETURN_IF_ERROR(supervisor_->Start(command));
+  ours_ = true;
+  first_worker_ = 1;
+  client_ = Client::ForAddress(address_, "");
+  return WaitForCoordinator();
+}
+
+absl::Status EmbeddedRun::WaitForCoordinator() {
+  const absl::Time deadline = absl::Now() + kStartLimit;
+  while (true) {
+    const absl::StatusOr<v1::GetServerInfoResponse> info = client_->WaitUntilServing(kLoopPause);
+    if (info.ok() || interrupted()) return absl::OkStatus();
+    std::vector<std::string> news;
+    SEEDBED_RETURN_IF_ERROR(supervisor_->LookAfter(absl::Now(), &news));
+    const std::string log = DataDirectory(context_.options) + "/coordinator.log";
+    // At its start it has nothing to recover from: what it says is what the user must see.
+    if (!news.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the coordinator could not start. The end of ", log, ":\n", TailOfFile(log, 8)));
+    }
+    if (!absl::IsUnavailable(info.status())) return info.status();
+    if (absl::Now() > deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("the coordinator does not answer after ", absl::FormatDuration(kStartLimit), "; see ", log));
+    }
+  }
+}
+
+absl::Status EmbeddedRun::Connect() {
+  SEEDBED_ASSIGN_OR_RETURN(Lifeline lifeline, Lifeline::Create());
+  supervisor_ = std::make_unique<Supervisor>(std::move(lifeline));
+  const std::string data = DataDirectory(context_.options);
+  if (context_.options.server.empty()) {
+    SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(data));
+    if (!running.has_value()) return StartCoordinator(data);
+    address_ = running->address;
+    token_file_ = running->token_file;
+    context_.Note(
+        absl::StrCat("using the coordinator that runs on ", data, " (process ", running->pid, ", ", address_, ")"));
+  } else {
+    address_ = context_.options.server;
+    context_.Note("using the coordinator at " + address_);
+  }
+  SEEDBED_ASSIGN_OR_RETURN(Connection connection, seedbed::cli::Connect(context_.options, Access::kChange));
+  client_ = std::move(connection.client);
+  return client_->GetServerInfo().status();
+}
+
+absl::Status EmbeddedRun::StartWorkers() {
+  if (!ours_) {
+    // Somebody's coordinator has somebody's workers; only one on this machine without any gets ours.
+    SEEDBED_ASSIGN_OR_RETURN(const v1::ListWorkersResponse workers, client_->ListWorkers(/*include_gone=*/false));
+    const bool active =
+        std::any_of(workers.workers().begin(), workers.workers().end(),
+                    [](const v1::WorkerSummary& worker) { return worker.state() == v1::WORKER_STATE_ACTIVE; });
+    if (active) return absl::OkStatus();
+    if (!context_.options.server.empty()) {
+      context_.Note("no worker is connected to it: the runs wait for one");
+      return absl::OkStatus();
+    }
+    context_.Note("it has no workers: starting some for it");
+  }
+  const std::string data = DataDirectory(context_.options);
+  const int slots = options_.slots.value_or(std::max(1, UsableProcessors() / options_.workers));
+  for (int i = 1; i <= options_.workers; ++i) {
+    const std::string name = absl::StrCat("worker-", i);
+    ChildCommand command;
+    command.name = absl::StrCat("worker ", i);
+    command.arguments = {program_directory_ + "/seedbed-worker",
+                         "--server",
+                         address_,
+                         "--name",
+                         name,
+                         "--slots",
+                         absl::StrCat(slots),
+                         "--device",
+                         options_.device,
+                         "--directory",
+                         absl::StrCat(data, "/", name),
+                         "--exit-with-parent",
+                         absl::StrCat(Lifeline::kDescriptor)};
+    if (!token_file_.empty()) {
+      command.arguments.push_back("--token-file");
+      command.arguments.push_back(token_file_);
+    }
+    command.log_path = absl::StrCat(data, "/", name, ".log");
+    SEEDBED_RETURN_IF_ERROR(supervisor_->Start(command));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EmbeddedRun::Submit() {
+  v1::SubmitSweepRequest request;
+  request.set_submission_id(NewSubmissionId());
+  request.set_text(loaded_.text);
+  request.set_file_name(loaded_.file_name);
+  for (const std::string& word : options_.overrides) request.add_overrides(word);
+  SEEDBED_ASSIGN_OR_RETURN(submitted_, client_->SubmitSweep(request));
+  return MentionOtherSweeps();
+}
+
+absl::Status EmbeddedRun::MentionOtherSweeps() {
+  SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client_->ListSweeps("all"));
+  for (const v1::SweepSummary& sweep : sweeps.sweeps()) {
+    if (sweep.name() == submitted_.name()) {
+      *latest_.add_sweeps() = sweep;
+      if (sweep.state() == v1::SWEEP_STATE_PAUSED) {
+        context_.Note(absl::StrCat(sweep.name(), " is paused; go on with `seedbed resume ", sweep.name(), "`"));
+      }
+      continue;
+    }
+    const int64_t left = TotalRuns(sweep.runs()) - EndedRuns(sweep.runs());
+    if (ours_ && left > 0 && sweep.state() == v1::SWEEP_STATE_ACTIVE) {
+      context_.Note(absl::StrCat(sweep.name(), " has ", FormatPlural(left, "run"),
+                                 " left here, which are trained too (`seedbed pause ", sweep.name(),
+                                 "` holds them back)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
+  v1::WatchProgressRequest request;
+  request.set_sweep(submitted_.name());
+  request.set_interval_milliseconds(500);
+  request.set_until_done(true);
+  ProgressFeed feed(client_.get(), request, kPatience);
+  absl::Time note_until = absl::InfinitePast();
+  while (!interrupted()) {
+    const std::optional<v1::ProgressResponse> message = feed.Next(kLoopPause);
+    const absl::Time now = absl::Now();
+    if (context_.style().width > 0) display.set_width(context_.environment().current_width());
+    if (message.has_value()) {
+      latest_ = *message;
+      display.Update(latest_, now);
+    }
+    if (const std::optional<absl::Status> end = feed.ended()) return *end;
+    std::vector<std::string> news;
+    SEEDBED_RETURN_IF_ERROR(supervisor_->LookAfter(now, &news));
+    for (const std::string& line : news) {
+      display.SetNote(line, now);
+      note_until = now + absl::Seconds(10);
+    }
+    if (now > note_until) display.SetNote(feed.connected() ? "" : "the coordinator does not answer; trying again", now);
+    display.Tick(now);
+  }
+  return absl::OkStatus();
+}
+
+bool EmbeddedRun::WaitUntilGone(size_t first, absl::Duration most) {
+  const int interrupts = interrupts_.count();
+  const absl::Time deadline = absl::Now() + most;
+  while (!supervisor_->Gone(first)) {
+    // One more Ctrl-C than before means that the user will not wait.
+    if (absl::Now() > deadline || interrupts_.count() > std::max(1, interrupts)) {
+      supervisor_->Kill();
+      return false;
+    }
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  return true;
+}
+
+void EmbeddedRun::StopChildren() {
+  // Workers first: they hand their leases back to a coordinator that still listens.
+  supervisor_->Terminate(first_worker_);
+  WaitUntilGone(first_worker_, kWorkerStopLimit);
+  supervisor_->Terminate(0);
+  WaitUntilGone(0, kCoordinatorStopLimit);
+}
+
+int EmbeddedRun::Interrupted() {
+  const ProgressTotals totals = Totals(latest_);
+  std::string text =
+      absl::StrCat("interrupted; ", FormatCount(totals.ended), " of ", FormatPlural(totals.runs, "run"), " done. ");
+  if (ours_) {
+    text += "The same command goes on from here.";
+  } else {
+    absl::StrAppend(&text, "The coordinator goes on with the rest; `seedbed cancel ", submitted_.name(),
+                    "` ends them.");
+  }
+  context_.Note(text);
+  return kExitInterrupted;
+}
+
+std::string EmbeddedRun::HowToOpenDatabase() const {
+  if (!context_.options.server.empty()) return "seedbed query \"select * from configuration_results\"";
+  return absl::StrCat("sqlite3 ", ShellWord(WithoutDot(DatabasePath(DataDirectory(context_.options)))),
+                      " \"select * from configuration_results\"");
+}
+
+absl::Status EmbeddedRun::MentionFailures() {
+  v1::ListRunsRequest request;
+  request.set_sweep(submitted_.name());
+  request.add_states(v1::RUN_STATE_FAILED);
+  request.set_limit(5);
+  SEEDBED_ASSIGN_OR_RETURN(const v1::ListRunsResponse runs, client_->ListRuns(request));
+  for (const v1::RunSummary& run : runs.runs()) {
+    context_.Note(
+        absl::StrCat("run ", run.run_id(), " failed: ", run.reason(), " (`seedbed logs ", run.run_id(), "`)"));
+  }
+  context_.Note(absl::StrCat("`seedbed retry ", submitted_.name(), " --failed` queues the failed runs again"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> EmbeddedRun::Report(absl::Duration took) {
+  SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client_->ListSweeps(submitted_.name()));
+  SEEDBED_ASSIGN_OR_RETURN(const v1::ListConfigurationsResponse configurations,
+                           client_->ListConfigurations(submitted_.name()));
+  v1::ProgressResponse progress;
+  *progress.mutable_sweeps() = sweeps.sweeps();
+  const bool failed = Totals(progress).failed > 0;
+  if (failed) SEEDBED_RETURN_IF_ERROR(MentionFailures());
+  StopChildren();
+  const int64_t budget = sweeps.sweeps_size() > 0 ? sweeps.sweeps(0).budget_steps() : 0;
+  if (context_.options.json) {
+    OrderedJson results = OrderedJson::array();
+    for (const v1::ConfigurationSummary& row : configurations.configurations()) results.push_back(ToJson(row));
+    context_.PrintJson({{"sweep", sweeps.sweeps_size() > 0 ? ToJson(sweeps.sweeps(0)) : OrderedJson()},
+                        {"seconds", absl::ToDoubleSeconds(took)},
+                        {"results", std::move(results)},
+                        {"database", DatabasePath(DataDirectory(context_.options))}});
+  } else {
+    const std::vector<v1::ConfigurationSummary> rows(configurations.configurations().begin(),
+                                                     configurations.configurations().end());
+    context_.Print(absl::StrCat("\n", RenderPlainStatus(progress), " in ", FormatDuration(absl::ToDoubleSeconds(took)),
+                                "\n\n", RenderConfigurations(rows, budget, context_.style()), "\n", HowToOpenDatabase(),
+                                "\n"));
+  }
+  return failed ? kExitFailed : kExitOk;
+}
+
+absl::StatusOr<int> EmbeddedRun::Run() {
+  absl::StatusOr<int> result = RunToTheEnd();
+  // After an error too: a child that is killed leaves its files and leases for others to clean up.
+  if (!result.ok() && supervisor_ != nullptr) StopChildren();
+  return result;
+}
+
+absl::StatusOr<int> EmbeddedRun::RunToTheEnd() {
+  const absl::Time started = absl::Now();
+  // Before anything exists, so that mistakes create nothing.
+  SEEDBED_ASSIGN_OR_RETURN(loaded_, LoadSweep(options_.file, options_.overrides));
+  SEEDBED_RETURN_IF_ERROR(Connect());
+  if (!interrupted()) SEEDBED_RETURN_IF_ERROR(Submit());
+  const ProgressTotals totals = Totals(latest_);
+  const bool all_ended = totals.runs > 0 && totals.ended == totals.runs;
+  if (!interrupted() && !all_ended) {
+    SEEDBED_RETURN_IF_ERROR(StartWorkers());
+    // Progress is no part of a JSON document.
+    Output& output = context_.options.json ? *context_.environment().err : context_.out();
+    const bool live = !context_.options.json && context_.style().width > 0;
+    ProgressDisplay display(output, context_.style(),
+                            live ? ProgressDisplay::Mode::kLive : ProgressDisplay::Mode::kPlain, started);
+    const absl::Status followed = FollowToTheEnd(display);
+    if (interrupted() && !context_.out().closed())
+      display.SetNote("interrupted: stopping cleanly; Ctrl-C again kills", absl::Now());
+    display.Finish(absl::Now());
+    SEEDBED_RETURN_IF_ERROR(followed);
+  }
+  if (interrupted()) {
+    StopChildren();
+    return context_.out().closed() && interrupts_.count() == 0 ? kExitOk : Interrupted();
+  }
+  return Report(absl::Now() - started);
+}
+
+}  // namespace seedbed::cli

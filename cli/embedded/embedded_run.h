@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cli/context.h"
+#include "cli/embedded/embedded_options.h"
+#include "cli/embedded/private_socket.h"
+#include "cli/embedded/supervisor.h"
+#include "cli/progress_display.h"
+#include "cli/signals.h"
+#include "cli/sweep_file.h"
+
+namespace seedbed::cli {
+
+// `seedbed run`: a coordinator and workers as children of this process, a sweep handed to them, its progress, its
+// results. Where a coordinator runs already (--server, or one that holds the data directory), that one is used.
+class EmbeddedRun {
+ public:
+  // `program_directory` holds seedbed-coordinator and seedbed-worker.
+  EmbeddedRun(Context& context, EmbeddedOptions options, std::string program_directory);
+  // The exit code, or what went wrong. Every child is gone when it returns.
+  absl::StatusOr<int> Run();
+
+ private:
+  absl::StatusOr<int> RunToTheEnd();
+  absl::Status Connect();
+  absl::Status StartCoordinator(const std::string& data);
+  absl::Status WaitForCoordinator();
+  absl::Status StartWorkers();
+  absl::Status Submit();
+  absl::Status MentionOtherSweeps();
+  absl::Status FollowToTheEnd(ProgressDisplay& display);
+  void StopChildren();
+  bool WaitUntilGone(size_t first, absl::Duration most);
+  absl::StatusOr<int> Report(absl::Duration took);
+  std::string HowToOpenDatabase() const;
+  absl::Status MentionFailures();
+  int Interrupted();
+  bool interrupted() const { return interrupts_.count() > 0 || context_.out().closed(); }
+
+  Context& context_;
+  const EmbeddedOptions options_;
+  const std::string program_directory_;
+  CountInterrupts interrupts_;
+  LoadedSweep loaded_;
+  v1::SubmitSweepResponse submitted_;
+  // Members below are destroyed from the last to the first: the client, then the children, then the socket's directory.
+  std::unique_ptr<PrivateSocket> socket_;
+  std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<Client> client_;
+  size_t first_worker_ = 0;  // index among the children: 1 if the coordinator is one of them
+  std::string address_;
+  std::string token_file_;
+  bool ours_ = false;  // the coordinator is our child
+  v1::ProgressResponse latest_;
+};
+
+}  // namespace seedbed::cli
