@@ -32,6 +32,10 @@ int AllowSelect(void*, int action, const char* first, const char* second, const 
       return SQLITE_OK;
     case SQLITE_FUNCTION:
       return second != nullptr && sqlite3_stricmp(second, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
+    case SQLITE_UPDATE:
+      // Asked when a table-valued function (json_each) declares its columns. The schema itself stays out of reach: the
+      // connection is read-only, and writable_schema is a pragma.
+      return first != nullptr && sqlite3_stricmp(first, "sqlite_master") == 0 ? SQLITE_OK : SQLITE_DENY;
     case SQLITE_PRAGMA:
       return first != nullptr && IsHarmlessPragma(first) ? SQLITE_OK : SQLITE_DENY;
     default:
@@ -42,7 +46,6 @@ int AllowSelect(void*, int action, const char* first, const char* second, const 
 }  // namespace
 
 // --- Statement
-// ----------------------------------------------------------------------------------------------------------
 
 Statement::Statement(Statement&& other) noexcept
     : database_(other.database_),
@@ -178,7 +181,6 @@ CachedStatement::~CachedStatement() {
 }
 
 // --- Database
-// -----------------------------------------------------------------------------------------------------------
 
 struct Database::Deadline {
   std::chrono::steady_clock::time_point at;
@@ -297,7 +299,6 @@ absl::StatusOr<Database::CheckpointCounts> Database::Checkpoint(bool truncate) {
 }
 
 // --- Transaction
-// --------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<Transaction> Transaction::Begin(Database* database) {
   SEEDBED_RETURN_IF_ERROR(database->Change("BEGIN IMMEDIATE").status());

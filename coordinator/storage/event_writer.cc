@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "coordinator/storage/schema.h"
 
 namespace seedbed {
 namespace {
@@ -20,6 +21,24 @@ std::string TrainersJson(const std::vector<core::TrainerOffer>& trainers) {
   return CanonicalJson(list);
 }
 
+// "t_train_50 = CASE …, …": each column of SummaryColumns() from the summary bound as ?1.
+std::string SummaryAssignments() {
+  std::string sql;
+  for (const SummaryColumn& column : SummaryColumns()) {
+    const std::string path = absl::StrCat("?1, '$.", column.name, "'");
+    absl::StrAppend(&sql, sql.empty() ? "" : ", ", column.name, " = CASE WHEN json_type(", path, ") IN (",
+                    column.is_integer ? "'integer', 'true', 'false'" : "'integer', 'real'", ") THEN json_extract(",
+                    path, ") END");
+  }
+  return sql;
+}
+
+std::string SummaryErasure() {
+  std::string sql;
+  for (const SummaryColumn& column : SummaryColumns()) absl::StrAppend(&sql, ", ", column.name, " = NULL");
+  return sql;
+}
+
 }  // namespace
 
 absl::Status EventWriter::Write(const core::Event& event) {
@@ -30,7 +49,7 @@ absl::Status EventWriter::Write(const core::Event& event) {
 }
 
 template <typename... Values>
-absl::Status EventWriter::ChangeOne(const char* sql, const Values&... values) {
+absl::Status EventWriter::ChangeOne(const std::string& sql, const Values&... values) {
   SEEDBED_ASSIGN_OR_RETURN(const int64_t changed, database_->Change(sql, values...));
   if (changed == 1) return absl::OkStatus();
   return absl::InternalError(absl::StrCat(changed, " rows instead of one were changed by \"", sql, "\""));
@@ -80,18 +99,19 @@ absl::Status EventWriter::Finish() {
 }
 
 // --- sweeps
-// -------------------------------------------------------------------------------------------------------------
 
 absl::Status EventWriter::operator()(const core::SweepCreated& event) {
   RaiseNextId("next_sweep_id", event.sweep);
-  SEEDBED_RETURN_IF_ERROR(ChangeOne(
-      "INSERT INTO sweeps (sweep_id, name, description, state, trainer, template, fixed, metric, source, "
-      "submission_id, priority, max_concurrent, retries, created_at, updated_at) "
-      "VALUES (?1, ?2, ?3, ?4, coalesce(json_extract(?5, '$.trainer'), ''), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-      "?13, ?13)",
-      event.sweep, event.name, event.description, core::Name(core::SweepState::kSubmitting), event.template_json,
-      event.fixed_json, event.metric_json, event.source, event.submission_id, event.priority, event.max_concurrent,
-      event.retries, now_));
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("INSERT INTO sweeps (sweep_id, name, description, state, trainer, evaluate_every, template, fixed, "
+                "metric, source, "
+                "submission_id, priority, max_concurrent, retries, created_at, updated_at) "
+                "VALUES (?1, ?2, ?3, ?4, coalesce(json_extract(?5, '$.trainer'), ''), "
+                "json_extract(?5, '$.metrics.evaluate_every'), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+                "?13, ?13)",
+                event.sweep, event.name, event.description, core::Name(core::SweepState::kSubmitting),
+                event.template_json, event.fixed_json, event.metric_json, event.source, event.submission_id,
+                event.priority, event.max_concurrent, event.retries, now_));
   return Audit("sweep_created", event.sweep, RunId(), "", event.name);
 }
 
@@ -126,7 +146,6 @@ absl::Status EventWriter::operator()(const core::SweepDeleted& event) {
 }
 
 // --- runs
-// ---------------------------------------------------------------------------------------------------------------
 
 absl::Status EventWriter::operator()(const core::RunAdded& event) {
   RaiseNextId("next_run_id", event.run);
@@ -182,10 +201,15 @@ absl::Status EventWriter::operator()(const core::ReportAcknowledged& event) {
 }
 
 absl::Status EventWriter::FinishRun(const core::AttemptEnded& event) {
+  static const std::string& sql = *new std::string(
+      absl::StrCat("UPDATE runs SET summary = ?1, outcome = ?2, reason = ?3, last_step = ?4, ",
+                   "first_nonfinite_step = coalesce(first_nonfinite_step, CASE WHEN json_type(?1, "
+                   "'$.first_nonfinite_step') = 'integer' THEN json_extract(?1, '$.first_nonfinite_step') END), ",
+                   SummaryAssignments(), " WHERE run_id = ?5"));
   const core::RunResult& result = *event.result;
-  SEEDBED_RETURN_IF_ERROR(
-      ChangeOne("UPDATE runs SET outcome = ?, reason = ?, summary = ?, last_step = ? WHERE run_id = ?", result.outcome,
-                result.reason, result.summary_json, result.last_step, event.run));
+  // From a trainer's own program: a broken text must not stop the commits of all others.
+  const std::string summary = Json::accept(result.summary_json) ? result.summary_json : "{}";
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(sql, summary, result.outcome, result.reason, result.last_step, event.run));
   return ChangeOne("UPDATE attempts SET last_step = max(coalesce(last_step, -1), ?) WHERE run_id = ? AND attempt = ?",
                    result.last_step, event.run, event.attempt);
 }
@@ -218,12 +242,13 @@ absl::Status EventWriter::operator()(const core::AttemptEnded& event) {
 }
 
 absl::Status EventWriter::operator()(const core::RunStateChanged& event) {
+  static const std::string& start_again = *new std::string(absl::StrCat(
+      "UPDATE runs SET state = ?, fence = ?, counted_ends = 0, failed_ends = 0, outcome = NULL, reason = NULL, "
+      "summary = NULL, last_step = NULL, ended_at = NULL",
+      SummaryErasure(), " WHERE run_id = ?"));
   const bool again = event.to == core::RunState::kQueued;
   if (again) {
-    SEEDBED_RETURN_IF_ERROR(ChangeOne(
-        "UPDATE runs SET state = ?, fence = ?, counted_ends = 0, failed_ends = 0, outcome = NULL, reason = NULL, "
-        "summary = NULL, last_step = NULL, ended_at = NULL WHERE run_id = ?",
-        core::Name(event.to), event.next_fence, event.run));
+    SEEDBED_RETURN_IF_ERROR(ChangeOne(start_again, core::Name(event.to), event.next_fence, event.run));
   } else {
     SEEDBED_RETURN_IF_ERROR(ChangeOne("UPDATE runs SET state = ?, fence = ?, ended_at = ? WHERE run_id = ?",
                                       core::Name(event.to), event.next_fence, now_, event.run));
@@ -249,7 +274,6 @@ absl::Status EventWriter::operator()(const core::RunsDeleted& event) {
 }
 
 // --- workers
-// ------------------------------------------------------------------------------------------------------------
 
 absl::Status EventWriter::operator()(const core::WorkerRegistered& event) {
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> known,

@@ -50,7 +50,7 @@ class EventWriter {
  private:
   // Runs a statement that must change one row.
   template <typename... Values>
-  absl::Status ChangeOne(const char* sql, const Values&... values);
+  absl::Status ChangeOne(const std::string& sql, const Values&... values);
   template <typename Id>
   void RaiseNextId(const char* key, Id used);
   absl::Status Audit(const char* kind, SweepId sweep, RunId run, const std::string& worker, const std::string& detail);

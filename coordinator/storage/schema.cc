@@ -17,6 +17,7 @@ CREATE TABLE sweeps (
   description TEXT NOT NULL,
   state TEXT NOT NULL,
   trainer TEXT NOT NULL,
+  evaluate_every INTEGER,
   template TEXT NOT NULL,
   fixed TEXT NOT NULL,
   metric TEXT NOT NULL,
@@ -56,6 +57,21 @@ CREATE TABLE runs (
   fence INTEGER NOT NULL DEFAULT 0,
   last_step INTEGER,
   first_nonfinite_step INTEGER,
+  t_train_50 INTEGER,
+  t_train_90 INTEGER,
+  t_train_95 INTEGER,
+  t_train_99 INTEGER,
+  t_test_50 INTEGER,
+  t_test_90 INTEGER,
+  t_test_95 INTEGER,
+  t_test_99 INTEGER,
+  final_train_accuracy REAL,
+  final_test_accuracy REAL,
+  final_train_loss REAL,
+  final_test_loss REAL,
+  collapsed INTEGER,
+  wall_seconds REAL,
+  cpu_seconds REAL,
   summary TEXT,
   added_at INTEGER NOT NULL,
   started_at INTEGER,
@@ -140,47 +156,23 @@ CREATE TABLE step_values (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-// One number of a run's summary; NULL where it is absent, null or one of the strings that stand for non-finite numbers.
-std::string SummaryNumber(const std::string& key) {
-  return absl::StrCat("CASE WHEN json_type(r.summary, '$.", key,
-                      "') IN ('integer', 'real') THEN json_extract(r.summary, '$.", key, "') END AS ", key);
-}
-
-std::string RunResultsSql() {
-  std::string numbers;
-  for (const char* key :
-       {"t_train_50", "t_train_90", "t_train_95", "t_train_99", "t_test_50", "t_test_90", "t_test_95", "t_test_99",
-        "final_train_accuracy", "final_test_accuracy", "final_train_loss", "final_test_loss", "cpu_seconds"}) {
-    absl::StrAppend(&numbers, "    ", SummaryNumber(key), ",\n");
-  }
-  return absl::StrCat(R"sql(
+// Plain columns only: SQLite before 3.41 refuses JSON functions in views where its schema is not trusted.
+constexpr char kRunResults[] = R"sql(
 CREATE VIEW run_results AS
-SELECT sweep, run_id, configuration_id, seed, parameters, state, outcome, attempts,
-  t_train_50, t_train_90, t_train_95, t_train_99, t_test_50, t_test_90, t_test_95, t_test_99,
-  t_test_99 - t_train_99 AS delay,
-  final_train_accuracy, final_test_accuracy, final_train_loss, final_test_loss,
-  last_step, wall_seconds, cpu_seconds,
-  reason, collapsed, first_nonfinite_step, evaluate_every, varied, worker,
-  started_at, ended_at, sweep_id, ordinal, worker_id, summary
-FROM (
-  SELECT s.name AS sweep, r.run_id, r.configuration_id, r.seed, c.parameters, r.state, r.outcome, r.attempts,
-)sql",
-                      numbers, R"sql(
-    coalesce(r.last_step, a.last_step, a.resume_step) AS last_step,
-    CASE WHEN json_type(r.summary, '$.wall_seconds') IN ('integer', 'real') THEN json_extract(r.summary, '$.wall_seconds')
-      ELSE (r.ended_at - r.started_at) / 1e6 END AS wall_seconds,
-    r.reason, json_extract(r.summary, '$.collapsed') AS collapsed,
-    coalesce(r.first_nonfinite_step, json_extract(r.summary, '$.first_nonfinite_step')) AS first_nonfinite_step,
-    json_extract(s.template, '$.metrics.evaluate_every') AS evaluate_every,
-    c.varied, w.name AS worker, r.started_at, r.ended_at, r.sweep_id, c.ordinal, a.worker_id, r.summary
-  FROM runs AS r
-  JOIN configurations AS c ON c.configuration_id = r.configuration_id
-  JOIN sweeps AS s ON s.sweep_id = r.sweep_id AND s.state <> 'deleting'
-  LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempts
-  LEFT JOIN workers AS w ON w.worker_id = a.worker_id
-);
-)sql");
-}
+SELECT s.name AS sweep, r.run_id, r.configuration_id, r.seed, c.parameters, r.state, r.outcome, r.attempts,
+  r.t_train_50, r.t_train_90, r.t_train_95, r.t_train_99, r.t_test_50, r.t_test_90, r.t_test_95, r.t_test_99,
+  r.t_test_99 - r.t_train_99 AS delay,
+  r.final_train_accuracy, r.final_test_accuracy, r.final_train_loss, r.final_test_loss,
+  coalesce(r.last_step, a.last_step, a.resume_step) AS last_step,
+  coalesce(r.wall_seconds, (r.ended_at - r.started_at) / 1e6) AS wall_seconds, r.cpu_seconds,
+  r.reason, r.collapsed, r.first_nonfinite_step, s.evaluate_every, c.varied, w.name AS worker,
+  r.started_at, r.ended_at, r.sweep_id, c.ordinal, a.worker_id, r.summary
+FROM runs AS r
+JOIN configurations AS c ON c.configuration_id = r.configuration_id
+JOIN sweeps AS s ON s.sweep_id = r.sweep_id AND s.state <> 'deleting'
+LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempts
+LEFT JOIN workers AS w ON w.worker_id = a.worker_id;
+)sql";
 
 // A run that finished without reaching a threshold counts as +infinity (9e999) in the medians: censored runs stay in.
 constexpr char kConfigurationResults[] = R"sql(
@@ -268,6 +260,25 @@ const char* TablesVersion1() {
   return kTablesVersion1;
 }
 
+const std::vector<SummaryColumn>& SummaryColumns() {
+  static const std::vector<SummaryColumn>& columns = *new std::vector<SummaryColumn>{{"t_train_50", true},
+                                                                                     {"t_train_90", true},
+                                                                                     {"t_train_95", true},
+                                                                                     {"t_train_99", true},
+                                                                                     {"t_test_50", true},
+                                                                                     {"t_test_90", true},
+                                                                                     {"t_test_95", true},
+                                                                                     {"t_test_99", true},
+                                                                                     {"final_train_accuracy", false},
+                                                                                     {"final_test_accuracy", false},
+                                                                                     {"final_train_loss", false},
+                                                                                     {"final_test_loss", false},
+                                                                                     {"collapsed", true},
+                                                                                     {"wall_seconds", false},
+                                                                                     {"cpu_seconds", false}};
+  return columns;
+}
+
 const std::vector<std::string>& ViewNames() {
   static const std::vector<std::string>& names =
       *new std::vector<std::string>{"metrics", "curves", "configuration_results", "run_results"};
@@ -275,7 +286,7 @@ const std::vector<std::string>& ViewNames() {
 }
 
 std::string ViewsSql(const std::vector<std::string>& metric_columns) {
-  return absl::StrCat(RunResultsSql(), kConfigurationResults, kCurves, MetricsSql(metric_columns));
+  return absl::StrCat(kRunResults, kConfigurationResults, kCurves, MetricsSql(metric_columns));
 }
 
 }  // namespace seedbed

@@ -16,6 +16,15 @@ const char* TablesVersion1();
 // Views are derived: dropped and created anew by every migration, and `metrics` and `curves` when a metric gets a
 // column.
 const std::vector<std::string>& ViewNames();
+// The columns of `runs` that repeat a number of the run's summary under the same name, so that people need no JSON
+// functions and views work where SQLite does not allow those. INTEGER columns take whole numbers only; whatever does
+// not fit is NULL.
+struct SummaryColumn {
+  const char* name;
+  bool is_integer;
+};
+const std::vector<SummaryColumn>& SummaryColumns();
+
 // CREATE VIEW statements, in order. `metric_columns`: the columns of `steps` after run_id and step, checked names.
 std::string ViewsSql(const std::vector<std::string>& metric_columns);
 

@@ -1,0 +1,140 @@
+#include "coordinator/storage/database.h"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "coordinator/storage/storage_test_support.h"
+#include "gmock/gmock.h"
+
+namespace seedbed {
+namespace {
+
+using ::seedbed::storage_test::One;
+using ::seedbed::storage_test::OpenRaw;
+using ::seedbed::storage_test::TemporaryDirectory;
+using ::testing::HasSubstr;
+
+class DatabaseTest : public ::testing::Test {
+ protected:
+  DatabaseTest() : path_(directory_.path() + "/test.db"), database_(OpenRaw(path_)) {}
+
+  TemporaryDirectory directory_;
+  std::string path_;
+  std::unique_ptr<Database> database_;
+};
+
+TEST_F(DatabaseTest, EveryTypeComesBackAsItWas) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a INTEGER, b REAL, c TEXT, d INTEGER, e REAL) STRICT"));
+  const std::string text("with \0 inside and 'quotes'", 26);
+  SEEDBED_ASSERT_OK(database_
+                        ->Change("INSERT INTO t VALUES (?, ?, ?, ?, ?)", std::numeric_limits<int64_t>::min(), -0.1,
+                                 text, std::optional<int64_t>(), std::numeric_limits<double>::infinity())
+                        .status());
+  Statement read = *database_->Prepare("SELECT a, b, c, d, e FROM t");
+  ASSERT_TRUE(*read.Step());
+  EXPECT_EQ(read.Int(0), std::numeric_limits<int64_t>::min());
+  EXPECT_EQ(read.Real(1), -0.1);
+  EXPECT_EQ(read.Text(2), text);
+  EXPECT_EQ(read.OptionalInt(3), std::nullopt);
+  EXPECT_EQ(read.OptionalReal(4), std::numeric_limits<double>::infinity());
+  EXPECT_FALSE(*read.Step());
+}
+
+TEST_F(DatabaseTest, NotANumberIsNull) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a REAL) STRICT"));
+  SEEDBED_ASSERT_OK(database_->Change("INSERT INTO t VALUES (?)", std::nan("")).status());
+  EXPECT_EQ(One(database_.get(), "SELECT a FROM t"), "NULL");
+}
+
+TEST_F(DatabaseTest, NamedParametersAndTheirMistakes) {
+  Statement select = *database_->Prepare("SELECT :left - :right");
+  select.BindNamed(":right", 2);
+  select.BindNamed(":left", 7);
+  ASSERT_TRUE(*select.Step());
+  EXPECT_EQ(select.Int(0), 5);
+  select.Reset();
+  select.BindNamed(":middle", 1);
+  EXPECT_TRUE(absl::IsInternal(select.Step().status()));
+  select.Reset();
+  EXPECT_TRUE(*select.Step());
+}
+
+TEST_F(DatabaseTest, AStatementOfTheCacheForgetsItsValues) {
+  EXPECT_EQ(*database_->QueryInt("SELECT ?1", 5), 5);
+  EXPECT_EQ(*database_->QueryInt("SELECT ?1"), std::nullopt);
+}
+
+TEST_F(DatabaseTest, ATransactionIsRolledBackUnlessCommitted) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a INTEGER) STRICT"));
+  {
+    Transaction transaction = *Transaction::Begin(database_.get());
+    SEEDBED_ASSERT_OK(database_->Change("INSERT INTO t VALUES (1)").status());
+  }
+  EXPECT_EQ(One(database_.get(), "SELECT count(*) FROM t"), "0");
+  {
+    Transaction transaction = *Transaction::Begin(database_.get());
+    SEEDBED_ASSERT_OK(database_->Change("INSERT INTO t VALUES (1)").status());
+    SEEDBED_ASSERT_OK(transaction.Commit());
+  }
+  EXPECT_EQ(One(database_.get(), "SELECT count(*) FROM t"), "1");
+}
+
+TEST_F(DatabaseTest, AFullDiskIsResourceExhaustedAndNamesTheFile) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a) ; PRAGMA max_page_count = 3"));
+  const absl::Status status = database_->Change("INSERT INTO t VALUES (zeroblob(100000))").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(path_));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("free some space"));
+}
+
+TEST_F(DatabaseTest, AnotherProgramsLockIsUnavailable) {
+  const std::unique_ptr<Database> other = OpenRaw(path_);
+  const Transaction held = *Transaction::Begin(other.get());
+  const absl::Status status = Transaction::Begin(database_.get()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another program holds a lock"));
+}
+
+TEST_F(DatabaseTest, ADamagedFileIsDataLoss) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a)"));
+  SEEDBED_ASSERT_OK(database_->Change("INSERT INTO t VALUES (zeroblob(100000))").status());
+  database_.reset();
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    file << std::string(8192, '\xff');
+  }
+  database_ = OpenRaw(path_);
+  const absl::Status status = database_->QueryInt("SELECT sum(length(a)) FROM t").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("restore a backup"));
+}
+
+TEST_F(DatabaseTest, AFileThatIsNoDatabaseIsDataLoss) {
+  const std::string path = directory_.path() + "/text.db";
+  std::ofstream(path) << std::string(5000, 'x');
+  const std::unique_ptr<Database> text = OpenRaw(path);
+  EXPECT_EQ(text->QueryInt("SELECT count(*) FROM sqlite_schema").status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(DatabaseTest, AReadOnlyConnectionWritesNothing) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a)"));
+  const std::unique_ptr<Database> reader = OpenRaw(path_, /*writable=*/false);
+  EXPECT_EQ(reader->Change("INSERT INTO t VALUES (1)").status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(DatabaseTest, AMissingFileIsFailedPrecondition) {
+  EXPECT_EQ(Database::Open(directory_.path() + "/none.db", {}).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(DatabaseTest, AQueryBeyondItsTimeIsCutOff) {
+  constexpr char kEndless[] = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+  database_->LimitTime(absl::Milliseconds(1));
+  EXPECT_EQ(database_->QueryInt(kEndless).status().code(), absl::StatusCode::kDeadlineExceeded);
+  database_->LimitTime(absl::InfiniteDuration());
+  EXPECT_EQ(*database_->QueryInt("SELECT 1"), 1);
+}
+
+}  // namespace
+}  // namespace seedbed

@@ -1,0 +1,107 @@
+#include "coordinator/storage/migrations.h"
+
+#include "coordinator/storage/schema.h"
+#include "coordinator/storage/storage_test_support.h"
+#include "gmock/gmock.h"
+
+namespace seedbed {
+namespace {
+
+using ::seedbed::storage_test::One;
+using ::seedbed::storage_test::OpenRaw;
+using ::seedbed::storage_test::TemporaryDirectory;
+using ::testing::HasSubstr;
+
+class MigrationsTest : public ::testing::Test {
+ protected:
+  MigrationsTest() : path_(directory_.path() + "/test.db"), database_(OpenRaw(path_)) {}
+  // Every table and view can be read.
+  void ExpectAllReadable() {
+    Statement names =
+        *database_->Prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name");
+    while (*names.Step()) {
+      const std::string count = One(database_.get(), "SELECT count(*) FROM " + names.Text(0));
+      EXPECT_TRUE(count.find_first_not_of("0123456789") == std::string::npos) << names.Text(0) << ": " << count;
+    }
+  }
+
+  TemporaryDirectory directory_;
+  std::string path_;
+  std::unique_ptr<Database> database_;
+};
+
+TEST_F(MigrationsTest, VersionsRiseFromOneWithoutGaps) {
+  int64_t expected = 1;
+  for (const Migration& migration : Migrations()) EXPECT_EQ(migration.version, expected++);
+  EXPECT_EQ(SchemaVersion(), expected - 1);
+}
+
+TEST_F(MigrationsTest, AnEmptyFileBecomesTheNewestVersion) {
+  EXPECT_EQ(*CheckSchema(database_.get(), SchemaVersion()), 0);
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+  EXPECT_EQ(*CheckSchema(database_.get(), SchemaVersion()), SchemaVersion());
+  ExpectAllReadable();
+  EXPECT_EQ(One(database_.get(),
+                "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' "
+                "AND name NOT IN (SELECT name FROM pragma_table_list WHERE strict)"),
+            "0");
+}
+
+TEST_F(MigrationsTest, EveryOldVersionReachesTheNewest) {
+  for (int64_t from = 1; from <= SchemaVersion(); ++from) {
+    database_ = OpenRaw(directory_.path() + "/from" + std::to_string(from) + ".db");
+    const std::vector<Migration> older(Migrations().begin(), Migrations().begin() + from);
+    SEEDBED_ASSERT_OK(Migrate(database_.get(), older));
+    SEEDBED_ASSERT_OK(database_->Execute("INSERT INTO meta (key, value) VALUES ('kept', 'yes')"));
+    SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+    EXPECT_EQ(*CheckSchema(database_.get(), SchemaVersion()), SchemaVersion());
+    EXPECT_EQ(One(database_.get(), "SELECT value FROM meta WHERE key = 'kept'"), "yes");
+    ExpectAllReadable();
+  }
+}
+
+TEST_F(MigrationsTest, ALaterStepKeepsRowsAndRunsOnce) {
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+  SEEDBED_ASSERT_OK(database_->Execute("INSERT INTO meta (key, value) VALUES ('kept', 'yes')"));
+  std::vector<Migration> longer = Migrations();
+  longer.push_back({SchemaVersion() + 1,
+                    "ALTER TABLE workers ADD COLUMN memory_bytes INTEGER; CREATE TABLE extra (a INTEGER) STRICT"});
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), longer));
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), longer));
+  EXPECT_EQ(One(database_.get(), "SELECT value FROM meta WHERE key = 'kept'"), "yes");
+  EXPECT_EQ(One(database_.get(), "PRAGMA user_version"), std::to_string(SchemaVersion() + 1));
+  ExpectAllReadable();
+}
+
+TEST_F(MigrationsTest, AFailingStepChangesNothing) {
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+  std::vector<Migration> longer = Migrations();
+  longer.push_back({SchemaVersion() + 1, "CREATE TABLE extra (a INTEGER) STRICT; DROP TABLE there_is_no_such_table"});
+  EXPECT_FALSE(Migrate(database_.get(), longer).ok());
+  EXPECT_EQ(One(database_.get(), "PRAGMA user_version"), std::to_string(SchemaVersion()));
+  EXPECT_EQ(One(database_.get(), "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'"), "0");
+  EXPECT_EQ(One(database_.get(), "SELECT count(*) FROM run_results"), "0");
+}
+
+TEST_F(MigrationsTest, ASchemaFromTheFutureIsRefused) {
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+  SEEDBED_ASSERT_OK(database_->Execute("PRAGMA user_version = 99"));
+  const absl::Status status = Migrate(database_.get(), Migrations());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("schema version 99"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("newer"));
+}
+
+TEST_F(MigrationsTest, AnotherProgramsDatabaseIsRefusedAndLeftAlone) {
+  for (const char* sql : {"CREATE TABLE theirs (a)", "PRAGMA application_id = 7; PRAGMA user_version = 1"}) {
+    database_ = OpenRaw(directory_.path() + "/theirs" + std::to_string(sql[0]) + ".db");
+    SEEDBED_ASSERT_OK(database_->Execute(sql));
+    const absl::Status status = Migrate(database_.get(), Migrations());
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << sql;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("another program"));
+    EXPECT_EQ(One(database_.get(), "SELECT count(*) FROM sqlite_schema WHERE name = 'sweeps'"), "0");
+  }
+}
+
+}  // namespace
+}  // namespace seedbed

@@ -1,0 +1,390 @@
+#include "coordinator/storage/store.h"
+
+#include <sys/stat.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/storage/checkpointer.h"
+#include "coordinator/storage/data_directory.h"
+#include "coordinator/storage/storage_test_support.h"
+#include "gmock/gmock.h"
+
+namespace seedbed {
+namespace {
+
+using namespace storage_test;  // NOLINT: the support of this very file
+using ::testing::HasSubstr;
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+class StoreTest : public ::testing::Test {
+ protected:
+  StoreTest() : data_(directory_.path() + "/data"), store_(OpenStore(FastOptions(data_))) {}
+
+  // A sweep of 2 configurations × 2 seeds (runs 1 to 4) and the worker w1, with runs 1 and 2 granted.
+  void WriteSweep() {
+    std::vector<core::Event> events = SweepEvents("sweep", 2, 2);
+    events.push_back(WorkerEvent("w1"));
+    events.push_back(Grant(RunId(1), 1, 1));
+    events.push_back(Grant(RunId(2), 1, 1));
+    SEEDBED_ASSERT_OK(store_->Write(Events(events)));
+  }
+  std::string One(const std::string& sql) { return storage_test::One(*store_, sql); }
+
+  TemporaryDirectory directory_;
+  std::string data_;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(StoreTest, FilesAreForThisUserOnly) {
+  WriteSweep();
+  struct stat found;
+  ASSERT_EQ(::stat(data_.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0700u);
+  for (const char* name : {"/results.db", "/results.db-wal", "/results.db-shm", "/lock"}) {
+    ASSERT_EQ(::stat((data_ + name).c_str(), &found), 0) << name;
+    EXPECT_EQ(found.st_mode & 0777, 0600u) << name;
+  }
+}
+
+TEST_F(StoreTest, IsMadeForALongLife) {
+  EXPECT_EQ(One("PRAGMA journal_mode"), "wal");
+  EXPECT_EQ(One("PRAGMA auto_vacuum"), "2") << "incremental";
+  EXPECT_EQ(One("PRAGMA integrity_check"), "ok");
+  for (const char* metric : {"train_loss", "test_accuracy", "parameter_rms"}) {
+    EXPECT_EQ(One(absl::StrCat("SELECT type FROM pragma_table_info('steps') WHERE name = '", metric, "'")), "REAL");
+  }
+}
+
+TEST_F(StoreTest, EveryOpenRaisesTheEpochAndKeepsTheName) {
+  EXPECT_EQ(store_->epoch(), 1);
+  store_.reset();
+  StoreOptions options = FastOptions(data_);
+  options.database_id_if_created = "another";
+  store_ = OpenStore(options);
+  EXPECT_EQ(store_->epoch(), 2);
+  EXPECT_EQ(store_->database_id(), "database-of-the-test");
+}
+
+TEST_F(StoreTest, ASecondWriterIsRefused) {
+  const absl::Status second = Store::Open(FastOptions(data_), FakeClock().Now()).status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.message()), HasSubstr("is in use by process"));
+}
+
+TEST_F(StoreTest, AnotherProgramsDatabaseIsNotTouched) {
+  const TemporaryDirectory other;
+  SEEDBED_ASSERT_OK(OpenRaw(DatabasePath(other.path()))->Execute("CREATE TABLE theirs (a)"));
+  const absl::Status status = Store::Open(FastOptions(other.path()), FakeClock().Now()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(storage_test::One(OpenRaw(DatabasePath(other.path())).get(), "PRAGMA journal_mode"), "delete");
+}
+
+TEST_F(StoreTest, TheRollbackJournalWorksToo) {
+  const TemporaryDirectory other;
+  StoreOptions options = FastOptions(other.path());
+  options.journal = StoreOptions::Journal::kDelete;
+  const std::unique_ptr<Store> store = OpenStore(options);
+  SEEDBED_ASSERT_OK(store->Write(Events(SweepEvents("sweep", 1, 1))));
+  EXPECT_EQ(storage_test::One(*store, "PRAGMA journal_mode"), "delete");
+  Checkpointer checkpointer = *Checkpointer::Open(store->database_path());
+  EXPECT_FALSE(checkpointer.Run()->truncated);
+}
+
+// --- metric rows
+
+TEST_F(StoreTest, MetricRowsAreWrittenOnceHoweverOftenTheyCome) {
+  WriteSweep();
+  const MetricRows rows{
+      RunId(1), {0, 10, 20}, {{"train_loss", {4.5, 3.25, 2.125}}, {"test_accuracy", {0.01, kNone, 0.5}}}, {}};
+  for (int i = 0; i < 3; ++i) SEEDBED_ASSERT_OK(store_->Write(Metrics({rows})));
+  EXPECT_EQ(One("SELECT count(*) FROM steps"), "3");
+  EXPECT_EQ(One("SELECT group_concat(step || ':' || train_loss || ':' || ifnull(test_accuracy, '-'), ' ') FROM steps"),
+            "0:4.5:0.01 10:3.25:- 20:2.125:0.5");
+  EXPECT_EQ(One("SELECT typeof(parameter_rms) FROM steps WHERE step = 0"), "null");
+}
+
+TEST_F(StoreTest, ValuesKeepTheirBitsAndInfinity) {
+  WriteSweep();
+  const double third = 1.0 / 3;
+  SEEDBED_ASSERT_OK(store_->Write(
+      Metrics({{RunId(1), {0, 1}, {{"train_loss", {third, std::numeric_limits<double>::infinity()}}}, {}}})));
+  Statement read = *OpenRaw(store_->database_path(), false)->Prepare("SELECT 1");
+  const std::unique_ptr<Database> raw = OpenRaw(store_->database_path(), false);
+  read = *raw->Prepare("SELECT train_loss FROM steps ORDER BY step");
+  ASSERT_TRUE(*read.Step());
+  EXPECT_EQ(read.Real(0), third);
+  ASSERT_TRUE(*read.Step());
+  EXPECT_EQ(read.Real(0), std::numeric_limits<double>::infinity());
+}
+
+TEST_F(StoreTest, TheEarliestNonFiniteStepIsKept) {
+  WriteSweep();
+  const auto rows = [](int64_t step) { return Metrics({{RunId(1), {step}, {{"train_loss", {kNone}}}, step}}); };
+  SEEDBED_ASSERT_OK(store_->Write(rows(30)));
+  SEEDBED_ASSERT_OK(store_->Write(rows(20)));
+  SEEDBED_ASSERT_OK(store_->Write(rows(40)));
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20");
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "NULL");
+}
+
+TEST_F(StoreTest, ANewMetricAddsAColumnAndTheViewsFollow) {
+  WriteSweep();
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {0, 1}, {{"Sharpness", {7, 8}}}, {}}})));
+  // The same name in another case is the same metric.
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {2}, {{"SHARPNESS", {9}}}, {}}})));
+  EXPECT_EQ(One("SELECT group_concat(sharpness) FROM steps"), "7.0,8.0,9.0");
+  EXPECT_EQ(One("SELECT group_concat(Sharpness) FROM curves WHERE sweep = 'sweep' AND seed = 0"), "7.0,8.0,9.0");
+  EXPECT_EQ(One("SELECT sum(value) FROM metrics WHERE metric = 'Sharpness'"), "24.0");
+  store_.reset();
+  store_ = OpenStore(FastOptions(data_));
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {3}, {{"sharpness", {1}}}, {}}})));
+  EXPECT_EQ(One("SELECT sum(value) FROM metrics WHERE metric = 'Sharpness'"), "25.0");
+}
+
+TEST_F(StoreTest, MetricsBeyondTheColumnsOverflow) {
+  WriteSweep();
+  MetricRows rows{RunId(1), {5, 6}, {}, {}};
+  for (int i = 0; i < 100; ++i)
+    rows.series.push_back({absl::StrCat("extra_", i), {double(i), i == 99 ? kNone : i + 0.5}});
+  rows.series.push_back({"layer.0-norm", {1, 2}});  // no identifier of SQL
+  rows.series.push_back({"seed", {3, 4}});          // a column of the view curves
+  for (int i = 0; i < 2; ++i) SEEDBED_ASSERT_OK(store_->Write(Metrics({rows})));
+  EXPECT_EQ(One("SELECT count(*) FROM pragma_table_info('steps')"), "66");
+  EXPECT_EQ(One("SELECT count(*) FROM steps"), "2");
+  EXPECT_EQ(One("SELECT count(*) FROM metrics"), "203");
+  EXPECT_EQ(One("SELECT sum(value) FROM metrics WHERE metric LIKE 'extra%'"),
+            absl::StrCat(2 * 4950 - 99 + 49.5, ".0").substr(0, 6));
+  EXPECT_EQ(One("SELECT group_concat(value) FROM metrics WHERE metric = 'layer.0-norm'"), "1.0,2.0");
+  EXPECT_EQ(One("SELECT count(*) FROM curves WHERE seed = 0"), "2");
+}
+
+TEST_F(StoreTest, BadMetricRowsAreRefusedWhole) {
+  WriteSweep();
+  const MetricRows good{RunId(1), {0}, {{"train_loss", {1}}}, {}};
+  const std::vector<MetricRows> bad = {
+      {RunId(2), {0}, {{"step", {1}}}, {}},
+      {RunId(2), {0}, {{"RUN_ID", {1}}}, {}},
+      {RunId(2), {0}, {{"a\" REAL); --", {1}}}, {}},
+      {RunId(2), {0}, {{"", {1}}}, {}},
+      {RunId(2), {0}, {{std::string(200, 'a'), {1}}}, {}},
+      {RunId(2), {0, 1}, {{"train_loss", {1}}}, {}},
+      {RunId(2), {1, 1}, {{"train_loss", {1, 2}}}, {}},
+      {RunId(2), {-1}, {{"train_loss", {1}}}, {}},
+  };
+  for (const MetricRows& rows : bad) {
+    EXPECT_EQ(store_->Write(Metrics({good, rows})).code(), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(One("SELECT count(*) FROM steps"), "0");
+}
+
+// --- events
+
+TEST_F(StoreTest, AnAcknowledgementCommitsWithItsRows) {
+  WriteSweep();
+  Batch batch = Metrics({{RunId(1), {0, 10}, {{"train_loss", {1, 2}}}, {}}});
+  batch.events = {core::ReportAcknowledged{RunId(1), 1, 3, 10}};
+  SEEDBED_ASSERT_OK(store_->Write(batch));
+  SEEDBED_ASSERT_OK(store_->Write(Events({core::ReportAcknowledged{RunId(1), 1, 4, -1}})));
+  EXPECT_EQ(One("SELECT acknowledged_sequence || ' ' || last_step FROM attempts WHERE run_id = 1"), "4 10");
+  EXPECT_EQ(One("SELECT last_step FROM run_results WHERE run_id = 1"), "10");
+  EXPECT_EQ(One("SELECT last_step FROM run_results WHERE run_id = 2"), "NULL");
+}
+
+TEST_F(StoreTest, AGrantDeletesWhatLiesBeyondItsCheckpoint) {
+  WriteSweep();
+  const MetricRows one{RunId(1), {0, 10, 20, 30}, {{"train_loss", {1, 2, 3, 4}}, {"layer.norm", {1, 2, 3, 4}}}, 20};
+  const MetricRows two{RunId(2), {0, 10}, {{"train_loss", {1, 2}}}, {}};
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({one, two})));
+  core::AttemptEnded lost{RunId(1), 1, Fence(2), core::AttemptEnd::kLost, "gone", core::RunState::kQueued, {}, 1, 0};
+  // Rows and grant in one batch: the rows came under the old attempt, so they go too.
+  Batch batch = Metrics({{RunId(1), {40}, {{"train_loss", {5}}}, {}}});
+  batch.events = {lost, Grant(RunId(1), 2, 3, 10)};
+  SEEDBED_ASSERT_OK(store_->Write(batch));
+  EXPECT_EQ(One("SELECT group_concat(step) FROM steps WHERE run_id = 1"), "0,10");
+  EXPECT_EQ(One("SELECT group_concat(step) FROM step_values WHERE run_id = 1"), "0,10");
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM runs WHERE run_id = 1"), "NULL");
+  EXPECT_EQ(One("SELECT last_step FROM run_results WHERE run_id = 1"), "10") << "where it resumes";
+  lost.attempt = 2;
+  lost.next_fence = Fence(4);
+  SEEDBED_ASSERT_OK(store_->Write(Events({lost, Grant(RunId(1), 3, 5)})));
+  EXPECT_EQ(One("SELECT count(*) FROM steps WHERE run_id = 1"), "0");
+  EXPECT_EQ(One("SELECT count(*) FROM steps WHERE run_id = 2"), "2") << "another run's";
+  EXPECT_EQ(One("SELECT group_concat(attempt || ifnull(ended_as, '-') || ifnull(resume_step, '-'), ' ') FROM attempts "
+                "WHERE run_id = 1"),
+            "1lost- 2lost10 3--");
+}
+
+TEST_F(StoreTest, AttemptsRememberTheNumericsOfTheirWorker) {
+  WriteSweep();
+  EXPECT_EQ(One("SELECT numerics FROM attempts WHERE run_id = 1"), R"({"blas":"openblas"})");
+}
+
+TEST_F(StoreTest, ARetryForgetsTheResult) {
+  WriteSweep();
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {0}, {{"train_loss", {1}}}, 0}})));
+  SEEDBED_ASSERT_OK(store_->Write(Events({Finish(RunId(1), 1, 2, "diverged", R"({"t_train_99":null})")})));
+  EXPECT_EQ(One("SELECT state || outcome || reason || last_step FROM run_results WHERE run_id = 1"),
+            "finisheddivergedbudget100");
+  core::RunStateChanged retried{RunId(1), core::RunState::kFinished, core::RunState::kQueued, Fence(3), true};
+  SEEDBED_ASSERT_OK(store_->Write(Events({retried})));
+  EXPECT_EQ(One("SELECT count(*) FROM steps WHERE run_id = 1"), "0");
+  EXPECT_EQ(
+      One("SELECT state || coalesce(outcome, reason, summary, first_nonfinite_step, ended_at, '') FROM runs WHERE "
+          "run_id = 1"),
+      "queued");
+}
+
+TEST_F(StoreTest, PeopleFindInEventsWhatHappened) {
+  WriteSweep();
+  Batch batch =
+      Events({Finish(RunId(1), 1, 2, "grokked", "{}"),
+              core::AttemptEnded{
+                  RunId(2), 1, Fence(2), core::AttemptEnd::kCrashed, "signal 11", core::RunState::kFailed, {}, 3, 0}});
+  batch.notes = {{"write_ahead_log_too_large", "1.5 GiB", {}, {}, {}}};
+  SEEDBED_ASSERT_OK(store_->Write(batch));
+  EXPECT_EQ(One("SELECT group_concat(kind, ' ') FROM events"),
+            "sweep_created sweep_state worker_registered runs_added run_finished run_failed write_ahead_log_too_large");
+  EXPECT_EQ(One("SELECT sweep_id || ' ' || run_id || ' ' || detail FROM events WHERE kind = 'run_failed'"),
+            "1 2 attempt 1 crashed: signal 11");
+  EXPECT_EQ(One("SELECT detail FROM events WHERE kind = 'runs_added'"), "2 configurations, 4 runs");
+}
+
+TEST_F(StoreTest, NothingIsLeftOfADeletedSweepButItsEvents) {
+  WriteSweep();
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {0}, {{"train_loss", {1}}, {"a.b", {1}}}, {}}})));
+  const core::SweepStateChanged deleting{SweepId(1), core::SweepState::kActive, core::SweepState::kDeleting};
+  SEEDBED_ASSERT_OK(store_->Write(Events({deleting})));
+  EXPECT_EQ(One("SELECT count(*) FROM run_results"), "0");
+  EXPECT_EQ(One("SELECT count(*) FROM configuration_results"), "0");
+  SEEDBED_ASSERT_OK(store_->Write(Events({core::RunsDeleted{SweepId(1), {RunId(4), RunId(3)}, {ConfigurationId(2)}}})));
+  EXPECT_EQ(One("SELECT count(*) FROM runs"), "2");
+  SEEDBED_ASSERT_OK(store_->Write(Events(
+      {core::RunsDeleted{SweepId(1), {RunId(2), RunId(1)}, {ConfigurationId(1)}}, core::SweepDeleted{SweepId(1)}})));
+  for (const char* table : {"sweeps", "configurations", "runs", "attempts", "steps", "step_values"}) {
+    EXPECT_EQ(One(absl::StrCat("SELECT count(*) FROM ", table)), "0") << table;
+  }
+  EXPECT_EQ(One("SELECT kind FROM events ORDER BY event_id DESC LIMIT 1"), "sweep_deleted");
+  EXPECT_EQ(One("SELECT value FROM meta WHERE key = 'next_run_id'"), "5") << "ids are not used again";
+}
+
+// --- faults
+
+TEST_F(StoreTest, AFailedCommitLeavesNothingAndTheStoreGoesOn) {
+  WriteSweep();
+  store_.reset();
+  StoreOptions options = FastOptions(data_);
+  options.most_pages = 60;
+  store_ = OpenStore(options);
+  MetricRows many{RunId(1), {}, {{"brand_new", {}}}, {}};
+  for (int i = 0; i < 100'000; ++i) {
+    many.steps.push_back(i);
+    many.series[0].values.push_back(i);
+  }
+  Batch batch = Metrics({many});
+  batch.events = {core::ReportAcknowledged{RunId(1), 1, 7, 99'999}};
+  EXPECT_EQ(store_->Write(batch).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(One("SELECT count(*) FROM steps"), "0");
+  EXPECT_EQ(One("SELECT acknowledged_sequence FROM attempts WHERE run_id = 1"), "0");
+  EXPECT_EQ(One("SELECT count(*) FROM pragma_table_info('steps') WHERE name = 'brand_new'"), "0");
+  // The column that was rolled back is added again.
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {0}, {{"brand_new", {1}}}, {}}})));
+  EXPECT_EQ(One("SELECT brand_new FROM steps"), "1.0");
+  EXPECT_EQ(One("PRAGMA integrity_check"), "ok");
+}
+
+TEST_F(StoreTest, TheProbeSaysWhetherCommitsWork) {
+  SEEDBED_EXPECT_OK(store_->ProbeWrite());
+  EXPECT_EQ(One("SELECT count(*) FROM meta WHERE key = 'probe'"), "0");
+  const int64_t pages = std::stoll(One("PRAGMA page_count")) - std::stoll(One("PRAGMA freelist_count"));
+  SEEDBED_EXPECT_OK(store_->ReclaimSpace(1000).status());
+  store_.reset();
+  StoreOptions options = FastOptions(data_);
+  options.most_pages = pages + 10;
+  store_ = OpenStore(options);
+  EXPECT_EQ(store_->ProbeWrite().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(StoreTest, AnotherProgramsTransactionIsUnavailableUntilItEnds) {
+  const std::unique_ptr<Database> other = OpenRaw(store_->database_path());
+  {
+    const Transaction held = *Transaction::Begin(other.get());
+    EXPECT_EQ(store_->Write(Events(SweepEvents("sweep", 1, 1))).code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(store_->ProbeWrite().code(), absl::StatusCode::kUnavailable);
+  }
+  SEEDBED_EXPECT_OK(store_->Write(Events(SweepEvents("sweep", 1, 1))));
+}
+
+TEST_F(StoreTest, AnEventThatDoesNotFitIsABugAndChangesNothing) {
+  WriteSweep();
+  const absl::Status status = store_->Write(Events({WorkerEvent("w2"), core::ReportAcknowledged{RunId(77), 1, 1, 1}}));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ReportAcknowledged: run 77"));
+  EXPECT_EQ(One("SELECT count(*) FROM workers"), "1");
+}
+
+TEST_F(StoreTest, EventsOfMemoryNeedNoCommit) {
+  const std::unique_ptr<Database> other = OpenRaw(store_->database_path());
+  const Transaction held = *Transaction::Begin(other.get());
+  SEEDBED_EXPECT_OK(store_->Write(Events({core::ClockTicked{absl::Seconds(1)}})));
+}
+
+// --- space
+
+TEST_F(StoreTest, TheCheckpointerEmptiesTheLogUnlessSomebodyReads) {
+  WriteSweep();
+  Checkpointer checkpointer = *Checkpointer::Open(store_->database_path());
+  const std::unique_ptr<Database> reader = OpenRaw(store_->database_path(), /*writable=*/false);
+  {
+    Statement read = *reader->Prepare("SELECT run_id FROM runs");
+    ASSERT_TRUE(*read.Step());
+    SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {0}, {{"train_loss", {1}}}, {}}})));
+    EXPECT_FALSE(checkpointer.Run()->truncated);
+    EXPECT_GT(WriteAheadLogBytes(store_->database_path()), 0);
+  }
+  const Checkpointer::Result result = *checkpointer.Run();
+  EXPECT_TRUE(result.truncated);
+  EXPECT_GT(result.log_bytes, 0);
+  EXPECT_EQ(WriteAheadLogBytes(store_->database_path()), 0);
+  EXPECT_EQ(One("SELECT train_loss FROM steps"), "1.0");
+}
+
+TEST_F(StoreTest, DeletedSpaceIsGivenBack) {
+  WriteSweep();
+  MetricRows many{RunId(1), {}, {{"train_loss", {}}}, {}};
+  for (int i = 0; i < 50'000; ++i) {
+    many.steps.push_back(i);
+    many.series[0].values.push_back(i);
+  }
+  SEEDBED_ASSERT_OK(store_->Write(Metrics({many})));
+  const int64_t before = std::stoll(One("PRAGMA page_count"));
+  core::AttemptEnded lost{RunId(1), 1, Fence(2), core::AttemptEnd::kLost, "gone", core::RunState::kQueued, {}, 1, 0};
+  SEEDBED_ASSERT_OK(store_->Write(Events({lost, Grant(RunId(1), 2, 3)})));
+  int64_t free_pages = 1;
+  int rounds = 0;
+  while (free_pages > 0 && rounds < 1000) {
+    free_pages = *store_->ReclaimSpace(50);
+    ++rounds;
+  }
+  EXPECT_EQ(free_pages, 0);
+  EXPECT_GT(rounds, 1);
+  EXPECT_LT(std::stoll(One("PRAGMA page_count")), before / 2);
+}
+
+TEST_F(StoreTest, ABackupIsAWholeDatabase) {
+  WriteSweep();
+  const std::string path = directory_.path() + "/backup.db";
+  SEEDBED_ASSERT_OK(BackupDatabase(store_->database_path(), path));
+  const std::unique_ptr<Database> backup = OpenRaw(path, /*writable=*/false);
+  EXPECT_EQ(storage_test::One(backup.get(), "SELECT count(*) FROM run_results"), "4");
+  EXPECT_EQ(storage_test::One(backup.get(), "PRAGMA integrity_check"), "ok");
+  struct stat found;
+  ASSERT_EQ(::stat(path.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0600u);
+  EXPECT_EQ(BackupDatabase(store_->database_path(), path).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace seedbed
