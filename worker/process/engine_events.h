@@ -26,6 +26,7 @@ struct EngineReady {
   std::string device;                        // "cpu", "cuda:0"
   int64_t memory_bytes = 0;                  // 0 if it did not say
   Json numerics = Json::object();            // the numerics fingerprint: compare its CanonicalJson
+  bool checkpoints = true;                   // it can write them and start from them
   std::vector<std::string> pack_parameters;  // names of parameters that may differ between attempts in one engine
 };
 

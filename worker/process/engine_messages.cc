@@ -105,6 +105,10 @@ absl::StatusOr<EngineMessage> ReadReady(Reader reader) {
   if (reader.Find("memory_bytes") != nullptr) ready.memory_bytes = reader.Integer("memory_bytes", 0, INT64_MAX);
   ready.numerics = reader.Object("numerics");
   ready.pack_parameters = reader.Strings("pack_parameters");
+  if (const Json* checkpoints = reader.Find("checkpoints"); checkpoints != nullptr) {
+    if (!checkpoints->is_boolean()) reader.Fail("checkpoints", "a boolean");
+    ready.checkpoints = checkpoints->is_boolean() && checkpoints->get<bool>();
+  }
   return Checked(reader, std::move(ready));
 }
 

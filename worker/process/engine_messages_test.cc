@@ -25,7 +25,8 @@ T Parse(const std::string& line) {
 TEST(ParseEngineMessageTest, ReadsReady) {
   const auto ready = Parse<EngineReady>(
       R"({"type":"ready","protocol":1,"engine":"e 2","trainers":["modular"],"capacity":4,"device":"cuda:0",)"
-      R"("memory_bytes":17179869184,"numerics":{"torch":"1.13"},"pack_parameters":["optimizer.learning_rate"],"new":1})");
+      R"("memory_bytes":17179869184,"numerics":{"torch":"1.13"},"pack_parameters":["optimizer.learning_rate"],"checkpoints":false,"new":1})");
+  EXPECT_FALSE(ready.checkpoints);
   EXPECT_EQ(ready.engine, "e 2");
   EXPECT_THAT(ready.trainers, ElementsAre("modular"));
   EXPECT_EQ(ready.capacity, 4);
