@@ -125,6 +125,33 @@ TEST(Synchronizing, ErrorsAreFollowedByRisingDelaysWhileTrainingGoesOn) {
   EXPECT_EQ(Listed(world.CallAndAnswer()), "1/1#1 training -1");
 }
 
+TEST(Synchronizing, AnAnswerEndsTheDelays) {
+  World world;
+  world.Train({});
+  world.Pass(absl::Seconds(5));
+  for (int i = 0; i < 5; ++i) {
+    world.Answer(world.Call().number, absl::UnavailableError("no coordinator"));
+    world.Pass(absl::Seconds(5));
+  }
+  world.CallAndAnswer();
+  world.Pass(absl::Seconds(5));
+  world.Answer(world.Call().number, absl::UnavailableError("no coordinator"));
+  world.Pass(absl::Milliseconds(150));
+  world.Call();
+}
+
+TEST(Synchronizing, AnErrorOfAnOlderCallMeansNothing) {
+  World world(3);
+  world.EngineReady(0);
+  const int64_t older = world.Call().number;
+  world.EngineReady(1);
+  world.Settle();
+  world.Call();
+  world.Answer(older, absl::UnavailableError("lost"));
+  world.EngineReady(2);
+  EXPECT_EQ(world.Call().free_slots, 3) << "at once";
+}
+
 TEST(Synchronizing, AnErrorThatTryingAgainDoesNotMendEndsAWorkerThatNeverRegistered) {
   World world;
   world.EngineReady();
@@ -223,6 +250,11 @@ TEST(Leases, AStopDropsAWaitingLease) {
   world.CallAndAnswer(answer);
   world.Settle();
   EXPECT_EQ(Listed(world.CallAndAnswer()), "1/1#1 training -1");
+  world.Ended(1, AttemptEnd::kCrashed);
+  EXPECT_TRUE(world.pool.starts.empty()) << "nothing waits any more";
+  world.Call();
+  world.StreamOpened();
+  world.Reported();
 }
 
 TEST(Leases, AStopDropsATrainingLeaseAndItsSlotIsFreeWhenTheEngineSaysSo) {

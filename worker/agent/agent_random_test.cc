@@ -94,6 +94,12 @@ class ModelCoordinator {
     return answer;
   }
 
+  // Cancelled and retried by somebody: what is held of it is void.
+  void TakeBack(int64_t id) {
+    ModelRun& run = runs_.at(id);
+    if (run.state == ModelRun::State::kRunning) Requeue(run, /*lost=*/false);
+  }
+
   bool AllFinished() const {
     return std::all_of(runs_.begin(), runs_.end(),
                        [](const auto& entry) { return entry.second.state == ModelRun::State::kFinished; });
@@ -198,6 +204,7 @@ class Simulation {
       return;
     }
     After(Delay(Chance(0.1) ? 20'000 : 30), [this, request, number] {
+      if (Chance(0.1)) coordinator_.TakeBack(std::uniform_int_distribution<int64_t>(1, 8)(random_));
       const SynchronizeAnswer answer = coordinator_.Synchronize(request, Now());
       if (Chance(0.15)) {  // the answer is
         After(Delay(50), [this, number] { world_.Answer(number, absl::UnavailableError("lost")); });
@@ -261,6 +268,7 @@ class Simulation {
       EXPECT_EQ(run.rows, all_rows) << "run " << id;
     }
     EXPECT_EQ(world_.agent->lease_count(), 0u);
+    EXPECT_EQ(world_.files.held.size(), training_.size()) << "directories are left";
   }
   void Clear() {
     world_.link.calls.clear();

@@ -45,6 +45,10 @@ TEST(Reports, RowsAreGatheredAndNumberedFromOne) {
   world.Metrics(1, {3});
   world.Settle();
   EXPECT_EQ(Shown(world.Reported()), "1/1#1 :2 rows 3");
+  world.Acknowledge(Key(1), 2);
+  world.Metrics(1, {4});
+  world.Settle();
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :3 rows 4");
 }
 
 TEST(Reports, ALeaseIsListedUntilItsEndIsAcknowledged) {
@@ -382,6 +386,27 @@ TEST(Restoring, AnExpiredLeaseIsNotReportedOnUntilTheCoordinatorHasSpoken) {
   EXPECT_GT(world.StreamOpened(), 1);
   EXPECT_EQ(Shown(world.Reported()), "1/1#5 :1 rows 0") << "under the new fence";
   EXPECT_EQ(Shown(world.Reported()), "1/1#5 :2 rows 1");
+}
+
+TEST(Restoring, AWorkerThatWasStoppedForAWhileFirstAsks) {
+  World world;
+  TrainOne(world);
+  world.Metrics(1, {0});
+  world.Settle();
+  EXPECT_EQ(world.StreamOpened(), 1);
+  world.Reported();
+  world.clock.Advance(absl::Seconds(20));  // SIGSTOP, SIGCONT: the stream is still there
+  world.Metrics(1, {1});
+  world.Log(1, "text");
+  const SynchronizeRequest call = world.Call();
+  world.Pass(absl::Seconds(3));
+  EXPECT_TRUE(world.link.reports.empty());
+  SynchronizeAnswer answer = world.Desired();
+  answer.restored = {Key(1, 1, 3)};
+  world.Answer(call.number, answer);
+  EXPECT_EQ(Shown(world.Reported()), "1/1#3 :0 log text");
+  EXPECT_EQ(Shown(world.Reported()), "1/1#3 :1 rows 0");
+  EXPECT_EQ(Shown(world.Reported()), "1/1#3 :2 rows 1");
 }
 
 TEST(Restoring, RefusalsOfTheOlderFenceMeanNothing) {
