@@ -77,7 +77,12 @@ std::unique_ptr<Learner> MakeReferenceLearner(const Task& task, const ModelParam
 std::unique_ptr<Learner> MakeFastMlp(const Task& task, const ModelParameters& model, Precision precision,
                                      const ReplicaSettings& replica);
 
-// The learner that `run` asks for: its own task, one replica. Errors as BuildTask.
+// About how much memory the learner that `run` asks for would take.
+double NeededBytes(const RunParameters& run);
+
+// The learner that `run` asks for: its own task, one replica. Errors as BuildTask, and RESOURCE_EXHAUSTED, before
+// anything is allocated, if it needs more memory than the machine has: the kernel would kill the process rather than
+// refuse it.
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, uint64_t seed);
 
 }  // namespace seedbed::engine

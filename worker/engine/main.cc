@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -31,9 +32,12 @@ int PrintVersion() {
   return 0;
 }
 
+// The open descriptor that an environment variable names; says what is wrong if there is none.
 bool DescriptorFrom(const char* variable, int* fd) {
   const char* text = std::getenv(variable);
-  return text != nullptr && absl::SimpleAtoi(text, fd) && *fd >= 0;
+  if (text != nullptr && absl::SimpleAtoi(text, fd) && *fd >= 0 && fcntl(*fd, F_GETFD) >= 0) return true;
+  std::cerr << "seedbed-engine: " << variable << (text == nullptr ? " is not set" : " is no open descriptor") << "\n\n";
+  return false;
 }
 
 int Serve() {
@@ -53,7 +57,7 @@ int Main(int argc, char** argv) {
   EnsureBlasEnvironment(argv, std::getenv("SEEDBED_ENGINE_INPUT_FD") == nullptr);
   signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> words(argv + 1, argv + argc);
-  if (words.empty()) return Serve();
+  if (words.empty() || words[0] == "serve") return Serve();
   if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     PrintUsage(std::cout);
     return 0;

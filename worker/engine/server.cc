@@ -57,11 +57,10 @@ class Place {
     stop_is_wanted_ = true;
     changed_.notify_all();
   }
-  // Waits for a run to train; none after ShutDown.
+  // Waits for a run to train; none after ShutDown, but for one that was already given: each is to be answered.
   std::optional<StartRequest> Take() {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return is_shut_down_ || request_.has_value(); });
-    if (is_shut_down_) return std::nullopt;
     std::optional<StartRequest> request = std::move(request_);
     request_.reset();
     return request;

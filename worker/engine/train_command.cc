@@ -3,9 +3,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <iostream>
 #include <optional>
 
@@ -74,6 +74,20 @@ absl::Status SetSeconds(const std::string& text, std::optional<double>* seconds)
   return absl::OkStatus();
 }
 
+const std::vector<std::string>& Options() {
+  static const auto* const options = new std::vector<std::string>{
+      "--set", "--seed", "--steps", "--seconds", "--log-every", "--evaluate-every", "--stop"};
+  return *options;
+}
+
+absl::Status CheckOption(const std::string& option) {
+  if (std::find(Options().begin(), Options().end(), option) != Options().end()) return absl::OkStatus();
+  const auto nearest = NearestWord(option, Options());
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no option ", option, nearest ? absl::StrCat("; did you mean ", *nearest, "?") : ""));
+}
+
+// `option` is one of Options().
 absl::Status Apply(const std::string& option, const std::string& value, RunSpecification* run) {
   if (option == "--set") return SetParameter(value, &run->parameters);
   if (option == "--seed") return SetInteger(option, value, 0, &run->seed);
@@ -81,11 +95,7 @@ absl::Status Apply(const std::string& option, const std::string& value, RunSpeci
   if (option == "--seconds") return SetSeconds(value, &run->shared.budget.seconds);
   if (option == "--log-every") return SetInteger(option, value, 1, &run->shared.metrics.log_every);
   if (option == "--evaluate-every") return SetInteger(option, value, 1, &run->shared.metrics.evaluate_every);
-  if (option == "--stop") return AddStopRules(value, &run->shared.stop);
-  const auto nearest =
-      NearestWord(option, {"--set", "--seed", "--steps", "--seconds", "--log-every", "--evaluate-every", "--stop"});
-  return absl::InvalidArgumentError(
-      absl::StrCat("there is no option ", option, nearest ? absl::StrCat("; did you mean ", *nearest, "?") : ""));
+  return AddStopRules(value, &run->shared.stop);
 }
 
 absl::StatusOr<RunSpecification> ReadArguments(const std::vector<std::string>& arguments) {
@@ -94,16 +104,15 @@ absl::StatusOr<RunSpecification> ReadArguments(const std::vector<std::string>& a
   run.shared.budget.steps = kDefaultSteps;
   run.parameters = Json::object();
   for (size_t i = 0; i < arguments.size(); ++i) {
-    std::string option = arguments[i];
+    const size_t equals = arguments[i].find('=');
+    const std::string option = arguments[i].substr(0, equals);
+    SEEDBED_RETURN_IF_ERROR(CheckOption(option));
     std::string value;
-    const size_t equals = option.find('=');
-    if (equals != std::string::npos && option.rfind("--", 0) == 0) {
-      value = option.substr(equals + 1);
-      option.resize(equals);
-    } else if (i + 1 < arguments.size() && option.rfind("--", 0) == 0) {
+    if (equals != std::string::npos) {
+      value = arguments[i].substr(equals + 1);
+    } else if (i + 1 < arguments.size()) {
       value = arguments[++i];
     } else {
-      SEEDBED_RETURN_IF_ERROR(Apply(option, "", &run));
       return absl::InvalidArgumentError(absl::StrCat(option, " needs a value"));
     }
     SEEDBED_RETURN_IF_ERROR(Apply(option, value, &run));

@@ -79,11 +79,16 @@ double FirstStepSeconds(const RunSpecification& specification) {
 
 std::string Train(int64_t run, const RunSpecification& specification, const std::function<void(std::string)>& send,
                   const std::function<bool()>& wants_stop) {
+  if (wants_stop()) return StoppedMessage(run, 0);
   const double first_step = FirstStepSeconds(specification);
   if (first_step >= kLongStepSeconds)
     send(BusyMessage(run, std::min(kMostBusySeconds, 10 + first_step), "building the model"));
   absl::StatusOr<std::unique_ptr<Session>> session = Session::Create(specification);
-  if (!session.ok()) return FailedMessage(run, FailureKind::kError, std::string(session.status().message()));
+  if (!session.ok()) {
+    return FailedMessage(run,
+                         absl::IsResourceExhausted(session.status()) ? FailureKind::kOutOfMemory : FailureKind::kError,
+                         std::string(session.status().message()));
+  }
   Reporter reporter(run, send);
   int64_t last_step = 0;
   while (true) {
