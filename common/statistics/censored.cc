@@ -53,10 +53,7 @@ SurvivorSummary SummarizeSurvivors(const std::vector<Observation>& observations)
 
 std::vector<SurvivalStep> SurvivalCurve(const std::vector<Observation>& observations) {
   std::vector<Observation> sorted = observations;
-  // A run censored at the time of an event was still watched when it came.
-  std::sort(sorted.begin(), sorted.end(), [](const Observation& a, const Observation& b) {
-    return a.time != b.time ? a.time < b.time : a.reached && !b.reached;
-  });
+  std::sort(sorted.begin(), sorted.end(), [](const Observation& a, const Observation& b) { return a.time < b.time; });
   std::vector<SurvivalStep> curve;
   double survival = 1;
   double greenwood_sum = 0;
@@ -64,6 +61,7 @@ std::vector<SurvivalStep> SurvivalCurve(const std::vector<Observation>& observat
     SurvivalStep step;
     step.time = sorted[i].time;
     step.at_risk = static_cast<int64_t>(sorted.size() - i);
+    // Those censored at this very time were still watched when the event came to the others: at_risk counts them.
     for (; i < sorted.size() && sorted[i].time == step.time; ++i) step.reached += sorted[i].reached ? 1 : 0;
     if (step.reached == 0) continue;
     const int64_t remaining = step.at_risk - step.reached;
