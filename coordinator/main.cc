@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -127,10 +128,18 @@ CoordinatorOptions OptionsOf(const Arguments& arguments) {
   return options;
 }
 
+// Others read these paths from directories of their own.
+std::string Absolute(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
+  return error ? path : absolute.string();
+}
+
 absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
   ServerOptions options;
   for (const std::string& text : arguments.listen) {
-    SEEDBED_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(text));
+    SEEDBED_ASSIGN_OR_RETURN(ListenAddress address, ParseListenAddress(text));
+    if (address.is_unix) address.path = Absolute(address.path);
     options.listen.push_back(address);
   }
   options.token_file = arguments.token_file;
@@ -214,6 +223,8 @@ int Main(int argc, char** argv) {
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  arguments.data = Absolute(arguments.data);
+  if (!arguments.token_file.empty()) arguments.token_file = Absolute(arguments.token_file);
   umask(0077);
   RaiseFileLimit();
   // Its messages are for gRPC's developers; ours say what matters.

@@ -23,12 +23,13 @@ bool EqualInConstantTime(const std::string& a, const std::string& b);
 // Decides who may call. Thread-safe.
 class Authenticator {
  public:
-  // `token` as LoadToken gives it; empty: no TCP call is let in. `token_hint` tells people where to find it.
+  // `token` as LoadToken gives it; empty: there is no TCP listener, and everybody who can reach the server may call.
+  // `token_hint` tells people where to find it.
   Authenticator(std::string token, std::string token_hint)
       : token_(std::move(token)), token_hint_(std::move(token_hint)) {}
 
-  // OK for calls over a Unix socket (its directory is private) or within the process; UNAUTHENTICATED for others
-  // without the metadata `authorization: Bearer TOKEN`.
+  // OK for calls over a Unix socket (its directory is private); UNAUTHENTICATED for others without the metadata
+  // `authorization: Bearer TOKEN`.
   absl::Status Check(const grpc::ServerContextBase& context) const;
 
  private:

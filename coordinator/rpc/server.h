@@ -37,7 +37,8 @@ class Server {
   const std::vector<std::string>& addresses() const { return addresses_; }
   // The file that holds the token for TCP; empty if no listener needs one.
   const std::string& token_file() const { return token_file_; }
-  // A channel that ends here, without a token. Calls on it must be over before the server is destroyed.
+  // A channel that ends here. Its calls must be over before the server is destroyed; with a TCP listener beside it they
+  // need the token too.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   // Takes no new calls, cancels those that are not over after `patience`, and waits for them. Call
