@@ -360,7 +360,7 @@ TEST_F(Progress, WatchPrintsPlainLinesJsonLinesOrABlock) {
   ended->set_outcome("grokked");
   const Result plain = Run({"watch", "a"});
   EXPECT_EQ(plain.code, kExitOk);
-  EXPECT_EQ(plain.out, "a: 0 of 2 runs done, 2 queued\nrun 2 grokked at step 0 (seed 0)\n");
+  EXPECT_EQ(plain.out, "a: 0 of 2 runs done, 2 queued\nrun 2 grokked (seed 0), 0 steps\n");
   const Result lines = Run({"watch", "--json"});
   EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2);
   style.width = 80;

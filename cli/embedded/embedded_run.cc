@@ -1,6 +1,7 @@
 #include "cli/embedded/embedded_run.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -127,10 +128,12 @@ absl::Status EmbeddedRun::StartWorkers() {
     }
     context_.Note("it has no workers: starting some for it");
   }
+  own_workers_ = true;
   const std::string data = DataDirectory(context_.options);
   const int slots = options_.slots.value_or(std::max(1, UsableProcessors() / options_.workers));
   for (int i = 1; i <= options_.workers; ++i) {
-    const std::string name = absl::StrCat("worker-", i);
+    // Beside somebody's coordinator another command like this one may have workers too.
+    const std::string name = ours_ ? absl::StrCat("worker-", i) : absl::StrCat("worker-", getpid(), "-", i);
     ChildCommand command;
     command.name = absl::StrCat("worker ", i);
     command.arguments = {program_directory_ + "/seedbed-worker",
@@ -237,10 +240,14 @@ void EmbeddedRun::StopChildren() {
 }
 
 int EmbeddedRun::Interrupted() {
+  if (latest_.sweeps_size() == 0) {
+    context_.Note("interrupted before the sweep was submitted");
+    return kExitInterrupted;
+  }
   const ProgressTotals totals = Totals(latest_);
   std::string text =
       absl::StrCat("interrupted; ", FormatCount(totals.ended), " of ", FormatPlural(totals.runs, "run"), " done. ");
-  if (ours_) {
+  if (ours_ || own_workers_) {
     text += "The same command goes on from here.";
   } else {
     absl::StrAppend(&text, "The coordinator goes on with the rest; `seedbed cancel ", submitted_.name(),
@@ -270,7 +277,7 @@ absl::Status EmbeddedRun::MentionFailures() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> EmbeddedRun::Report(absl::Duration took) {
+absl::StatusOr<int> EmbeddedRun::Report(absl::Duration took, bool nothing_was_left) {
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client_->ListSweeps(submitted_.name()));
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListConfigurationsResponse configurations,
                            client_->ListConfigurations(submitted_.name()));
@@ -290,9 +297,10 @@ absl::StatusOr<int> EmbeddedRun::Report(absl::Duration took) {
   } else {
     const std::vector<v1::ConfigurationSummary> rows(configurations.configurations().begin(),
                                                      configurations.configurations().end());
-    context_.Print(absl::StrCat("\n", RenderPlainStatus(progress), " in ", FormatDuration(absl::ToDoubleSeconds(took)),
-                                "\n\n", RenderConfigurations(rows, budget, context_.style()), "\n", HowToOpenDatabase(),
-                                "\n"));
+    const std::string in_time = nothing_was_left ? std::string("; nothing was left to do")
+                                                 : " in " + FormatDuration(absl::ToDoubleSeconds(took));
+    context_.Print(absl::StrCat("\n", RenderPlainStatus(progress), in_time, "\n\n",
+                                RenderConfigurations(rows, budget, context_.style()), "\n", HowToOpenDatabase(), "\n"));
   }
   return failed ? kExitFailed : kExitOk;
 }
@@ -329,7 +337,7 @@ absl::StatusOr<int> EmbeddedRun::RunToTheEnd() {
     StopChildren();
     return context_.out().closed() && interrupts_.count() == 0 ? kExitOk : Interrupted();
   }
-  return Report(absl::Now() - started);
+  return Report(absl::Now() - started, all_ended);
 }
 
 }  // namespace seedbed::cli

@@ -35,7 +35,7 @@ class EmbeddedRun {
   absl::Status FollowToTheEnd(ProgressDisplay& display);
   void StopChildren();
   bool WaitUntilGone(size_t first, absl::Duration most);
-  absl::StatusOr<int> Report(absl::Duration took);
+  absl::StatusOr<int> Report(absl::Duration took, bool nothing_was_left);
   std::string HowToOpenDatabase() const;
   absl::Status MentionFailures();
   int Interrupted();
@@ -54,7 +54,8 @@ class EmbeddedRun {
   size_t first_worker_ = 0;  // index among the children: 1 if the coordinator is one of them
   std::string address_;
   std::string token_file_;
-  bool ours_ = false;  // the coordinator is our child
+  bool ours_ = false;         // the coordinator is our child
+  bool own_workers_ = false;  // so are workers
   v1::ProgressResponse latest_;
 };
 

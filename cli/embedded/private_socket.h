@@ -8,7 +8,8 @@
 namespace seedbed::cli {
 
 // A place for a Unix socket that only this user can reach: a new directory of mode 0700 below XDG_RUNTIME_DIR, or /tmp
-// where that is unset, not writable, or too long for a socket's address (107 bytes). Removed at the end.
+// where that is unset, not writable, or too long for a socket's address (107 bytes). Removed at the end; what killed
+// commands left there is removed at the start.
 class PrivateSocket {
  public:
   static absl::StatusOr<std::unique_ptr<PrivateSocket>> Create();

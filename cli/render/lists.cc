@@ -1,6 +1,7 @@
 #include "cli/render/lists.h"
 
-#include <algorithm>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -34,12 +35,15 @@ void AddLine(const std::string& title, const std::string& value, std::string* te
   if (!value.empty()) absl::StrAppend(text, PadRight(title, 14), Printable(value), "\n");
 }
 
-std::string RenderObject(const std::string& json, const Style& style) {
+// With `brief`, numbers have six digits: for measurements, of which nobody reads more.
+std::string RenderObject(const std::string& json, bool brief, const Style& style) {
   const OrderedJson object = ParsedOrText(json);
   if (!object.is_object() || object.empty()) return "";
   Table table({{"name", kLeft, true}, {"value", kLeft, true}});
   for (const auto& entry : object.items()) {
-    table.Add({entry.key(), entry.value().is_null() ? "—" : FormatValue(Json::parse(entry.value().dump()))});
+    std::string value = entry.value().is_null() ? "—" : FormatValue(Json::parse(entry.value().dump()));
+    if (brief && entry.value().is_number_float()) value = absl::StrCat(entry.value().get<double>());
+    table.Add({entry.key(), std::move(value)});
   }
   return table.Render(style);
 }
@@ -150,9 +154,9 @@ std::string RenderRun(const v1::GetRunResponse& detail, const Style& style) {
   AddLine("ended", FormatTime(run.ended_at()), &text);
   AddLine("took", TimeTaken(run.started_at(), run.ended_at()), &text);
 
-  const std::string summary = RenderObject(run.summary_json(), style);
+  const std::string summary = RenderObject(run.summary_json(), /*brief=*/true, style);
   if (!summary.empty()) absl::StrAppend(&text, "\n", Paint(style, Color::kBold, "Result"), "\n", summary);
-  const std::string parameters = RenderObject(run.parameters_json(), style);
+  const std::string parameters = RenderObject(run.parameters_json(), /*brief=*/false, style);
   if (!parameters.empty()) absl::StrAppend(&text, "\n", Paint(style, Color::kBold, "Parameters"), "\n", parameters);
   if (detail.attempts_size() > 0) {
     Table table({{"attempt", kRight},

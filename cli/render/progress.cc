@@ -143,13 +143,12 @@ std::string RenderEndedRun(const v1::FinishedRun& run, bool name_sweep, const St
   } else {
     line += Paint(style, ColorOfState(state), state);
   }
-  absl::StrAppend(&line, " at step ", FormatCount(run.last_step()));
   std::vector<std::string> where;
   if (name_sweep) where.push_back(run.sweep());
   const std::string varied = FormatVaried(run.varied_json());
   if (!varied.empty()) where.push_back(varied);
   where.push_back(absl::StrCat("seed ", run.seed()));
-  absl::StrAppend(&line, " (", Printable(absl::StrJoin(where, ", ")), ")");
+  absl::StrAppend(&line, " (", Printable(absl::StrJoin(where, ", ")), "), ", FormatPlural(run.last_step(), "step"));
   if (run.state() == v1::RUN_STATE_FAILED && !run.reason().empty())
     absl::StrAppend(&line, ": ", Printable(run.reason()));
   return line;

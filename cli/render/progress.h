@@ -39,7 +39,7 @@ std::vector<std::string> RenderLiveBlock(const ProgressState& state, double elap
 // …".
 std::string RenderPlainStatus(const v1::ProgressResponse& progress);
 
-// One line on one ended run: "run 17 finished: grokked at step 3,450 (weight_decay=0.3, seed 1)".
+// One line on one ended run: "run 17 grokked (weight_decay=0.3, seed 1), 3,450 steps".
 std::string RenderEndedRun(const v1::FinishedRun& run, bool name_sweep, const Style& style);
 
 }  // namespace seedbed::cli

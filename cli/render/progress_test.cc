@@ -49,8 +49,8 @@ TEST(LiveBlock, ShowsBarRateTimeAndTheLastOutcomes) {
   // 8 runs: 4 ended, 2 running, 2 queued; the bar has the 24 columns that 77 leave.
   EXPECT_EQ(lines[0], "goldilocks  ━━━━━━━━━━━━╸╸╸╸╸╸──────  4/8 runs  2 running  2 queued  1 failed");
   EXPECT_EQ(lines[1], "5,432 steps/s · about 1m 20s left · 12s so far · 1 worker");
-  EXPECT_EQ(lines[2], "  run 4 grokked at step 3,450 (weight_decay=0.3, seed 1)");
-  EXPECT_EQ(lines[3], "  run 5 failed at step 10 (seed 2): out of disk");
+  EXPECT_EQ(lines[2], "  run 4 grokked (weight_decay=0.3, seed 1), 3,450 steps");
+  EXPECT_EQ(lines[3], "  run 5 failed (seed 2), 10 steps: out of disk");
 }
 
 TEST(LiveBlock, FitsEveryWidth) {
@@ -121,7 +121,7 @@ TEST(EndedRun, CannotMoveTheCursor) {
   run.set_run_id(3);
   run.set_state(v1::RUN_STATE_FAILED);
   run.set_reason("bad\x1b[2J\nthing");
-  EXPECT_EQ(RenderEndedRun(run, false, Style{}), "run 3 failed at step 0 (seed 0): bad\\x1b[2J\\nthing");
+  EXPECT_EQ(RenderEndedRun(run, false, Style{}), "run 3 failed (seed 0), 0 steps: bad\\x1b[2J\\nthing");
 }
 
 }  // namespace
