@@ -13,10 +13,14 @@ jobs=$((memory_kib / 1572864))
 ((jobs < 1)) && jobs=1
 ((jobs > cores)) && jobs=$cores
 
+# So that another checkout's build finds what this one compiled.
+export CCACHE_BASEDIR=$PWD
+export CCACHE_NOHASHDIR=1
+
+mkdir -p build
 echo "build: configuring build/ (Release, tests $tests)"
-cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSEEDBED_TESTS=$tests >build-configure.log 2>&1 ||
-  { cat build-configure.log >&2; exit 1; }
-mv build-configure.log build/configure.log
+cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSEEDBED_TESTS=$tests >build/configure.log 2>&1 ||
+  { cat build/configure.log >&2; exit 1; }
 echo "build: compiling with $jobs jobs (some ten minutes the first time on two cores)"
 if [[ -t 1 ]]; then
   cmake --build build -j "$jobs"

@@ -1,0 +1,148 @@
+"""`seedbed run`: the two-command path, again and again, interrupted, and with mistakes."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import unittest
+
+from harness import BIN, EndToEndTest, SMALL_SWEEP, SOURCE, wait_until
+
+
+class EmbeddedRun(EndToEndTest):
+    def test_a_sweep_runs_to_a_table_and_a_database(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        out, _ = self.seedbed("run", "small.yaml")
+        self.assertIn("results.db", out)
+        self.assertEqual(self.rows("select count(*), count(distinct run_id) from run_results where state = 'finished'"), [(4, 4)])
+        # A budget of N has rows 0..N.
+        self.assertEqual(self.rows("select min(step), max(step), count(*) from steps group by run_id"), [(0, 400, 21)] * 4)
+        columns = {row[1] for row in self.rows("pragma table_info(run_results)")}
+        named = {"sweep", "run_id", "configuration_id", "seed", "parameters", "state", "outcome", "attempts", "delay",
+                 "final_train_accuracy", "final_test_accuracy", "last_step", "wall_seconds", "cpu_seconds"}
+        named |= {f"t_{part}_{percent}" for part in ("train", "test") for percent in (50, 90, 95, 99)}
+        self.assertLessEqual(named, columns)
+
+    def test_measures_agree_with_the_rows(self):
+        self.write("small.yaml", SMALL_SWEEP.replace("log_every: 20", "log_every: 1").replace("evaluate_every: 40", "evaluate_every: 5"))
+        self.seedbed("run", "small.yaml")
+        with self.database() as connection:
+            for run in connection.execute("select * from run_results order by run_id").fetchall():
+                for part in ("train", "test"):
+                    for percent in (50, 90, 95, 99):
+                        first = connection.execute(f"select min(step) from steps where run_id = ? and {part}_accuracy >= ?",
+                                                   (run["run_id"], percent / 100)).fetchone()[0]
+                        self.assertEqual(run[f"t_{part}_{percent}"], first, (run["run_id"], part, percent))
+                if run["t_test_99"] is not None and run["t_train_99"] is not None:
+                    self.assertEqual(run["delay"], run["t_test_99"] - run["t_train_99"])
+                last = connection.execute("select train_accuracy, test_accuracy from steps where run_id = ? order by step desc limit 1",
+                                          (run["run_id"],)).fetchone()
+                self.assertEqual((run["final_train_accuracy"], run["final_test_accuracy"]), tuple(last))
+
+    def test_running_again_redoes_nothing_and_more_seeds_only_add(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        self.seedbed("run", "small.yaml")
+        before = self.rows("select * from steps order by run_id, step")
+        self.seedbed("run", "small.yaml")
+        self.assertEqual(self.rows("select * from steps order by run_id, step"), before)
+        self.assertEqual(self.rows("select max(attempts) from run_results"), [(1,)])
+        self.seedbed("run", "small.yaml", "seeds=3")
+        self.assertEqual(self.rows("select count(*) from run_results where state = 'finished'"), [(6,)])
+        self.assertEqual(self.rows("select * from steps where run_id <= 4 order by run_id, step"), before)
+
+    def test_another_change_under_the_same_name_is_refused_with_a_diff(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        self.seedbed("run", "small.yaml")
+        _, error = self.seedbed("run", "small.yaml", "budget.steps=500", expect=None)
+        self.assertIn("budget.steps", error)
+        self.assertIn("400", error)
+        self.assertIn("500", error)
+        self.assertEqual(self.rows("select count(*) from run_results"), [(4,)])
+
+    def test_an_interrupt_stops_cleanly_and_the_next_run_goes_on(self):
+        self.write("long.yaml", SMALL_SWEEP.replace("steps: 400", "steps: 6000").replace("name: small", "name: long"))
+        process = self.start("seedbed", "run", "long.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0"), "a run has started to train")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(30), 130, process.log.read_text())
+        wait_until(lambda: not self.survivors(), "the coordinator, the worker and the engines have gone", 10)
+        finished = self.rows("select run_id, ended_at from runs where state = 'finished' order by run_id")
+        self.assertLess(len(finished), 4)
+        self.seedbed("run", "long.yaml")
+        self.assertEqual(self.rows("select count(*) from run_results where state = 'finished'"), [(4,)])
+        for row in finished:
+            self.assertIn(row, self.rows("select run_id, ended_at from runs order by run_id"))
+
+    def test_children_do_not_outlive_a_killed_command(self):
+        self.write("long.yaml", SMALL_SWEEP.replace("steps: 400", "steps: 100000"))
+        process = self.start("seedbed", "run", "long.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0"), "a run has started to train")
+        process.kill()
+        wait_until(lambda: not self.survivors(), "no child outlives the command", 20)
+
+    def test_mistakes_are_located_and_create_nothing(self):
+        self.write("wrong.yaml", SMALL_SWEEP.replace("optimizer.weight_decay", "optimizer.weight_deacy"))
+        _, error = self.seedbed("run", "wrong.yaml", expect=None)
+        self.assertIn("wrong.yaml:11:3", error)
+        self.assertIn("optimizer.weight_decay", error)
+        self.assertFalse((self.directory / "seedbed-data").exists())
+
+    def test_plan_counts_without_a_database(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        plan = json.loads(self.seedbed("plan", "small.yaml", "seeds=5", "--json")[0])
+        self.assertEqual((plan["configurations"], plan["runs"]), (2, 10))
+        self.assertFalse((self.directory / "seedbed-data").exists())
+
+    def test_other_commands_read_the_database_afterwards(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        self.seedbed("run", "small.yaml")
+        self.assertEqual(len(json.loads(self.seedbed("runs", "--json")[0])["runs"]), 4)
+        self.assertIn("small", self.seedbed("sweeps")[0])
+        self.assertIn("finished", self.seedbed("show", "1")[0])
+        self.assertIn("4", self.seedbed("query", "select count(*) as n from run_results")[0])
+        exported = self.seedbed("export", "--format", "csv")[0].splitlines()
+        self.assertEqual(len(exported), 5)
+        lines = [json.loads(line) for line in self.seedbed("export", "--format", "jsonl")[0].splitlines()]
+        self.assertEqual(sorted(line["seed"] for line in lines), [0, 0, 1, 1])
+        self.seedbed("query", "delete from runs", expect=None)
+        self.assertEqual(self.rows("select count(*) from runs"), [(4,)])
+        self.seedbed("extend", "small", "--seeds", "3")
+        self.assertEqual(self.rows("select count(*) from runs where state = 'queued'"), [(2,)])
+        self.seedbed("delete", "small", "--yes")
+        self.assertEqual(self.rows("select (select count(*) from runs), (select count(*) from steps)"), [(0, 0)])
+
+    def test_a_reader_that_goes_away_is_no_error(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        self.seedbed("run", "small.yaml")
+        command = f"'{BIN}/seedbed' export --what steps --format csv | head -n 1"
+        result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=self.directory, env=self.environment,
+                                capture_output=True, text=True)
+        self.assertEqual(result.stderr, "")
+        self.assertEqual(len(result.stdout.splitlines()), 1)
+
+    def test_on_a_terminal_it_draws_one_live_block(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        leader, follower = pty.openpty()
+        environment = {k: v for k, v in self.environment.items() if k != "NO_COLOR"} | {"TERM": "xterm-256color"}
+        process = subprocess.Popen([BIN / "seedbed", "run", "small.yaml"], cwd=self.directory, env=environment,
+                                   stdin=follower, stdout=follower, stderr=follower)
+        self.processes.append(process)
+        os.close(follower)
+        drawn = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            drawn += chunk
+        os.close(leader)
+        self.assertEqual(process.wait(60), 0)
+        self.assertIn(b"\x1b[", drawn)
+        self.assertIn(b"results.db", drawn)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,92 @@
+"""Killed workers and a killed coordinator: the sweep completes with one result a run and the rows of a calm sweep, bit for bit."""
+
+import os
+import signal
+import unittest
+
+from harness import EndToEndTest, SMALL_SWEEP, steps_by_specification, wait_until
+
+SWEEP = SMALL_SWEEP.replace("steps: 400", "steps: 24000").replace("log_every: 20", "log_every: 100").replace("evaluate_every: 40", "evaluate_every: 200")
+
+
+class Faults(EndToEndTest):
+    def calm(self):
+        self.write("sweep.yaml", SWEEP)
+        self.seedbed("run", "sweep.yaml", "--data", "calm", "--slots", "1")
+        with self.database("calm") as connection:
+            return steps_by_specification(connection)
+
+    def test_killed_worker_and_killed_coordinator_change_no_result(self):
+        expected = self.calm()
+        self.assertEqual(len({row[:2] for row in expected[1]}), 4)
+
+        coordinator = self.start_coordinator()
+        workers = [self.start_worker(), self.start_worker()]
+        self.remote("submit", "sweep.yaml")
+
+        def trains():
+            return self.rows_or_none("select 1 from runs join steps using (run_id) where state = 'running' and step > 0", data="data")
+
+        wait_until(trains, "a run trains")
+        workers[0].kill()
+        workers[0] = self.start_worker()
+        finished = len(self.rows("select 1 from runs where state = 'finished'", data="data"))
+        wait_until(lambda: len(self.rows("select 1 from runs where state = 'finished'", data="data")) > finished and trains(),
+                   "another run has finished and one trains")
+        coordinator.kill()
+        coordinator.wait()
+        coordinator = self.start_coordinator()
+        self.remote("wait", "all")
+
+        self.assertEqual(self.rows("select count(*), count(distinct configuration_id || ',' || seed) from runs where state = 'finished'",
+                                   data="data"), [(4, 4)])
+        self.assertEqual(self.rows("select run_id, count(*) from attempts where ended_as = 'finished' group by run_id having count(*) != 1",
+                                   data="data"), [])
+        with self.database("data") as connection:
+            self.assertEqual(steps_by_specification(connection), expected)
+
+    def test_a_killed_engine_costs_one_attempt_and_nothing_else(self):
+        self.write("sweep.yaml", SWEEP)
+        self.start_coordinator()
+        self.start_worker(slots=2)
+        self.remote("submit", "sweep.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0", data="data"), "a run trains")
+        engine = next(pid for pid, command in self.survivors().items() if "seedbed-engine" in command)
+        os.kill(engine, signal.SIGKILL)
+        self.remote("wait", "all")
+        self.assertEqual(self.rows("select count(*) from runs where state = 'finished'", data="data"), [(4,)])
+        self.assertEqual(self.rows("select count(*) from attempts where ended_as = 'crashed'", data="data"), [(1,)])
+        self.assertEqual(self.rows("select count(*) from attempts where ended_as not in ('crashed', 'finished')", data="data"), [(0,)])
+
+    def test_a_stopped_worker_comes_back_or_is_replaced(self):
+        self.write("sweep.yaml", SWEEP)
+        self.start_coordinator(lease_seconds=2)
+        frozen = self.start_worker()
+        self.remote("submit", "sweep.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0", data="data"), "a run trains")
+        frozen.send_signal(signal.SIGSTOP)
+        wait_until(lambda: self.rows("select 1 from attempts where ended_as = 'lost'", data="data"), "its lease has expired")
+        self.start_worker()
+        frozen.send_signal(signal.SIGCONT)
+        self.remote("wait", "all")
+        self.assertEqual(self.rows("select count(*) from runs where state = 'finished'", data="data"), [(4,)])
+        self.assertEqual(self.rows("select run_id, count(*) from attempts where ended_as = 'finished' group by run_id having count(*) != 1",
+                                   data="data"), [])
+
+    def test_a_terminated_worker_hands_its_leases_back(self):
+        self.write("sweep.yaml", SWEEP)
+        self.start_coordinator()
+        leaving = self.start_worker()
+        self.remote("submit", "sweep.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0", data="data"), "a run trains")
+        leaving.terminate()
+        self.assertEqual(leaving.wait(20), 0, leaving.log.read_text())
+        self.assertEqual(self.rows("select count(*) from runs where state = 'running'", data="data"), [(0,)])
+        self.assertEqual(self.rows("select distinct ended_as from attempts where ended_as != 'finished'", data="data"), [("preempted",)])
+        self.start_worker()
+        self.remote("wait", "all")
+        self.assertEqual(self.rows("select count(*) from runs where state = 'failed'", data="data"), [(0,)])
+
+
+if __name__ == "__main__":
+    unittest.main()
