@@ -212,7 +212,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
   std::unique_ptr<Database> database(new Database(handle, path));
   if (code != SQLITE_OK) return database->Error(code, "open the database");
-  sqlite3_busy_timeout(handle, static_cast<int>(absl::ToInt64Milliseconds(options.busy_timeout)));
+  database->SetBusyTimeout(options.busy_timeout);
   // A file from elsewhere must not run code of its choice through its views or triggers.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
@@ -270,6 +270,10 @@ int64_t Database::Changes() const {
 }
 bool Database::InTransaction() const {
   return sqlite3_get_autocommit(handle_) == 0;
+}
+
+void Database::SetBusyTimeout(absl::Duration timeout) {
+  sqlite3_busy_timeout(handle_, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
 }
 
 void Database::LimitTime(absl::Duration limit) {

@@ -155,6 +155,7 @@ class Database {
 
   int64_t Changes() const;  // rows of the last INSERT, UPDATE or DELETE
   bool InTransaction() const;
+  void SetBusyTimeout(absl::Duration timeout);
   // From now on every statement ends with DEADLINE_EXCEEDED once `limit` from now has passed; InfiniteDuration() lifts
   // it.
   void LimitTime(absl::Duration limit);

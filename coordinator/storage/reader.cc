@@ -67,14 +67,15 @@ absl::StatusOr<Statement> PrepareSelect(Database* database, const std::string& s
 
 }  // namespace
 
-Reader::Reader(std::unique_ptr<ReaderPool> pool) : pool_(std::move(pool)) {}
+Reader::Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool)
+    : pool_(std::move(pool)), query_pool_(std::move(query_pool)) {}
 Reader::~Reader() = default;
 
 absl::StatusOr<std::unique_ptr<Reader>> Reader::Open(const std::string& database_path, const ReaderOptions& options) {
   auto pool = std::make_unique<ReaderPool>(database_path, options);
   // So that a missing or foreign file is an error here and not at the first query.
   SEEDBED_RETURN_IF_ERROR(pool->Borrow().status());
-  return std::unique_ptr<Reader>(new Reader(std::move(pool)));
+  return std::unique_ptr<Reader>(new Reader(std::move(pool), std::make_unique<ReaderPool>(database_path, options)));
 }
 
 absl::StatusOr<DatabaseInfo> Reader::Info() {
@@ -184,7 +185,7 @@ absl::StatusOr<MetricTable> Reader::StepsOf(RunId run, int64_t after_step, int64
 }
 
 absl::StatusOr<QueryResult> Reader::Query(const std::string& sql, const QueryLimits& limits) {
-  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
+  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, query_pool_->Borrow());
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, PrepareSelect(database.get(), sql));
   QueryResult result;
   for (int i = 0; i < statement.ColumnCount(); ++i) result.columns.push_back(statement.ColumnName(i));
@@ -206,7 +207,8 @@ absl::StatusOr<QueryResult> Reader::Query(const std::string& sql, const QueryLim
 absl::Status Reader::Stream(const std::string& sql, absl::Duration time_limit,
                             const std::function<void(const std::vector<std::string>&)>& on_columns,
                             const std::function<bool(const std::vector<Value>&)>& on_row) {
-  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow(time_limit));
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, query_pool_->OpenConnection());
+  database->LimitTime(time_limit);
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, PrepareSelect(database.get(), sql));
   std::vector<std::string> columns;
   for (int i = 0; i < statement.ColumnCount(); ++i) columns.push_back(statement.ColumnName(i));

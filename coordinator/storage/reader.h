@@ -24,7 +24,8 @@ class ReaderPool;
 struct ReaderOptions {
   absl::Duration query_limit = absl::Seconds(10);  // a query that takes longer ends with DEADLINE_EXCEEDED
   absl::Duration busy_timeout = absl::Seconds(5);
-  int most_connections = 4;  // a further reader waits for one to come free
+  // For Query, and as many again for all others; a further reader waits for one to come free, up to query_limit.
+  int most_connections = 4;
 };
 
 struct DatabaseInfo {
@@ -220,14 +221,16 @@ class Reader {
   absl::StatusOr<QueryResult> Query(const std::string& sql, const QueryLimits& limits = {});
 
   // The same, row by row and without the limits on rows and bytes; for exports. `on_columns` is called once, before any
-  // row; a false from `on_row` ends it early, with OK. Takes no longer than `time_limit`.
+  // row; a false from `on_row` ends it early, with OK. Takes no longer than `time_limit`, on a connection opened for
+  // it.
   absl::Status Stream(const std::string& sql, absl::Duration time_limit,
                       const std::function<void(const std::vector<std::string>&)>& on_columns,
                       const std::function<bool(const std::vector<Value>&)>& on_row);
 
  private:
-  explicit Reader(std::unique_ptr<ReaderPool> pool);
+  Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool);
   std::unique_ptr<ReaderPool> pool_;
+  std::unique_ptr<ReaderPool> query_pool_;  // of Query: people's slow queries do not keep leases waiting
 };
 
 }  // namespace seedbed

@@ -41,14 +41,14 @@ absl::StatusOr<std::unique_ptr<Database>> ReaderPool::OpenConnection() const {
 }
 
 absl::StatusOr<ReaderPool::Loan> ReaderPool::Borrow() {
-  return Borrow(options_.query_limit);
-}
-
-absl::StatusOr<ReaderPool::Loan> ReaderPool::Borrow(absl::Duration limit) {
   std::unique_ptr<Database> database;
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    given_back_.wait(lock, [this] { return !idle_.empty() || open_ < options_.most_connections; });
+    const auto is_free = [this] { return !idle_.empty() || open_ < options_.most_connections; };
+    if (!given_back_.wait_for(lock, absl::ToChronoNanoseconds(options_.query_limit), is_free)) {
+      return absl::ResourceExhaustedError(absl::StrCat("all ", options_.most_connections, " connections that read ",
+                                                       path_, " are busy; try again later"));
+    }
     if (!idle_.empty()) {
       database = std::move(idle_.back());
       idle_.pop_back();
@@ -64,7 +64,7 @@ absl::StatusOr<ReaderPool::Loan> ReaderPool::Borrow(absl::Duration limit) {
     }
     database = *std::move(opened);
   }
-  database->LimitTime(limit);
+  database->LimitTime(options_.query_limit);
   return Loan(this, std::move(database));
 }
 

@@ -33,12 +33,13 @@ class ReaderPool {
     ReaderPool* pool_;
     std::unique_ptr<Database> database_;
   };
-  // Waits for a free connection; what runs on it is limited to query_limit from now, or to `limit`.
+  // Waits for a free connection (RESOURCE_EXHAUSTED after query_limit); what runs on it is limited to query_limit from
+  // now.
   absl::StatusOr<Loan> Borrow();
-  absl::StatusOr<Loan> Borrow(absl::Duration limit);
+  // A connection outside of the pool, for what may take long.
+  absl::StatusOr<std::unique_ptr<Database>> OpenConnection() const;
 
  private:
-  absl::StatusOr<std::unique_ptr<Database>> OpenConnection() const;
   void GiveBack(std::unique_ptr<Database> database);
 
   const std::string path_;

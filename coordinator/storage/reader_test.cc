@@ -346,6 +346,22 @@ TEST_F(ReaderTest, AStreamEndsWhenItsReaderHasEnough) {
             absl::StatusCode::kPermissionDenied);
 }
 
+TEST_F(ReaderTest, AnExportKeepsNobodyWaiting) {
+  ReaderOptions options;
+  options.most_connections = 1;
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path(), options);
+  bool seen = false;
+  SEEDBED_ASSERT_OK(reader->Stream(
+      "SELECT run_id FROM runs", absl::Seconds(60), [](const auto&) {},
+      [&](const auto&) {
+        SEEDBED_EXPECT_OK(reader->TemplateJson(SweepId(1)).status());
+        SEEDBED_EXPECT_OK(reader->Query("SELECT 1").status());
+        seen = true;
+        return false;
+      }));
+  EXPECT_TRUE(seen);
+}
+
 TEST_F(ReaderTest, ManyThreadsReadWhileOneWrites) {
   std::vector<std::thread> threads;
   std::vector<absl::Status> failures(8);
@@ -369,9 +385,10 @@ TEST_F(ReaderTest, ManyThreadsReadWhileOneWrites) {
 TEST_F(ReaderTest, ReadsWithNoWriterLeft) {
   FinishRuns();
   const std::string path = store_->database_path();
-  reader_.reset();
   store_.reset();
-  EXPECT_EQ(WriteAheadLogBytes(path), 0) << "the last connection empties the log";
+  EXPECT_EQ(WriteAheadLogBytes(path), 0) << "a reader that is still there does not keep the log";
+  EXPECT_EQ(reader_->ListRuns({})->size(), 6u);
+  reader_.reset();
   EXPECT_EQ((*Reader::Open(path))->ListRuns({})->size(), 6u);
 }
 

@@ -123,6 +123,12 @@ absl::Status Store::Parts::Prepare(const StoreOptions& options, const Moment& no
 
 Store::Store(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Store::~Store() {
+  if (parts_->database != nullptr) {
+    // So that results.db is whole by itself even where a reader outlives the store: only the last connection's end
+    // would do it. Whoever reads at this moment is not waited for.
+    parts_->database->SetBusyTimeout(absl::ZeroDuration());
+    (void)parts_->database->Checkpoint(/*truncate=*/true);
+  }
   // Statements go before their connection, and the lock after it.
   parts_->metrics.reset();
   parts_->database.reset();
