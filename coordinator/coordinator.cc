@@ -1,5 +1,7 @@
 #include "coordinator/coordinator.h"
 
+#include <algorithm>
+#include <chrono>
 #include <future>
 #include <utility>
 
@@ -19,6 +21,16 @@ absl::Status ReadOnly() {
 constexpr absl::Duration kProgressLimit = absl::Seconds(2);
 // At least as many as there are threads that read, so that none waits for another's long query.
 constexpr int kReaderConnections = 8;
+
+constexpr int64_t kFirstDeletingChunk = 64;  // runs
+constexpr double kLongChunkSeconds = 0.15;
+
+// How many runs a call of a command that deletes rows may work on; null for other commands.
+int64_t* MostOfRowDeleting(core::Command* command) {
+  if (auto* deletion = std::get_if<core::DeleteSweep>(command)) return &deletion->most;
+  auto* retry = std::get_if<core::RetryRuns>(command);
+  return retry != nullptr && retry->runs.empty() ? &retry->most : nullptr;
+}
 
 }  // namespace
 
@@ -86,6 +98,9 @@ Coordinator::~Coordinator() {
   if (deletions_.joinable()) deletions_.join();
   housekeeper_.reset();
   if (loop_) loop_->Stop();
+  // The last connection to close empties the write-ahead log into the database, if it may write: the store's.
+  loop_reader_.reset();
+  reader_.reset();
   loop_.reset();
 }
 
@@ -200,8 +215,15 @@ absl::StatusOr<core::Answer> Coordinator::ExecuteAndWait(core::Command command) 
 
 absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command) {
   int64_t changed = 0;
+  // A run that goes takes its rows with it, and they may be many: others wait no longer than for one chunk.
+  int64_t* most = MostOfRowDeleting(&command);
+  if (most != nullptr) *most = std::min(*most, kFirstDeletingChunk);
   while (true) {
+    const auto begun = std::chrono::steady_clock::now();
     SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, ExecuteAndWait(command));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    if (most != nullptr && took.count() > kLongChunkSeconds) *most = std::max<int64_t>(1, *most / 2);
+    if (most != nullptr && took.count() < kLongChunkSeconds / 3) *most = std::min(core::kMostRunsPerChunk, *most * 2);
     const auto* chunk = std::get_if<core::ChunkAnswer>(&answer);
     if (chunk == nullptr) return changed;
     changed += chunk->changed;

@@ -406,6 +406,7 @@ TEST_F(CoordinatorTest, AStopCommitsWhatWaitsAndAnswersAll) {
   EXPECT_EQ(coordinator_->ExecuteAndWait(core::PauseSweep{SweepId(1), false}).status().code(),
             absl::StatusCode::kUnavailable);
   coordinator_.reset();
+  EXPECT_FALSE(std::filesystem::exists(DatabasePath(options_.directory) + "-wal"));  // one file to copy or open
   Open();
   EXPECT_EQ(RowsInDatabase(lease.run), 10);
   // The lease is still good, and its reports go on where they were.
