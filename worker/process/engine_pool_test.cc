@@ -196,6 +196,18 @@ TEST(EnginePoolTest, APausedEngineWaitsAndIsNotStalled) {
   ExpectWholeRows(harness.metrics()[1], 20'000);
 }
 
+TEST(EnginePoolTest, WhatAPausedEngineSaidBeforeItsEndCounts) {
+  PoolHarness harness(kProgram, {{{"SEEDBED_FAKE_BEHAVIOUR", "crash"}, {"SEEDBED_FAKE_AT_STEP", "50"}}});
+  harness.Start();
+  harness.AwaitReady(0);
+  harness.StartRun(1, 0, 1200);
+  harness.pool().PauseReading(AttemptId(1));
+  const AttemptEnded ended = harness.AwaitEnd(1);
+  EXPECT_EQ(ended.end, AttemptEnd::kCrashed);
+  EXPECT_EQ(ended.last_step, 49);
+  ExpectWholeRows(harness.metrics()[1], 49);
+}
+
 TEST(EnginePoolTest, AStopOfAPausedRunIsAnswered) {
   PoolHarness harness(kProgram, {{}});
   harness.Start();

@@ -114,7 +114,7 @@ std::string DescribeExit(const ProcessExited& exit) {
   return absl::StrCat("killed by signal ", exit.signal, " (", strsignal(exit.signal), ")");
 }
 
-absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner() {
+absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner(const SpawnerOptions& options) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return ErrnoStatus("making a socket pair");
   UniqueFd ours(pair[0]);
@@ -124,7 +124,7 @@ absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner() {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = fork();
-  if (pid == 0) spawner_wire::ServeSpawner(theirs.release());
+  if (pid == 0) spawner_wire::ServeSpawner(theirs.release(), options.use_control_groups);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   errno = error;

@@ -88,8 +88,14 @@ class Spawner {
   std::atomic<int64_t> last_process_{0};
 };
 
+struct SpawnerOptions {
+  // Give each child a control group where that is allowed (cgroup.h). Without, an orphan is told by its session and its
+  // environment, so one that changed both lives until the spawner ends.
+  bool use_control_groups = true;
+};
+
 // Forks the spawner. Call it in main before any thread exists. The spawner ignores the terminal's signals (it has a
 // session of its own), and holds none of this process's descriptors.
-absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner();
+absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner(const SpawnerOptions& options = {});
 
 }  // namespace seedbed

@@ -65,7 +65,7 @@ struct Child {
 
 class SpawnerProcess {
  public:
-  explicit SpawnerProcess(int socket) : socket_(socket) {}
+  SpawnerProcess(int socket, bool use_control_groups) : socket_(socket), use_control_groups_(use_control_groups) {}
 
   [[noreturn]] void Serve() {
     Prepare();
@@ -101,7 +101,8 @@ class SpawnerProcess {
     sigaddset(&children, SIGCHLD);
     sigprocmask(SIG_SETMASK, &children, nullptr);
     signals_ = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-    cgroup_parent_ = OwnCgroupDirectory(ReadText("/proc/self/mountinfo"), ReadText("/proc/self/cgroup"));
+    if (use_control_groups_)
+      cgroup_parent_ = OwnCgroupDirectory(ReadText("/proc/self/mountinfo"), ReadText("/proc/self/cgroup"));
     RemoveEmptyCgroups(cgroup_parent_, kCgroupPrefix);
     Message ready;
     ready.kind = Kind::kReady;
@@ -276,6 +277,7 @@ class SpawnerProcess {
   }
 
   int socket_;
+  const bool use_control_groups_;
   int signals_ = -1;
   std::string cgroup_parent_;
   std::map<int64_t, Child> children_;
@@ -285,8 +287,8 @@ class SpawnerProcess {
 
 }  // namespace
 
-void ServeSpawner(int socket) {
-  SpawnerProcess(socket).Serve();
+void ServeSpawner(int socket, bool use_control_groups) {
+  SpawnerProcess(socket, use_control_groups).Serve();
 }
 
 }  // namespace seedbed::spawner_wire

@@ -87,10 +87,11 @@ T Await(Spawner* spawner) {
   return T();
 }
 
-class SpawnerTest : public ::testing::Test {
+// With and without control groups (where they may be made at all).
+class SpawnerTest : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
-    absl::StatusOr<std::unique_ptr<Spawner>> started = StartSpawner();
+    absl::StatusOr<std::unique_ptr<Spawner>> started = StartSpawner(SpawnerOptions{GetParam()});
     ASSERT_TRUE(started.ok()) << started.status();
     spawner_ = *std::move(started);
   }
@@ -98,7 +99,7 @@ class SpawnerTest : public ::testing::Test {
   std::unique_ptr<Spawner> spawner_;
 };
 
-TEST_F(SpawnerTest, PassesArgumentsEnvironmentDirectoryAndDescriptors) {
+TEST_P(SpawnerTest, PassesArgumentsEnvironmentDirectoryAndDescriptors) {
   testing::TemporaryDirectory directory;
   Pipe out, extra;
   SpawnRequest request =
@@ -118,7 +119,7 @@ TEST_F(SpawnerTest, PassesArgumentsEnvironmentDirectoryAndDescriptors) {
   EXPECT_EQ(DescribeExit(exited), "exited with status 7");
 }
 
-TEST_F(SpawnerTest, AChildHasNoOtherDescriptors) {
+TEST_P(SpawnerTest, AChildHasNoOtherDescriptors) {
   const UniqueFd leaky(open("/dev/null", O_RDONLY));  // not close-on-exec, on purpose
   Pipe out;
   // The directory that ls itself opens is one more.
@@ -127,7 +128,7 @@ TEST_F(SpawnerTest, AChildHasNoOtherDescriptors) {
   EXPECT_EQ(ReadToEnd(out.read_end.get()), "0\n1\n2\n3\n");
 }
 
-TEST_F(SpawnerTest, AChildLeadsASessionWithDefaultSignals) {
+TEST_P(SpawnerTest, AChildLeadsASessionWithDefaultSignals) {
   Pipe out;
   ASSERT_TRUE(spawner_
                   ->Spawn(Shell("cut -d' ' -f1,5,6 /proc/$$/stat; grep -E 'Sig(Blk|Ign)' /proc/self/status",
@@ -140,7 +141,7 @@ TEST_F(SpawnerTest, AChildLeadsASessionWithDefaultSignals) {
             pid + " " + pid + " " + pid + "\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
-TEST_F(SpawnerTest, ALargeEnvironmentPasses) {
+TEST_P(SpawnerTest, ALargeEnvironmentPasses) {
   Pipe out;
   SpawnRequest request = Shell("echo ${#BIG0}; echo ${#BIG19}", {-1, out.write_end.get()});
   for (int i = 0; i < 20; ++i)
@@ -150,7 +151,7 @@ TEST_F(SpawnerTest, ALargeEnvironmentPasses) {
   EXPECT_EQ(ReadToEnd(out.read_end.get()), "50000\n50000\n");
 }
 
-TEST_F(SpawnerTest, SaysWhyNothingWasSpawned) {
+TEST_P(SpawnerTest, SaysWhyNothingWasSpawned) {
   SpawnRequest missing;
   missing.argv = {"/no/such/program"};
   ASSERT_TRUE(spawner_->Spawn(missing).ok());
@@ -165,7 +166,7 @@ TEST_F(SpawnerTest, SaysWhyNothingWasSpawned) {
   EXPECT_FALSE(spawner_->Spawn(with_nul).ok());
 }
 
-TEST_F(SpawnerTest, SignalsReachTheGroup) {
+TEST_P(SpawnerTest, SignalsReachTheGroup) {
   Pipe out;
   const absl::StatusOr<ProcessId> process =
       spawner_->Spawn(Shell("trap 'echo caught; exit 5' TERM; echo up; sleep 1000 & wait", {-1, out.write_end.get()}));
@@ -178,13 +179,16 @@ TEST_F(SpawnerTest, SignalsReachTheGroup) {
   EXPECT_TRUE(spawner_->Signal(*process, SIGTERM).ok()) << "a signal to the dead is no error";
 }
 
+INSTANTIATE_TEST_SUITE_P(All, SpawnerTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "ControlGroups" : "ProcessTable"; });
+
 // Leaves three kinds of descendants: a child, a grandchild in its own session, and one that was orphaned in its own
 // session.
 constexpr char kFamily[] =
     "sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & "
     "(setsid sh -c 'sleep 1000 & echo family' &) ; wait";
 
-TEST_F(SpawnerTest, KillTreeReachesThoseThatLeftTheSession) {
+TEST_P(SpawnerTest, KillTreeReachesThoseThatLeftTheSession) {
   Pipe out, other_out;
   const absl::StatusOr<ProcessId> process = spawner_->Spawn(Shell(kFamily, {-1, out.write_end.get()}));
   const absl::StatusOr<ProcessId> other = spawner_->Spawn(Shell("sleep 1000 & wait", {-1, other_out.write_end.get()}));
@@ -204,7 +208,7 @@ TEST_F(SpawnerTest, KillTreeReachesThoseThatLeftTheSession) {
   EXPECT_EQ(ReadToEnd(other_out.read_end.get()), "") << "until the spawner ends";
 }
 
-TEST_F(SpawnerTest, WhatADeadChildLeftIsKilled) {
+TEST_P(SpawnerTest, WhatADeadChildLeftIsKilled) {
   Pipe out;
   ASSERT_TRUE(
       spawner_->Spawn(Shell("(setsid sh -c 'sleep 1000' &); sleep 1000 & exit 3", {-1, out.write_end.get()})).ok());
@@ -213,7 +217,7 @@ TEST_F(SpawnerTest, WhatADeadChildLeftIsKilled) {
   EXPECT_EQ(ReadToEnd(out.read_end.get()), "");
 }
 
-TEST_F(SpawnerTest, ItsEndIsSeenAndLeavesNoChild) {
+TEST_P(SpawnerTest, ItsEndIsSeenAndLeavesNoChild) {
   Pipe out;
   ASSERT_TRUE(spawner_->Spawn(Shell("echo up; exec sleep 1000", {-1, out.write_end.get()})).ok());
   out.write_end.reset();
@@ -227,7 +231,7 @@ TEST_F(SpawnerTest, ItsEndIsSeenAndLeavesNoChild) {
   EXPECT_EQ(spawner_->Spawn(Shell("true")).status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(SpawnerTest, TheTerminalsSignalsDoNotEndIt) {
+TEST_P(SpawnerTest, TheTerminalsSignalsDoNotEndIt) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP}) kill(spawner_->pid(), signal);
   ASSERT_TRUE(spawner_->Spawn(Shell("exit 4")).ok());
   EXPECT_EQ(Await<ProcessExited>(spawner_.get()).exit_status, 4);
@@ -243,7 +247,7 @@ int CountDescriptors(const std::string& process) {
   return count;
 }
 
-TEST_F(SpawnerTest, NoDescriptorLeaksOnEitherSide) {
+TEST_P(SpawnerTest, NoDescriptorLeaksOnEitherSide) {
   const auto round = [&] {
     Pipe out;
     ASSERT_TRUE(spawner_->Spawn(Shell("exit 0", {-1, out.write_end.get()})).ok());
@@ -269,12 +273,12 @@ pid_t ForkParent(const std::function<void()>& body) {
   _exit(0);
 }
 
-void ExpectKilledParentLeavesNobody(const std::function<void()>& prepare) {
+void ExpectKilledParentLeavesNobody(const SpawnerOptions& options, const std::function<void()>& prepare) {
   Pipe out, up;
   const pid_t parent = ForkParent([&] {
     out.read_end.reset();
     prepare();
-    absl::StatusOr<std::unique_ptr<Spawner>> spawner = StartSpawner();
+    absl::StatusOr<std::unique_ptr<Spawner>> spawner = StartSpawner(options);
     if (!spawner.ok()) _exit(1);
     // The thread that asked ends at once: nothing may hang on it, as PR_SET_PDEATHSIG would.
     std::thread([&] {
@@ -295,7 +299,7 @@ void ExpectKilledParentLeavesNobody(const std::function<void()>& prepare) {
 }
 
 TEST(KilledWorkerTest, LeavesNoDescendant) {
-  ExpectKilledParentLeavesNobody([] {});
+  ExpectKilledParentLeavesNobody(SpawnerOptions{/*use_control_groups=*/false}, [] {});
 }
 
 // Gives this process a view of the control groups in which it may make some; false where that is not allowed.
@@ -323,7 +327,7 @@ class ControlGroupTest : public ::testing::Test {
 };
 
 TEST_F(ControlGroupTest, AKilledWorkerLeavesNoDescendant) {
-  ExpectKilledParentLeavesNobody([&] {
+  ExpectKilledParentLeavesNobody(SpawnerOptions(), [&] {
     if (!MountControlGroups(mount_point_.path())) _exit(1);
   });
 }

@@ -36,6 +36,6 @@ struct Message {
 inline constexpr uint32_t kMostDescriptors = 64;
 
 // Serves requests on `socket` until end of file, then kills all descendants. Runs in the forked process.
-[[noreturn]] void ServeSpawner(int socket);
+[[noreturn]] void ServeSpawner(int socket, bool use_control_groups);
 
 }  // namespace seedbed::spawner_wire
