@@ -74,13 +74,16 @@ TEST(Grant, NeverListedExpiresAndIsGivenToAnother) {
   scene.Submit("a");
   SceneWorker deaf(scene, "deaf", 1);
   const RunId run = deaf.SynchronizeAnswerLost().start.at(0).lease.run;
-  for (int i = 0; i < 4; ++i) {
-    scene.Pass(absl::Seconds(4));
-    if (scene.StateOfRun(run) == "running") deaf.SynchronizeAnswerLost();
-  }
-  EXPECT_EQ(scene.StateOfRun(run), "queued");
+  scene.Pass(absl::Seconds(7));
+  EXPECT_EQ(deaf.SynchronizeAnswerLost().start.size(), 1u);
+  scene.Pass(absl::Seconds(7));
+  EXPECT_EQ(scene.StateOfRun(run), "running");
+  scene.Pass(absl::Seconds(1));
+  EXPECT_EQ(scene.StateOfRun(run), "queued") << "15 s after the grant, though the worker was heard of 8 s ago";
   EXPECT_EQ(deaf.entry().state, WorkerState::kActive);
   EXPECT_EQ(scene.state.FindRun(run)->last_end, AttemptEnd::kLost);
+  SceneWorker other(scene, "other", 1);
+  EXPECT_EQ(Lease(other).run, run);
 }
 
 TEST(Listing, AbsenceOnceListedMeansLost) {

@@ -151,6 +151,17 @@ TEST(Packs, TheFirstRunPicksTheKeyAndCompatibleOnesFill) {
   EXPECT_NE(answer.start[0].pack_key, answer.start[3].pack_key);
 }
 
+TEST(Packs, MoreRoomInEnginesThanFreeSlotsIsNotFilled) {
+  Scene scene;
+  SweepOptions options = Grid(6, 1);
+  options.packs = 1;
+  scene.Submit("a", options);
+  SceneWorker worker(scene, "w", 2);
+  worker.engines = {Engine(4), Engine(4)};
+  EXPECT_EQ(scene.Labels(worker.SynchronizeAnswerLost().start), "a:0.0 a:1.0");
+  EXPECT_EQ(scene.Labels(worker.SynchronizeAnswerLost().start), "a:0.0 a:1.0") << "repeated, and that is all";
+}
+
 TEST(Packs, ALoadedEngineTakesOnlyItsKey) {
   Scene scene;
   SweepOptions options = Grid(4, 1);
