@@ -143,7 +143,7 @@ void Agent::HandBack(Lease& lease, const std::string& reason, absl::Duration now
       lease.phase_since = now;
       lease.stop_reason = reason;
       lease.reading_paused = false;  // StopRun lifts it
-      return pool_->StopRun(lease.attempt, /*checkpoint=*/true);
+      return pool_->StopRun(lease.attempt, /*checkpoint=*/engines_.WritesCheckpoints(lease.engine));
     case LeasePhase::kStopping:
     case LeasePhase::kEnded:
       return;

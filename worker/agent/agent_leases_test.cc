@@ -1,4 +1,4 @@
-// The laws of synchronizing and of leases, one test each.
+// The laws of leases, one test each.
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "worker/agent/testing/agent_world.h"
@@ -8,169 +8,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
-TEST(Synchronizing, SaysNothingUntilAnEngineIsReady) {
-  World world;
-  world.Pass(absl::Minutes(1));
-  EXPECT_TRUE(world.link.calls.empty());
-  world.EngineReady();
-  EXPECT_EQ(world.Call().number, 1);
-}
-
-TEST(Synchronizing, StatesTheFacts) {
-  World world(2);
-  world.EngineReady(1);
-  const SynchronizeRequest call = world.Call();
-  EXPECT_EQ(call.worker, WorkerId("w1"));
-  EXPECT_EQ(call.name, "node-1");
-  EXPECT_EQ(call.host, "node");
-  EXPECT_EQ(call.version, "1.2.3");
-  EXPECT_EQ(call.device, "cpu");
-  EXPECT_EQ(call.slots, 2);
-  EXPECT_EQ(call.free_slots, 1) << "the other engine is not ready";
-  EXPECT_EQ(call.database_id, "");
-  EXPECT_FALSE(call.goodbye);
-  ASSERT_EQ(call.trainers.size(), 1u);
-  EXPECT_EQ(call.trainers[0].trainer, "modular");
-  EXPECT_EQ(call.trainers[0].numerics_json, R"({"blas":"none"})");
-  EXPECT_EQ(world.observer.registrations, 0);
-  world.Answer(call.number, world.Desired());
-  EXPECT_EQ(world.observer.registrations, 1);
-  world.Settle();
-  EXPECT_EQ(world.CallAndAnswer().database_id, "db1");
-  EXPECT_EQ(world.observer.registrations, 1);
-}
-
-TEST(Synchronizing, OffersOnlyTheTrainersThatAreAllowed) {
-  AgentOptions options;
-  options.trainers = {"command"};
-  World world(1, options);
-  world.EngineReady(0, 1, {"modular", "command"});
-  const SynchronizeRequest call = world.Call();
-  ASSERT_EQ(call.trainers.size(), 1u);
-  EXPECT_EQ(call.trainers[0].trainer, "command");
-}
-
-TEST(Synchronizing, CallsAgainAtOnceAfterRegisteringAndThenWhenTold) {
-  World world;
-  world.EngineReady();
-  world.CallAndAnswer();
-  world.Settle();
-  world.CallAndAnswer();
-  world.Pass(absl::Milliseconds(4999));
-  EXPECT_TRUE(world.link.calls.empty());
-  world.Pass(absl::Milliseconds(1));
-  EXPECT_EQ(world.Call().number, 3);
-}
-
-TEST(Synchronizing, ASecondCallIsMadeOnlyForNewsAndNeverAThird) {
-  World world(3);
-  world.EngineReady(0);
-  EXPECT_EQ(world.Call().number, 1);  // held open
-  world.Pass(absl::Seconds(5));
-  EXPECT_TRUE(world.link.calls.empty());
-  world.EngineReady(1);
-  EXPECT_EQ(world.Call().free_slots, 2);
-  world.EngineReady(2);
-  world.Pass(absl::Seconds(5));
-  EXPECT_TRUE(world.link.calls.empty());
-  world.Answer(1, world.Desired());  // the newer call answers the older
-  EXPECT_EQ(world.Call().free_slots, 3);
-}
-
-TEST(Synchronizing, AnAnswerOlderThanOneSeenMeansNothing) {
-  World world(2);
-  world.EngineReady(0);
-  world.Call();
-  world.EngineReady(1);
-  world.Settle();
-  world.Call();
-  world.Answer(2, world.Desired());
-  SynchronizeAnswer late = world.Desired();
-  late.start = {Granted(Key(1))};
-  world.Answer(1, late);
-  EXPECT_EQ(world.agent->lease_count(), 0u);
-  world.Settle();
-  world.Call();  // the one after registering
-}
-
-TEST(Synchronizing, ARepeatedAnswerMeansNothing) {
-  World world;
-  world.EngineReady();
-  SynchronizeAnswer answer = world.Desired();
-  answer.start = {Granted(Key(1))};
-  const SynchronizeRequest call = world.CallAndAnswer(answer);
-  world.Started();
-  answer.start = {Granted(Key(2))};
-  world.Answer(call.number, answer);
-  EXPECT_EQ(world.agent->lease_count(), 1u);
-  world.Settle();
-  world.Call();
-}
-
-TEST(Synchronizing, ErrorsAreFollowedByRisingDelaysWhileTrainingGoesOn) {
-  World world;
-  world.Train({Granted(Key(1))});
-  world.Started();
-  world.Pass(absl::Seconds(5));
-  // Delay n is 200 ms · 2^(n-1), at most 5 s, times 0.75 for a draw of 0.5.
-  for (const int expected : {150, 300, 600, 1200, 2400, 3750, 3750}) {
-    world.Answer(world.Call().number, absl::UnavailableError("no coordinator"));
-    world.Pass(absl::Milliseconds(expected - 1));
-    EXPECT_TRUE(world.link.calls.empty()) << "before " << expected << " ms";
-    world.Pass(absl::Milliseconds(1));
-    EXPECT_EQ(world.link.calls.size(), 1u) << "after " << expected << " ms";
-  }
-  EXPECT_EQ(Listed(world.CallAndAnswer()), "1/1#1 training -1");
-}
-
-TEST(Synchronizing, AnAnswerEndsTheDelays) {
-  World world;
-  world.Train({});
-  world.Pass(absl::Seconds(5));
-  for (int i = 0; i < 5; ++i) {
-    world.Answer(world.Call().number, absl::UnavailableError("no coordinator"));
-    world.Pass(absl::Seconds(5));
-  }
-  world.CallAndAnswer();
-  world.Pass(absl::Seconds(5));
-  world.Answer(world.Call().number, absl::UnavailableError("no coordinator"));
-  world.Pass(absl::Milliseconds(150));
-  world.Call();
-}
-
-TEST(Synchronizing, AnErrorOfAnOlderCallMeansNothing) {
-  World world(3);
-  world.EngineReady(0);
-  const int64_t older = world.Call().number;
-  world.EngineReady(1);
-  world.Settle();
-  world.Call();
-  world.Answer(older, absl::UnavailableError("lost"));
-  world.EngineReady(2);
-  EXPECT_EQ(world.Call().free_slots, 3) << "at once";
-}
-
-TEST(Synchronizing, AnErrorThatTryingAgainDoesNotMendEndsAWorkerThatNeverRegistered) {
-  World world;
-  world.EngineReady();
-  world.Answer(world.Call().number, absl::UnauthenticatedError("wrong token"));
-  EXPECT_EQ(world.Commanded(), "shutdown");
-  world.agent->OnEngineEvent(PoolStopped{}, world.clock.Now());
-  EXPECT_TRUE(world.agent->done());
-  EXPECT_EQ(world.agent->failure().code(), absl::StatusCode::kUnauthenticated);
-}
-
-TEST(Synchronizing, SuchAnErrorLaterIsTriedAgain) {
-  World world;
-  world.Train({});
-  world.Pass(absl::Seconds(5));
-  world.Answer(world.Call().number, absl::UnauthenticatedError("the token was changed"));
-  EXPECT_FALSE(world.agent->done());
-  world.Pass(absl::Seconds(1));
-  world.CallAndAnswer();
-}
 
 TEST(Leases, StartOnFreeSlotsAndWaitBeyondThem) {
   World world(2);
@@ -313,6 +150,22 @@ TEST(Leases, HandedBackAreStoppedWithACheckpointAndReportedPreempted) {
   EXPECT_EQ(world.agent->lease_count(), 0u);
 }
 
+TEST(Leases, NoCheckpointIsAskedOfAnEngineThatWritesNone) {
+  World world;
+  EngineBecameReady event;
+  event.info.trainers = {"modular"};
+  event.info.checkpoints = false;
+  world.agent->OnEngineEvent(event, world.clock.Now());
+  SynchronizeAnswer answer = world.Desired();
+  answer.start = {Granted(Key(1))};
+  world.CallAndAnswer(answer);
+  world.Started();
+  world.agent->BeginShutdown(world.clock.Now());
+  EXPECT_EQ(world.Commanded(), "stop 1");
+  world.Settle();
+  world.Call();
+}
+
 TEST(Leases, AnEngineThatDoesNotObeyAStopIsNoFailureOfTheRun) {
   World world;
   world.Train({Granted(Key(1))});
@@ -411,118 +264,6 @@ TEST(Leases, WithoutADirectoryEndAsCrashedSoThatTheWorkerIsSoonQuarantined) {
   const Report report = world.Reported();
   EXPECT_EQ(Shown(report), "1/1#1 :1 end crashed");
   EXPECT_THAT(report.body->end->reason, HasSubstr("disk full"));
-}
-
-TEST(Engines, OneThatDoesNotTakeARunIsLeftAloneForASecond) {
-  World world;
-  world.Train({Granted(Key(1))});
-  for (int64_t attempt = 1; attempt <= 3; ++attempt) {
-    EXPECT_EQ(world.Started().attempt, AttemptId(attempt));
-    world.Ended(attempt, AttemptEnd::kNotStarted);
-    world.Pass(absl::Milliseconds(999));
-    EXPECT_TRUE(world.pool.starts.empty());
-    while (!world.link.calls.empty()) world.CallAndAnswer();
-    world.Pass(absl::Milliseconds(1));
-  }
-  world.StreamOpened();
-  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end preempted") << "after three times";
-}
-
-TEST(Engines, ALeaseGoesToAnotherEngineWhenItsOwnIsDown) {
-  World world(2);
-  world.EngineReady(0);
-  world.EngineReady(1);
-  world.EngineDown(0);
-  world.CallAndAnswer();
-  world.Settle();
-  SynchronizeAnswer answer = world.Desired();
-  answer.start = {Granted(Key(1)), Granted(Key(2))};
-  EXPECT_EQ(world.CallAndAnswer(answer).free_slots, 1);
-  EXPECT_EQ(world.Started().engine, 1);
-  world.Settle();
-  world.CallAndAnswer();
-  world.EngineReady(0);
-  EXPECT_EQ(world.Started().engine, 0);
-  world.CallAndAnswer();
-}
-
-TEST(Engines, ALeaseThatFindsNoneForHalfAMinuteIsHandedBack) {
-  World world;
-  world.Train({Granted(Key(1)), Granted(Key(2))});
-  world.Started();
-  world.Ended(1, AttemptEnd::kCrashed);
-  world.StreamOpened();
-  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end crashed");
-  EXPECT_EQ(world.Started().attempt, AttemptId(2));
-  world.Ended(2, AttemptEnd::kNotStarted);
-  world.EngineDown();
-  for (int second = 0; second < 30; ++second) {
-    EXPECT_TRUE(world.link.reports.empty()) << second;
-    world.Acknowledge(Key(1), 1);
-    while (!world.link.calls.empty()) EXPECT_EQ(world.CallAndAnswer().free_slots, 0);
-    world.Pass(absl::Seconds(1));
-  }
-  EXPECT_EQ(Shown(world.Reported()), "2/1#1 :1 end preempted");
-  while (!world.link.calls.empty()) world.CallAndAnswer();
-}
-
-TEST(Engines, ThatNeverStartEndTheWorker) {
-  World world(2);
-  for (int life = 0; life < 3; ++life) {
-    EXPECT_TRUE(world.pool.commands.empty());
-    world.EngineDown(0);
-    world.EngineDown(1);
-  }
-  EXPECT_EQ(world.Commanded(), "shutdown");
-  EXPECT_THAT(std::string(world.agent->failure().message()), HasSubstr("the engine does not start: killed"));
-}
-
-TEST(Engines, OnAnotherDeviceThanTheOneAskedForEndTheWorker) {
-  struct Case {
-    const char* wanted;
-    const char* device;
-    bool fits;
-  };
-  for (const Case& c :
-       {Case{"", "cpu", true}, Case{"", "cuda:0", true}, Case{"cpu", "cpu", true}, Case{"cuda", "cuda:1", true},
-        Case{"cuda", "cpu", false}, Case{"cuda:0", "cuda:1", false}, Case{"cpu", "cuda:0", false}}) {
-    AgentOptions options;
-    options.required_device = c.wanted;
-    World world(1, options);
-    world.EngineReady_(0, 1, {"modular"}, c.device);
-    EXPECT_EQ(world.agent->failure().ok(), c.fits) << c.wanted << " " << c.device;
-    EXPECT_EQ(world.Commanded(), c.fits ? "nothing" : "shutdown");
-    world.link.calls.clear();
-  }
-}
-
-TEST(States, ADrainingOrQuarantinedWorkerFinishesWhatItHoldsAndWantsNothing) {
-  for (const WorkerState state : {WorkerState::kDraining, WorkerState::kQuarantined}) {
-    World world;
-    world.Train({Granted(Key(1)), Granted(Key(2))});
-    world.Started();
-    world.Pass(absl::Seconds(5));
-    SynchronizeAnswer answer = world.Desired();
-    answer.state = state;
-    world.CallAndAnswer(answer);
-    world.Settle();
-    world.CallAndAnswer(answer);
-    world.Ended(1, AttemptEnd::kFinished, 10);
-    world.StreamOpened();
-    world.Reported();
-    world.Acknowledge(Key(1), 1);
-    world.Started();
-    world.Settle();
-    world.CallAndAnswer(answer);
-    world.Ended(2, AttemptEnd::kFinished, 10);
-    world.Reported();
-    world.Acknowledge(Key(2), 1);
-    EXPECT_EQ(world.CallAndAnswer(answer).free_slots, 0);
-    world.Pass(absl::Seconds(5));
-    world.CallAndAnswer();  // active again: says at once what it wants
-    world.Settle();
-    EXPECT_GE(world.Call().free_slots, 1);
-  }
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ bool EngineSlots::BecameReady(int engine, const EngineReady& info) {
   Engine& entry = engines_[Index(engine)];
   entry.ready = true;
   entry.capacity = info.capacity;
+  entry.checkpoints = info.checkpoints;
   std::vector<TrainerOffer> offers;
   for (const std::string& trainer : info.trainers) {
     if (!allowed_.empty() && std::find(allowed_.begin(), allowed_.end(), trainer) == allowed_.end()) continue;

@@ -27,6 +27,7 @@ class EngineSlots {
   void Release(AttemptId attempt);
   // The engine said to be ready and did not take an attempt: leave it alone for a while.
   void Avoid(int engine, absl::Duration until) { engines_[Index(engine)].avoid_until = until; }
+  bool WritesCheckpoints(int engine) const { return engines_[Index(engine)].checkpoints; }
   // When the first avoided engine may be tried again.
   std::optional<absl::Duration> AvoidedUntil(absl::Duration now) const;
 
@@ -42,6 +43,7 @@ class EngineSlots {
   struct Engine {
     bool ready = false;
     int capacity = 0;
+    bool checkpoints = false;
     std::set<AttemptId> attempts;
     absl::Duration avoid_until = -absl::InfiniteDuration();
   };

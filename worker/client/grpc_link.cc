@@ -18,8 +18,9 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& server) {
   grpc::ChannelArguments arguments;
   // A restarted coordinator is found within a second; gRPC's default backs off to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // How long one attempt to connect may take: a busy machine needs seconds to answer.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
   // Pings go out only when nothing was received for so long: to notice a dead network, never on a healthy link, where
   // Synchronize is answered more often.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
@@ -33,6 +34,14 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& server) {
 
 }  // namespace
 
+// Destroyed with the link, on its owner's thread: the end of the last channel joins gRPC's threads for callbacks, so
+// none of them may be the one to drop it. That is why every ClientContext, which holds its channel, is deleted before
+// the destructor hears of its call's end.
+struct GrpcLink::Connection {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::WorkerService::Stub> stub;
+};
+
 // Outlives the link until the last callback has returned.
 struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
   struct Call {
@@ -43,15 +52,14 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
 
   GrpcLinkOptions options;
   std::function<void(agent::LinkEvent)> handler;
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<v1::WorkerService::Stub> stub;
 
   std::mutex handler_mutex;  // one event at a time; never taken while mutex is held
   std::mutex mutex;
   std::condition_variable idle;
   bool closed = false;  // guarded by mutex, as all below
   std::set<Call*> calls;
-  std::set<ReportStream*> streams;  // all whose OnDone has not come
+  std::set<ReportStream*> streams;
+  int streams_not_done = 0;  // those whose last event may still come
   ReportStream* open_stream = nullptr;
   int64_t open_stream_number = 0;
 
@@ -80,22 +88,24 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
       std::lock_guard<std::mutex> lock(mutex);
       was_open = open_stream == stream;
       if (was_open) open_stream = nullptr;
+      streams.erase(stream);
     }
+    delete stream;
     if (was_open) {
       const absl::Status why = status.ok() ? absl::UnavailableError("the coordinator ended the report stream")
                                            : StatusOf(status, options.server);
       Emit(agent::ReportStreamBroken{number, why});
     }
     std::lock_guard<std::mutex> lock(mutex);
-    streams.erase(stream);
+    --streams_not_done;
     idle.notify_all();
   }
 };
 
 GrpcLink::GrpcLink(GrpcLinkOptions options, std::function<void(agent::LinkEvent)> handler)
-    : shared_(std::make_shared<Shared>()) {
-  shared_->channel = OpenChannel(options.server);
-  shared_->stub = v1::WorkerService::NewStub(shared_->channel);
+    : connection_(std::make_unique<Connection>()), shared_(std::make_shared<Shared>()) {
+  connection_->channel = OpenChannel(options.server);
+  connection_->stub = v1::WorkerService::NewStub(connection_->channel);
   shared_->options = std::move(options);
   shared_->handler = std::move(handler);
 }
@@ -105,7 +115,7 @@ GrpcLink::~GrpcLink() {
   shared_->closed = true;
   for (Shared::Call* call : shared_->calls) call->context.TryCancel();
   for (ReportStream* stream : shared_->streams) stream->Cancel();
-  shared_->idle.wait(lock, [this] { return shared_->calls.empty() && shared_->streams.empty(); });
+  shared_->idle.wait(lock, [this] { return shared_->calls.empty() && shared_->streams_not_done == 0; });
 }
 
 void GrpcLink::Synchronize(agent::SynchronizeRequest request, absl::Duration timeout) {
@@ -121,7 +131,7 @@ void GrpcLink::Synchronize(agent::SynchronizeRequest request, absl::Duration tim
     }
     shared_->calls.insert(call);
   }
-  shared_->stub->async()->Synchronize(
+  connection_->stub->async()->Synchronize(
       &call->context, &call->request, &call->response,
       [shared = shared_, call, number = request.number](grpc::Status status) { shared->Answer(call, number, status); });
 }
@@ -130,7 +140,7 @@ void GrpcLink::OpenReports(int64_t stream) {
   // The callbacks need the stream's own address, which exists only after its construction.
   auto self = std::make_shared<ReportStream*>(nullptr);
   auto* opened = new ReportStream(
-      shared_->stub.get(), shared_->options.token,
+      shared_->options.token,
       [shared = shared_, stream](const v1::ReportResponse& response) {
         bool current = false;
         {
@@ -150,7 +160,8 @@ void GrpcLink::OpenReports(int64_t stream) {
   shared_->open_stream = opened;
   shared_->open_stream_number = stream;
   shared_->streams.insert(opened);
-  opened->Start();
+  ++shared_->streams_not_done;
+  opened->Start(connection_->stub.get());
 }
 
 void GrpcLink::SendReport(agent::Report report) {

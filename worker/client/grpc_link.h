@@ -26,7 +26,9 @@ class GrpcLink final : public agent::CoordinatorLink {
   void SendReport(agent::Report report) override;
 
  private:
+  struct Connection;
   struct Shared;
+  std::unique_ptr<Connection> connection_;
   std::shared_ptr<Shared> shared_;
 };
 

@@ -27,14 +27,13 @@ absl::Status StatusOf(const grpc::Status& status, const std::string& server) {
   }
 }
 
-ReportStream::ReportStream(v1::WorkerService::Stub* stub, const std::string& token, OnAnswer on_answer,
-                           OnDoneCallback on_done)
-    : stub_(stub), on_answer_(std::move(on_answer)), on_done_(std::move(on_done)) {
+ReportStream::ReportStream(const std::string& token, OnAnswer on_answer, OnDoneCallback on_done)
+    : on_answer_(std::move(on_answer)), on_done_(std::move(on_done)) {
   if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
 }
 
-void ReportStream::Start() {
-  stub_->async()->Report(&context_, this);
+void ReportStream::Start(v1::WorkerService::Stub* stub) {
+  stub->async()->Report(&context_, this);
   // Writes begin in Send, outside of the reactor's callbacks, at any time until the read fails: the hold allows that.
   AddHold();
   StartRead(&read_);
@@ -83,8 +82,9 @@ void ReportStream::OnReadDone(bool ok) {
 }
 
 void ReportStream::OnDone(const grpc::Status& status) {
-  on_done_(status);
-  delete this;
+  // Deletes this; `status` belongs to gRPC.
+  const OnDoneCallback on_done = std::move(on_done_);
+  on_done(status);
 }
 
 }  // namespace seedbed::client

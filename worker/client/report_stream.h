@@ -16,17 +16,17 @@ namespace seedbed::client {
 
 absl::Status StatusOf(const grpc::Status& status, const std::string& server);
 
-// One Report call. Deletes itself after `on_done`, which comes exactly once, last. The callbacks are called on gRPC's
-// threads, never two at a time. Thread-safe.
+// One Report call. The callbacks are called on gRPC's threads, never two at a time; `on_done` comes exactly once, last,
+// and has to delete the stream. Thread-safe.
 class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1::ReportResponse> {
  public:
   using OnAnswer = std::function<void(const v1::ReportResponse&)>;
   using OnDoneCallback = std::function<void(const grpc::Status&)>;
 
-  ReportStream(v1::WorkerService::Stub* stub, const std::string& token, OnAnswer on_answer, OnDoneCallback on_done);
+  ReportStream(const std::string& token, OnAnswer on_answer, OnDoneCallback on_done);
 
   // Begins the call; to be called once, before anything else.
-  void Start();
+  void Start(v1::WorkerService::Stub* stub);
   void Send(agent::Report report);
   // on_done follows soon.
   void Cancel() { context_.TryCancel(); }
@@ -40,9 +40,8 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
   void OnDone(const grpc::Status& status) override;
   void WriteNext();  // mutex_ is held
 
-  v1::WorkerService::Stub* const stub_;
   const OnAnswer on_answer_;
-  const OnDoneCallback on_done_;
+  OnDoneCallback on_done_;
   grpc::ClientContext context_;
   v1::ReportResponse read_;
   v1::ReportRequest written_;  // in use while writing_
