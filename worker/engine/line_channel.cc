@@ -16,7 +16,7 @@
 namespace seedbed::engine {
 namespace {
 
-constexpr std::chrono::seconds kPatienceAfterEndOfInput(10);
+constexpr std::chrono::seconds kPatienceAfterEndOfInput(5);
 
 void MakeNonBlocking(int fd) {
   const int flags = fcntl(fd, F_GETFL);

@@ -43,7 +43,7 @@ class LineChannel {
   void Close();
 
   // Reads and writes until Close and an empty queue, or the end of output. After the end of input it gives a reader
-  // that takes nothing for 10 s up. Errors: what on_line returned, or a line over the limit.
+  // that takes nothing for 5 s up. Errors: what on_line returned, or a line over the limit.
   absl::Status Run(const Handlers& handlers);
 
  private:

@@ -1,6 +1,7 @@
 #include "worker/engine/matrix_product.h"
 
 #include "ATen/ATen.h"
+#include "c10/core/GradMode.h"
 
 namespace seedbed::engine {
 namespace {
@@ -32,7 +33,7 @@ MatrixProduct<T>& MatrixProduct<T>::operator=(MatrixProduct&&) noexcept = defaul
 
 template <typename T>
 void MatrixProduct<T>::Run() {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   at::mm_out(tensors_->out, tensors_->left, tensors_->right);
 }
 

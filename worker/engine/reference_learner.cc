@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "c10/core/GradMode.h"
 #include "worker/engine/learner.h"
 #include "worker/engine/stacked_model.h"
 #include "worker/engine/stacked_optimizer.h"
@@ -68,7 +69,7 @@ class ReferenceLearner final : public Learner {
   const ModelLayout& layout() const override { return layout_; }
 
   std::vector<TrainMeasure> Forward() override {
-    const at::AutoGradMode with_gradient(true);
+    const c10::AutoGradMode with_gradient(true);
     const at::Tensor logits = model_->Logits(parameters_, train_.a, train_.b);
     losses_ = Losses(logits, train_.label).mean(-1);
     const at::Tensor correct = IsCorrect(logits.detach(), train_.label).sum(-1);
@@ -80,7 +81,7 @@ class ReferenceLearner final : public Learner {
   }
 
   void Backward() override {
-    const at::AutoGradMode with_gradient(true);
+    const c10::AutoGradMode with_gradient(true);
     losses_.sum().backward();
     losses_.reset();
     gradients_.clear();
@@ -93,7 +94,7 @@ class ReferenceLearner final : public Learner {
   void Update() override { optimizer_.Step(gradients_); }
 
   std::vector<TestMeasure> Evaluate() override {
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     std::vector<TestMeasure> measures(static_cast<size_t>(replicas_));
     const int64_t n = test_.label.size(0);
     for (int64_t begin = 0; begin < n; begin += kEvaluationRows) {
@@ -150,7 +151,7 @@ class ReferenceLearner final : public Learner {
 
   // Euclidean norms over all tensors, by replica, accumulated in double.
   std::vector<double> Norms(const std::vector<at::Tensor>& tensors) const {
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     at::Tensor squares = at::zeros({replicas_}, at::kDouble);
     for (const at::Tensor& tensor : tensors)
       squares += tensor.to(at::kDouble).reshape({replicas_, -1}).square().sum(-1);
@@ -160,7 +161,7 @@ class ReferenceLearner final : public Learner {
   }
 
   std::vector<double> Slab(const std::vector<at::Tensor>& tensors, int replica) const {
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     std::vector<double> slab(static_cast<size_t>(layout_.slab_size), 0.0);
     for (size_t i = 0; i < tensors.size(); ++i) {
       const at::Tensor flat = tensors[i][replica].to(at::kDouble).contiguous();

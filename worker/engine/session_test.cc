@@ -139,6 +139,26 @@ TEST(SessionTest, TrainAccuracyIsWatchedAtEveryStep) {
   EXPECT_TRUE(rows.back()[Metric::kTestAccuracy].has_value());
 }
 
+// A rule that a metric must have met by a step waits for that step's evaluation.
+TEST(SessionTest, AnEvaluationThatIsDueHasItsSay) {
+  const std::vector<MetricRow> rows = RowsOf(SmallRun());
+  const double before = *rows[3][Metric::kParameterRms];
+  const double at_twenty = *rows[6][Metric::kParameterRms];
+  ASSERT_EQ(rows[6].step, 20);
+  ASSERT_NE(before, at_twenty);
+  StopRule rule;
+  rule.kind = StopRule::Kind::kNotReached;
+  rule.metric = "parameter_rms";
+  rule.direction = at_twenty > before ? StopRule::Direction::kAtLeast : StopRule::Direction::kAtMost;
+  rule.value = at_twenty;
+  rule.by_step = 20;
+  RunSpecification run = SmallRun();
+  run.shared.stop = {rule};
+  EXPECT_EQ(RowsOf(run).back().step, 25);
+  run.shared.stop[0].by_step = 19;
+  EXPECT_EQ(RowsOf(run).back().step, 19);
+}
+
 TEST(SessionTest, ASmallRunGroks) {
   RunSpecification run = SmallRun();
   run.shared.budget.steps = 3000;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "c10/core/GradMode.h"
+
 namespace seedbed::engine {
 
 StackedOptimizer::StackedOptimizer(std::vector<at::Tensor> parameters, const std::vector<ReplicaSettings>& replicas)
@@ -25,7 +27,7 @@ at::Tensor StackedOptimizer::PerReplica(const at::Tensor& like, F f) const {
 }
 
 void StackedOptimizer::Step(const std::vector<at::Tensor>& gradients) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   ++updates_;
   if (settings_[0].kind == OptimizerKind::kSgd) {
     SgdStep(gradients);
