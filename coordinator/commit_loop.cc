@@ -81,6 +81,12 @@ void CommitLoop::Report(core::Report report, std::optional<MetricRows> rows, int
 }
 
 void CommitLoop::AppendLog(core::LeaseKey lease, std::string text) {
+  const int64_t bytes = static_cast<int64_t>(text.size());
+  if (log_bytes_.fetch_add(bytes) + bytes > options_.most_log_bytes) {
+    log_bytes_.fetch_sub(bytes);
+    logs_->Lose(lease.run, lease.attempt, bytes);
+    return;
+  }
   Push(LogItem{lease, std::move(text)});
 }
 
@@ -171,6 +177,7 @@ void CommitLoop::TakeTurn(std::vector<Item> items, bool flush_reports) {
     if (auto* report = std::get_if<ReportItem>(&item)) {
       AddReport(std::move(*report));
     } else if (auto* log = std::get_if<LogItem>(&item)) {
+      log_bytes_.fetch_sub(static_cast<int64_t>(log->text.size()));
       const core::Run* run = state_->FindRun(log->lease.run);
       const bool known = run != nullptr && log->lease.attempt >= 1 && log->lease.attempt <= run->attempts;
       if (known) logs_->Append(log->lease.run, log->lease.attempt, std::move(log->text));
@@ -315,6 +322,9 @@ void CommitLoop::RefuseAll(std::vector<Item> items, const absl::Status& why) {
       report->done(why);
     } else if (auto* look = std::get_if<InspectItem>(&item)) {
       look->look(why);
+    } else if (auto* log = std::get_if<LogItem>(&item)) {
+      log_bytes_.fetch_sub(static_cast<int64_t>(log->text.size()));
+      logs_->Lose(log->lease.run, log->lease.attempt, static_cast<int64_t>(log->text.size()));
     }
   }
 }

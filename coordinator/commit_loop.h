@@ -51,6 +51,7 @@ struct CommitLoopOptions {
   absl::Duration metric_delay = absl::Milliseconds(250);  // how long a report may wait for others
   int64_t metric_bytes = 8 << 20;                         // or until so many bytes wait
   int64_t most_waiting_bytes = 256 << 20;                 // of reports; beyond it they are refused until there is room
+  int64_t most_log_bytes = 8 << 20;                       // of log text in the queue; beyond it text is dropped
   absl::Duration first_retry = absl::Milliseconds(100);   // after a failed commit, doubled up to last_retry
   absl::Duration last_retry = absl::Seconds(5);
   LogLine log;  // never null
@@ -180,7 +181,8 @@ class CommitLoop {
   std::string degraded_reason_;     // guarded by mutex_
   std::atomic<bool> degraded_{false};
   std::atomic<bool> metrics_held_{false};
-  std::atomic<int64_t> waiting_bytes_{0};
+  std::atomic<int64_t> waiting_bytes_{0};  // of reports
+  std::atomic<int64_t> log_bytes_{0};      // of log text in the queue
 
   // The loop thread's own.
   std::optional<core::State> state_;  // none while it cannot be trusted

@@ -64,6 +64,11 @@ void RunLogs::Append(RunId run, int attempt, std::string text) {
   changed_.notify_all();
 }
 
+void RunLogs::Lose(RunId run, int attempt, int64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  lost_[Key(run, attempt)] += bytes;
+}
+
 void RunLogs::Delete(RunId run, int attempts) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -29,6 +29,8 @@ class RunLogs {
   RunLogs& operator=(const RunLogs&) = delete;
 
   void Append(RunId run, int attempt, std::string text);
+  // Text of this length never arrived here; the file will say so.
+  void Lose(RunId run, int attempt, int64_t bytes);
   // Removes the logs of attempts 1 to `attempts`.
   void Delete(RunId run, int attempts);
   // Waits until all that was queued so far is written. For tests and the end.

@@ -61,9 +61,10 @@ TEST(RunLogs, WhatTheQueueDropsIsCounted) {
   limits.most_queued_bytes = 4;
   RunLogs logs(directory.path(), limits);
   logs.Append(RunId(1), 1, "12345");  // never fits
+  logs.Lose(RunId(1), 1, 2);
   logs.Append(RunId(1), 1, "ok");
   logs.Flush();
-  EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(1), 1)), "\n[seedbed: 5 bytes were dropped here]\nok");
+  EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(1), 1)), "\n[seedbed: 7 bytes were dropped here]\nok");
 }
 
 TEST(ServerFile, IsWrittenReadAndRemoved) {

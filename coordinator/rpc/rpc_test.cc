@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -431,6 +432,42 @@ TEST_F(RpcTest, UnixSocketsNeedNoTokenAndOtherMachinesEncryption) {
   EXPECT_THAT(std::string(Server::Start(options, coordinator_.get()).status().message()), HasSubstr("--insecure"));
   options.insecure = true;
   EXPECT_TRUE(Server::Start(options, coordinator_.get()).ok());
+}
+
+// One message there and one back, as bytes.
+grpc::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                        const std::string& request, std::string* response) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer sent(&slice, 1);
+  grpc::ByteBuffer received;
+  std::promise<grpc::Status> promise;
+  stub.UnaryCall(&context, method, grpc::StubOptions(), &sent, &received,
+                 [&promise](grpc::Status status) { promise.set_value(std::move(status)); });
+  const grpc::Status status = promise.get_future().get();
+  grpc::Slice whole;
+  if (status.ok() && received.DumpToSingleSlice(&whole).ok()) {
+    response->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
+  }
+  return status;
+}
+
+TEST_F(RpcTest, HealthAndReflectionAreOn) {
+  ServerOptions options;
+  options.listen.push_back(AddressOf("unix:" + directory_.path() + "/s"));
+  Start(options);
+  const auto channel = grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials());
+  std::string response;
+  ASSERT_TRUE(CallByName(channel, "/grpc.health.v1.Health/Check", "", &response).ok());
+  EXPECT_EQ(response, "\x08\x01");  // status: SERVING
+  // list_services: ""
+  const grpc::Status whole = CallByName(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                        std::string("\x3a\x00", 2), &response);
+  ASSERT_TRUE(whole.ok()) << whole.error_message();
+  EXPECT_THAT(response, HasSubstr("seedbed.v1.SweepService"));
+  EXPECT_THAT(response, HasSubstr("seedbed.v1.WorkerService"));
 }
 
 TEST_F(RpcTest, AStopEndsWatchersAndStreams) {
