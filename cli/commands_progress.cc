@@ -151,6 +151,10 @@ absl::StatusOr<int> ShowStatus(Context& context, const ProgressOptions& options)
     context.Print(Paint(context.style(), Color::kRed,
                         absl::StrCat("degraded     it cannot write: ", info.degraded_reason(), "\n")));
   }
+  if (info.metrics_held()) {
+    context.Print(
+        Paint(context.style(), Color::kRed, "disk         nearly full: metric rows wait until there is room\n"));
+  }
   context.Print(absl::StrCat("progress     ", RenderPlainStatus(ProgressOf(sweeps)), "\n\n"));
   context.Print(sweeps.sweeps_size() == 0 ? "no sweeps yet: `seedbed run FILE` or `seedbed submit FILE` makes one\n"
                                           : RenderSweeps(sweeps, now, context.style()));

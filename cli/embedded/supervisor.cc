@@ -75,7 +75,7 @@ void Supervisor::Kill() {
     child.wanted = false;
     // Each child leads its session, so its process group is its own: a worker's engines lie in other ones, and their
     // spawner ends them when the worker is gone.
-    if (child.pid > 0) kill(-child.pid, SIGKILL);
+    if (child.pid > 0 && kill(-child.pid, SIGKILL) != 0) kill(child.pid, SIGKILL);
   }
 }
 

@@ -98,7 +98,8 @@ OrderedJson ToJson(const v1::GetServerInfoResponse& info) {
           {"database", info.database_path()},
           {"started_at", TimeOrNull(info.started_at())},
           {"degraded", info.degraded()},
-          {"degraded_reason", TextOrNull(info.degraded_reason())}};
+          {"degraded_reason", TextOrNull(info.degraded_reason())},
+          {"metrics_held", info.metrics_held()}};
 }
 
 OrderedJson ToJson(const v1::SubmitSweepResponse& submitted) {
