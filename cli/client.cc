@@ -105,7 +105,7 @@ std::unique_ptr<Client> Client::ForAddress(const std::string& address, const std
   arguments.SetMaxSendMessageSize(kMostMessageBytes);
   // A restarted coordinator is found within half a second; gRPC's default backs off to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10000);  // what one attempt may take, over a slow link too
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // http_proxy is for the web, not for a coordinator in the cluster.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

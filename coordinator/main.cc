@@ -154,7 +154,12 @@ std::string WaitForTheEnd(int exit_with_parent) {
   pollfd watched[2] = {{signal_fd, POLLIN, 0}, {exit_with_parent, POLLIN, 0}};
   while (true) {
     if (poll(watched, 2, -1) < 0 && errno != EINTR) return "poll failed";
-    if ((watched[0].revents & POLLIN) != 0) return "told to stop";
+    if ((watched[0].revents & POLLIN) != 0) {
+      // Taken off the queue: it would end the process as soon as LimitTheStop lets signals through.
+      signalfd_siginfo taken;
+      if (read(signal_fd, &taken, sizeof(taken)) < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      return "told to stop";
+    }
     if (watched[1].revents != 0) {
       char ignored[256];
       const ssize_t count = read(exit_with_parent, ignored, sizeof(ignored));

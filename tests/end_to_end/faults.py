@@ -87,6 +87,34 @@ class Faults(EndToEndTest):
         self.remote("wait", "all")
         self.assertEqual(self.rows("select count(*) from runs where state = 'failed'", data="data"), [(0,)])
 
+    def test_people_are_told_that_the_disk_is_full(self):
+        self.write("sweep.yaml", SMALL_SWEEP)
+        full = self.start_coordinator("--least-free-disk", 10**9)  # MiB: more than any disk has
+        self.start_worker()
+        self.remote("submit", "sweep.yaml")
+        _, notes = self.remote("wait", "all", "--timeout", 3, expect=None)
+        self.assertIn("disk is nearly full", notes)
+        full.terminate()
+        self.assertEqual(full.wait(20), 0, full.log.read_text())
+        self.start_coordinator()
+        self.remote("wait", "all")
+        self.assertEqual(self.rows("select count(*) from runs where state = 'finished'", data="data"), [(4,)])
+
+    def test_a_terminated_coordinator_leaves_in_order(self):
+        self.write("sweep.yaml", SWEEP)
+        coordinator = self.start_coordinator()
+        worker = self.start_worker()
+        self.remote("submit", "sweep.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0", data="data"), "a run trains")
+        coordinator.terminate()
+        self.assertEqual(coordinator.wait(20), 0, coordinator.log.read_text())
+        self.assertFalse((self.directory / "data" / "coordinator.json").exists())
+        self.assertFalse((self.directory / "s").exists())
+        self.assertIsNone(worker.poll())
+        self.start_coordinator()
+        self.remote("wait", "all")
+        self.assertEqual(self.rows("select distinct ended_as from attempts", data="data"), [("finished",)])
+
 
 if __name__ == "__main__":
     unittest.main()

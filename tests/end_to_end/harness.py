@@ -141,8 +141,8 @@ class EndToEndTest(unittest.TestCase):
     def socket(self):
         return f"unix:{self.directory}/s"
 
-    def start_coordinator(self, data="data", lease_seconds=3):
-        process = self.start("seedbed-coordinator", "--listen", self.socket(), "--data", data, "--lease-seconds", lease_seconds)
+    def start_coordinator(self, *words, data="data", lease_seconds=3):
+        process = self.start("seedbed-coordinator", "--listen", self.socket(), "--data", data, "--lease-seconds", lease_seconds, *words)
         self.wait_for_server(process)
         return process
 
