@@ -67,6 +67,7 @@ absl::StatusOr<int> Wait(Context& context, const ProgressOptions& options) {
     const absl::Time deadline =
         options.timeout_seconds > 0 ? absl::Now() + absl::Seconds(options.timeout_seconds) : absl::InfiniteFuture();
     bool warned = false;
+    std::string trouble;
     while (true) {
       if (const std::optional<v1::ProgressResponse> message = feed.Next(absl::Milliseconds(250))) {
         latest = *message;
@@ -74,6 +75,10 @@ absl::StatusOr<int> Wait(Context& context, const ProgressOptions& options) {
           warned = true;
           context.Note("no worker is connected: the runs wait for one");
         }
+      }
+      if (const std::string now = feed.trouble(); now != trouble) {
+        trouble = now;
+        context.Note(trouble.empty() ? "the coordinator is well again" : trouble);
       }
       if (const std::optional<absl::Status> end = feed.ended()) {
         SEEDBED_RETURN_IF_ERROR(*end);
@@ -112,7 +117,7 @@ absl::StatusOr<int> Watch(Context& context, const ProgressOptions& options) {
     const std::optional<v1::ProgressResponse> message = feed.Next(absl::Milliseconds(500));
     if (mode == ProgressDisplay::Mode::kLive) display.set_width(context.environment().current_width());
     if (message.has_value()) display.Update(*message, absl::Now());
-    display.SetNote(feed.connected() ? "" : "the coordinator does not answer; trying again", absl::Now());
+    display.SetNote(feed.trouble(), absl::Now());
     display.Tick(absl::Now());
     if (const std::optional<absl::Status> end = feed.ended()) {
       display.Finish(absl::Now());

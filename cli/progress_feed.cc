@@ -28,7 +28,8 @@ void ProgressFeed::Read() {
           last_heard = absl::Now();
           std::lock_guard<std::mutex> lock(mutex_);
           connected_ = true;
-          messages_.push_back(message);
+          trouble_ = message.trouble();
+          if (message.sweeps_size() > 0 || message.trouble().empty()) messages_.push_back(message);
           changed_.notify_all();
           return !stopping_;
         },
@@ -64,9 +65,9 @@ std::optional<absl::Status> ProgressFeed::ended() {
   return messages_.empty() ? end_ : std::nullopt;
 }
 
-bool ProgressFeed::connected() {
+std::string ProgressFeed::trouble() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return connected_;
+  return connected_ ? trouble_ : "the coordinator does not answer; trying again";
 }
 
 }  // namespace seedbed::cli

@@ -4,6 +4,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -26,7 +27,8 @@ class ProgressFeed {
   std::optional<v1::ProgressResponse> Next(absl::Duration most);
   // Set once the stream has ended for good and all messages were taken: OK when it ended by itself.
   std::optional<absl::Status> ended();
-  bool connected();
+  // What keeps the picture from moving, for people: no answer, or the coordinator's own trouble. Empty: nothing.
+  std::string trouble();
 
  private:
   void Read();
@@ -42,6 +44,7 @@ class ProgressFeed {
   std::optional<absl::Status> end_;
   bool stopping_ = false;
   bool connected_ = true;
+  std::string trouble_;  // the coordinator's
   std::thread thread_;
 };
 

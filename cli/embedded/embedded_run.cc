@@ -211,7 +211,7 @@ absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
       display.SetNote(line, now);
       note_until = now + absl::Seconds(10);
     }
-    if (now > note_until) display.SetNote(feed.connected() ? "" : "the coordinator does not answer; trying again", now);
+    if (now > note_until) display.SetNote(feed.trouble(), now);
     display.Tick(now);
   }
   return absl::OkStatus();

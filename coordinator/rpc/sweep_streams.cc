@@ -121,13 +121,26 @@ constexpr int64_t kDefaultInterval = 500;
 constexpr int64_t kLongestInterval = 60'000;
 
 struct Watching {
-  Watching(Coordinator* coordinator, const std::string& selector) : watch(coordinator, selector) {}
+  Watching(Coordinator* owner, const std::string& selector) : coordinator(owner), watch(owner, selector) {}
+  Coordinator* coordinator;
   ProgressWatch watch;
   TaskPool* pool = nullptr;
   std::shared_ptr<ResponseStream<v1::ProgressResponse>> stream;
   absl::Duration interval;
   bool until_done = false;
+  std::string trouble;  // as last sent
 };
+
+// Why nothing can be stored at present; empty when all is well.
+std::string TroubleOf(const CoordinatorInfo& info) {
+  if (!info.degraded_reason.empty()) {
+    return absl::StrCat("the coordinator cannot write its database, and tries again: ", info.degraded_reason);
+  }
+  if (info.metrics_held) {
+    return "the coordinator's disk is nearly full: results wait until there is room (--least-free-disk says how much)";
+  }
+  return "";
+}
 
 void WatchOn(const std::shared_ptr<Watching>& watching) {
   if (watching->stream->over()) return;
@@ -138,7 +151,13 @@ void WatchOn(const std::shared_ptr<Watching>& watching) {
     const absl::Status status = watching->watch.Look(&response, &changed);
     if (!status.ok() && !absl::IsUnavailable(status)) return watching->stream->End(status);
     const bool done = status.ok() && changed && response.done();
-    if (status.ok() && changed) watching->stream->Push(std::move(response), absl::ZeroDuration());
+    if (!status.ok() || !changed) response.Clear();
+    std::string trouble = TroubleOf(watching->coordinator->Info());
+    if (changed || trouble != watching->trouble) {
+      response.set_trouble(trouble);
+      watching->trouble = std::move(trouble);
+      watching->stream->Push(std::move(response), absl::ZeroDuration());
+    }
     if (done && watching->until_done) return watching->stream->End(absl::OkStatus());
   }
   watching->pool->PostAfter(watching->interval, [watching] { WatchOn(watching); });
