@@ -48,12 +48,11 @@ std::vector<std::string> OptionNames(const CLI::App& app, const CLI::App& comman
 std::string ExplainUsage(CLI::App& app, const std::vector<std::string>& arguments, const CLI::ParseError& error) {
   const std::vector<CLI::App*> chosen = app.get_subcommands();
   if (chosen.empty()) {
+    bool is_value = false;  // of the option before it
     for (const std::string& word : arguments) {
-      if (word.empty() || word[0] == '-') continue;
-      if (std::find(arguments.begin(), arguments.end(), "--server") != arguments.end() &&
-          *std::next(std::find(arguments.begin(), arguments.end(), "--server")) == word) {
-        continue;
-      }
+      const bool skipped = is_value || word.empty() || word[0] == '-';
+      is_value = !is_value && (word == "--server" || word == "--data" || word == "--token-file");
+      if (skipped) continue;
       std::string message = absl::StrCat("there is no command \"", word, "\".");
       if (const std::optional<std::string> near = NearestWord(word, CommandNames(app))) {
         absl::StrAppend(&message, " Did you mean `seedbed ", *near, "`?");

@@ -51,6 +51,7 @@ TEST_F(CommandLine, NamesTheNearestCommandOrOption) {
   EXPECT_EQ(result.code, kExitUsage);
   EXPECT_THAT(result.err, StartsWith("seedbed: there is no command \"stauts\". Did you mean `seedbed status`?\n"));
   EXPECT_EQ(result.out, "");
+  EXPECT_THAT(Run({"--data", "elsewhere", "stauts"}).err, StartsWith("seedbed: there is no command \"stauts\"."));
   result = Run({"--server", "host:1", "wokers"});
   EXPECT_THAT(result.err, HasSubstr("Did you mean `seedbed workers`?"));
   result = Run({"runs", "--outcme", "grokked"});

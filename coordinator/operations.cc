@@ -28,6 +28,7 @@ absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, cons
   begin.metric_json = CanonicalJson(sweep.metric);
   begin.source = submission.text;
   begin.priority = sweep.priority;
+  begin.retries = static_cast<int>(sweep.retries);
   begin.max_concurrent = sweep.max_concurrent;
   SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(std::move(begin)));
   return std::get<core::BeginSubmissionAnswer>(answer);

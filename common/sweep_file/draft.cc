@@ -16,6 +16,12 @@ namespace seedbed::sweep_file {
 namespace {
 
 constexpr int64_t kAnyInteger = std::numeric_limits<int64_t>::min();
+constexpr int64_t kMostRetries = 1'000'000;
+
+// Selectors that mean something else: `all`, `last`, and ids and their ranges.
+bool IsSelectorWord(const std::string& name) {
+  return name == "all" || name == "last" || name.find_first_not_of("0123456789-") == std::string::npos;
+}
 
 // Keys of W&B's sweeps that say how to start a program or spend its service, which is decided elsewhere here.
 std::string HintForForeignKey(const std::string& key) {
@@ -47,6 +53,11 @@ void ReadLabels(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
           absl::StrCat("name: expected 1 to 128 letters, digits, '_', '.' or '-', the first a letter or digit; "
                        "got ",
                        ShownText(*text)));
+    } else if (IsSelectorWord(*text)) {
+      mistakes->Add(name->value->location,
+                    absl::StrCat("name: ", ShownText(*text),
+                                 " selects sweeps on a command line (all, last, ids and ranges of ids do); choose "
+                                 "another name"));
     }
     draft->name = *text;
   }
@@ -56,6 +67,12 @@ void ReadLabels(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   }
   if (const YamlEntry* priority = root.Find("priority")) {
     draft->priority = ReadInteger(*priority->value, "priority", kAnyInteger, mistakes).value_or(0);
+  }
+  if (const YamlEntry* retries = root.Find("retries")) {
+    draft->retries = ReadInteger(*retries->value, "retries", 0, mistakes).value_or(0);
+    if (draft->retries > kMostRetries) {
+      mistakes->Add(retries->value->location, absl::StrCat("retries: expected at most ", kMostRetries));
+    }
   }
   if (const YamlEntry* most = root.Find("max_concurrent")) {
     draft->max_concurrent = ReadInteger(*most->value, "max_concurrent", 1, mistakes);
@@ -188,7 +205,7 @@ void ReadMetric(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
 const std::vector<std::string>& SweepKeys() {
   static const auto* const keys = new std::vector<std::string>{
       "name", "description", "trainer", "method", "run_cap", "random_seed", "metric",   "seeds",         "parameters",
-      "zip",  "include",     "exclude", "budget", "stop",    "metrics",     "priority", "max_concurrent"};
+      "zip",  "include",     "exclude", "budget", "stop",    "metrics",     "priority", "max_concurrent", "retries"};
   return *keys;
 }
 

@@ -49,6 +49,7 @@ struct SweepDraft {
   int64_t seed_count = 0;      // the number of seeds, before they are listed
   std::vector<int64_t> seeds;  // empty for `seeds: N`
   int64_t priority = 0;
+  int64_t retries = 0;
   std::optional<int64_t> max_concurrent;
   Json metric;
   std::vector<ParameterDraft> parameters;

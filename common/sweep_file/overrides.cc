@@ -32,7 +32,8 @@ const std::vector<std::string>& DocumentKeys() {
                                                                "metrics.log_every",
                                                                "metrics.evaluate_every",
                                                                "priority",
-                                                               "max_concurrent"};
+                                                               "max_concurrent",
+                                                               "retries"};
   return *keys;
 }
 

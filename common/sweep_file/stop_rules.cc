@@ -93,7 +93,6 @@ std::vector<StopRule> ReadStopRules(const YamlNode* node, const std::string& tra
   std::vector<StopRule> rules;
   StopRule not_finite;
   not_finite.kind = StopRule::Kind::kNotFinite;
-  bool stop_when_not_finite = true;
   if (node == nullptr) return {not_finite};
   if (!CheckList(*node, "stop", mistakes)) return rules;
   for (const YamlNodePtr& element : node->elements) {
@@ -103,13 +102,16 @@ std::vector<StopRule> ReadStopRules(const YamlNode* node, const std::string& tra
       if (element->entries.size() != 1) {
         mistakes->Add(switched->key_location, "stop: expected 'not_finite' alone in its rule");
       }
-      stop_when_not_finite = ReadBoolean(*switched->value, "stop.not_finite", mistakes).value_or(true);
+      if (!ReadBoolean(*switched->value, "stop.not_finite", mistakes).value_or(true)) {
+        mistakes->Add(switched->value->location,
+                      "stop.not_finite: expected true; a run whose training loss is not finite always ends");
+      }
       continue;
     }
     if (std::optional<StopRule> rule = ReadMetricRule(*element, trainer, mistakes)) rules.push_back(std::move(*rule));
   }
   // Last, wherever it was written: the order of the other rules only decides which is named as the reason.
-  if (stop_when_not_finite) rules.push_back(not_finite);
+  rules.push_back(not_finite);
   return rules;
 }
 

@@ -23,6 +23,7 @@ std::string FixedJson(const sweep_file::SweepDraft& draft) {
   fixed["metric"] = draft.metric;
   fixed["method"] = draft.is_random ? "random" : "grid";
   if (draft.is_random) fixed["random_seed"] = draft.random_seed;
+  if (draft.retries != 0) fixed["retries"] = draft.retries;
   return CanonicalJson(fixed);
 }
 
@@ -54,6 +55,7 @@ void Parse(const std::string& text, const std::vector<std::string>& arguments, c
   sweep->shared = draft.shared;
   sweep->seeds = ListSeeds(draft);
   sweep->priority = draft.priority;
+  sweep->retries = draft.retries;
   sweep->max_concurrent = draft.max_concurrent;
   sweep->metric = draft.metric;
   sweep->fixed_json = FixedJson(draft);

@@ -28,10 +28,11 @@ struct Sweep {
   std::vector<int64_t> seeds;             // distinct, in the order given; `seeds: 3` is 0, 1, 2
   int64_t priority = 0;                   // higher first
   std::optional<int64_t> max_concurrent;  // runs at once, over all workers
+  int64_t retries = 0;                    // further attempts at a run that has failed by itself
   Json metric;                            // {"name", "goal": "minimize"|"maximize"} or null
-  // Canonical JSON of all that a name fixes: {"trainer", "budget", "stop", "metrics", "metric", "method"} and, for a
-  // random sweep, "random_seed". So everything but the points and the seeds (description, priority and max_concurrent
-  // are not fixed either: they do not change a result).
+  // Canonical JSON of all that a name fixes: {"trainer", "budget", "stop", "metrics", "metric", "method"}, "random_seed"
+  // for a random sweep, and "retries" if not 0. So everything but the points and the seeds (description, priority and
+  // max_concurrent are not fixed either: they do not change a result).
   std::string fixed_json;
   std::vector<Configuration> configurations;
   int64_t run_count() const { return static_cast<int64_t>(configurations.size() * seeds.size()); }

@@ -162,6 +162,8 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
       {"stop: [{metric: test_loss, at_most: 1, held_for: 0}]",
        "s.yaml:5:50: stop.held_for: expected an integer of at least 1"},
       {"stop: [{not_finite: maybe}]", "s.yaml:5:21: stop.not_finite: expected true or false, got 'maybe'"},
+      {"stop: [{not_finite: false}]",
+       "s.yaml:5:21: stop.not_finite: expected true; a run whose training loss is not finite always ends"},
       {"stop: [{not_finite: true, metric: test_loss}]", "s.yaml:5:9: stop: expected 'not_finite' alone in its rule"},
       // metrics
       {"metrics: {log_evry: 1}", "s.yaml:5:11: metrics: unknown key 'log_evry'; did you mean 'log_every'?"},
@@ -191,6 +193,9 @@ TEST(SweepMistakes, OfTheFirstLines) {
       {"name:\nbudget: {steps: 1}", "s.yaml:1:1: name: expected a text, got nothing"},
       {"name: a b\nbudget: {steps: 1}", "s.yaml:1:7: name: expected 1 to 128 letters"},
       {"name: ../etc\nbudget: {steps: 1}", "s.yaml:1:7: name: expected 1 to 128 letters"},
+      {"name: all\nbudget: {steps: 1}", "s.yaml:1:7: name: 'all' selects sweeps on a command line"},
+      {"name: last\nbudget: {steps: 1}", "s.yaml:1:7: name: 'last' selects sweeps"},
+      {"name: 3-7\nbudget: {steps: 1}", "s.yaml:1:7: name: '3-7' selects sweeps"},
       {"name: a", "s.yaml:1:1: the sweep has no 'budget'"},
       {"name: a\nbudget: 100", "s.yaml:2:9: budget: expected a map with steps, time; got '100'"},
       {"name: a\nbudget: {time: 1h}", "s.yaml:2:1: budget: expected 'steps'"},
@@ -257,7 +262,7 @@ TEST(SweepMistakes, AreAllReportedInTheFilesOrder) {
       "s.yaml:1:1: the sweep has no 'budget'; expected one, such as budget: {steps: 10000}\n"
       "s.yaml:2:1: unknown key 'budgt'; did you mean 'budget'? (expected name, description, trainer, method, run_cap, "
       "random_seed, metric, seeds, parameters, zip, include, exclude, budget, stop, metrics, priority, "
-      "max_concurrent)\n"
+      "max_concurrent, retries)\n"
       "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer of at least 1, got '0'\n"
       "s.yaml:5:3: trainer modular has no parameter 'model.widht'; did you mean 'model.width'?\n"
       "s.yaml:6:25: model.depth.values: expected a list with at least one element, got an empty list\n"

@@ -104,25 +104,25 @@ TEST(Sweep, HasItsOwnKeys) {
       "  - {metric: test_accuracy, at_least: 0.99, held_for: 3}\n"
       "  - {metric: train_accuracy, not_at_least: 0.99, by_step: 60000}\n"
       "  - {metric: train_loss, at_most: 1e-6}\n"
-      "  - {not_finite: false}\n");
+      "  - {not_finite: true}\nretries: 2\n");
   EXPECT_EQ(sweep.name, "a.b-c_1");
   EXPECT_EQ(sweep.description, "what for");
   EXPECT_EQ(sweep.priority, -3);
   EXPECT_EQ(sweep.max_concurrent, 7);
+  EXPECT_EQ(sweep.retries, 2);
   EXPECT_THAT(sweep.seeds, ElementsAre(5, 3, 9));
   EXPECT_EQ(CanonicalJson(ToJson(sweep.shared)),
             R"({"budget":{"seconds":5400.0,"steps":1000},"metrics":{"evaluate_every":11,"log_every":7},"stop":[)"
             R"({"at_least":0.99,"held_for":3,"metric":"test_accuracy"},)"
             R"({"by_step":60000,"metric":"train_accuracy","not_at_least":0.99},)"
-            R"({"at_most":1e-06,"held_for":1,"metric":"train_loss"}],"trainer":"modular"})");
+            R"({"at_most":1e-06,"held_for":1,"metric":"train_loss"},{"not_finite":true}],"trainer":"modular"})");
   EXPECT_EQ(CanonicalJson(sweep.metric), R"({"goal":"maximize","name":"test_accuracy"})");
 }
 
-TEST(Sweep, StopsAtLossesThatAreNotFiniteUnlessToldNotTo) {
+TEST(Sweep, StopsAtLossesThatAreNotFinite) {
   const char* rule = R"({"not_finite":true})";
   EXPECT_EQ(CanonicalJson(ToJson(With("stop: [not_finite]").shared)["stop"]), "[" + std::string(rule) + "]");
   EXPECT_EQ(CanonicalJson(ToJson(With("stop: [{not_finite: true}]").shared)["stop"]), "[" + std::string(rule) + "]");
-  EXPECT_THAT(With("stop: [{not_finite: false}]").shared.stop, IsEmpty());
   EXPECT_EQ(With("stop: [{metric: test_loss, at_most: 1}]").shared.stop.size(), 2u);
 }
 
@@ -373,8 +373,8 @@ TEST(FixedParts, DifferencesAreShownByPath) {
   EXPECT_EQ(DiffFixedParts(before, after),
             "- budget.seconds: null\n+ budget.seconds: 60.0\n- budget.steps: 10\n+ budget.steps: 20\n"
             "- stop[0].at_least: 0.99\n+ stop[0].at_least: 0.95\n");
-  EXPECT_EQ(DiffFixedParts(With("").fixed_json, With("stop: [{not_finite: false}]").fixed_json),
-            "+ stop: []\n- stop[0].not_finite: true\n");
+  EXPECT_EQ(DiffFixedParts(With("").fixed_json, With("retries: 3").fixed_json), "+ retries: 3\n");
+  EXPECT_EQ(With("").fixed_json, With("retries: 0").fixed_json);
   EXPECT_NE(DiffFixedParts(before, "no JSON"), "");
 }
 
