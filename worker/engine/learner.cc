@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
+#include "worker/engine/fast_models.h"
 #include "worker/engine/numerics.h"
 
 namespace seedbed::engine {
@@ -21,6 +22,27 @@ double NeededBytes(const RunParameters& run) {
          kBytesPerPair * pairs;
 }
 
+bool FastSupports(const RunParameters& run) {
+  if (run.loss != Loss::kCrossEntropy || run.batch_size != 0 || run.matmul_precision != MatmulPrecision::kFull ||
+      run.optimizer.kind == OptimizerKind::kMuon) {
+    return false;
+  }
+  const ModelParameters& model = run.model;
+  if (model.kind == "residual_mlp") return model.layer_norm;
+  if (model.kind == "transformer") {
+    return model.depth == 1 && model.layer_norm && model.norm == NormPlace::kPre && model.readout == Readout::kMean &&
+           !model.equals_token && !model.causal && !model.final_norm;
+  }
+  return model.kind == "mlp";
+}
+
+std::unique_ptr<Learner> MakeFastLearner(const Task& task, const ModelParameters& model, Precision precision,
+                                         const ReplicaSettings& replica) {
+  if (model.kind == "residual_mlp") return MakeFastResidualMlp(task, model, precision, replica);
+  if (model.kind == "transformer") return MakeFastTransformer(task, model, precision, replica);
+  return MakeFastMlp(task, model, precision, replica);
+}
+
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, uint64_t seed) {
   const auto available = static_cast<double>(PhysicalMemoryBytes());
   if (NeededBytes(run) > available) {
@@ -34,8 +56,8 @@ absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, u
   replica.seed = seed;
   replica.init_scale = run.model.init_scale;
   replica.optimizer = run.optimizer;
-  if (run.reference) return MakeReferenceLearner(task, run.model, run.precision, {replica});
-  return MakeFastMlp(task, run.model, run.precision, replica);
+  if (!run.reference && FastSupports(run)) return MakeFastLearner(task, run.model, run.precision, replica);
+  return MakeReferenceLearner(task, run.model, run.precision, {replica});
 }
 
 }  // namespace seedbed::engine

@@ -73,9 +73,17 @@ class Learner {
 std::unique_ptr<Learner> MakeReferenceLearner(const Task& task, const ModelParameters& model, Precision precision,
                                               const std::vector<ReplicaSettings>& replicas);
 
-// The hand-written mlp for one replica on a CPU.
-std::unique_ptr<Learner> MakeFastMlp(const Task& task, const ModelParameters& model, Precision precision,
-                                     const ReplicaSettings& replica);
+// Whether a hand-written learner has all that `run` asks for. They train one replica on a CPU, full batch, on
+// cross-entropy, at full matrix precision, with every optimiser but Muon:
+//  - mlp
+//  - residual_mlp with layer_norm
+//  - transformer of one layer with layer_norm before each sublayer, two tokens that see each other, mean read-out, no
+//    final_norm
+bool FastSupports(const RunParameters& run);
+
+// The hand-written learner of model.kind; the model must be one that FastSupports.
+std::unique_ptr<Learner> MakeFastLearner(const Task& task, const ModelParameters& model, Precision precision,
+                                         const ReplicaSettings& replica);
 
 // About how much memory the learner that `run` asks for would take.
 double NeededBytes(const RunParameters& run);

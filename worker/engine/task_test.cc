@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "worker/engine/symmetric_rows.h"
+#include "worker/engine/example_rows.h"
 
 namespace seedbed::engine {
 namespace {
@@ -100,9 +100,9 @@ TEST(TaskTest, RefusesAnEmptySide) {
   }
 }
 
-TEST(SymmetricRowsTest, StandForEveryExample) {
+TEST(ExampleRowsTest, StandForEveryExample) {
   const Task task = Build(97, 0.2);
-  const SymmetricRows rows = MergeMirrored(task);
+  const ExampleRows rows = MergeMirrored(task);
   EXPECT_EQ(rows.train_examples, 1882);
   EXPECT_EQ(rows.mirrored_examples + rows.unseen_examples, 7527);
   // 97 · 98 / 2 distinct pairs; brute force says how many are trained on.
@@ -120,13 +120,13 @@ TEST(SymmetricRowsTest, StandForEveryExample) {
   for (const auto& row : rows.trained) EXPECT_EQ(row.train_weight + row.mirrored_weight, row.a == row.b ? 1 : 2);
 }
 
-TEST(SymmetricRowsTest, KeepsRowsOfDifferentLabelsApart) {
+TEST(ExampleRowsTest, KeepsRowsOfDifferentLabelsApart) {
   Task task;
   task.symbols = task.classes = 3;
   task.train = {{0, 1, 1}, {1, 2, 0}};
   task.test = {{1, 0, 2}, {2, 1, 0}, {2, 2, 1}};
   task.test_is_mirrored = {true, true, false};
-  const SymmetricRows rows = MergeMirrored(task);
+  const ExampleRows rows = MergeMirrored(task);
   ASSERT_EQ(rows.trained.size(), 2u);
   EXPECT_EQ(rows.trained[0].mirrored_weight, 0);
   EXPECT_EQ(rows.trained[1].mirrored_weight, 1);
