@@ -88,7 +88,8 @@ std::unique_ptr<Learner> MakeFastLearner(const Task& task, const ModelParameters
 // About how much memory the learner that `run` asks for would take.
 double NeededBytes(const RunParameters& run);
 
-// The learner that `run` asks for: its own task, one replica. Errors as BuildTask, and RESOURCE_EXHAUSTED, before
+// The learner that `run` asks for: its own task, one replica. Errors as BuildTask, INVALID_ARGUMENT for an option that no
+// learner has, and RESOURCE_EXHAUSTED, before
 // anything is allocated, if it needs more memory than the machine has: the kernel would kill the process rather than
 // refuse it.
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, uint64_t seed);

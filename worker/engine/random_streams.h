@@ -7,6 +7,7 @@
 namespace seedbed::engine {
 
 inline constexpr uint64_t kSplitStream = 1;
+inline constexpr uint64_t kLabelNoiseStream = 2;
 inline constexpr uint64_t kInitialisationStream = uint64_t{1} << 32;
 
 }  // namespace seedbed::engine

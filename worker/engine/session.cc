@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/schema/modular.h"
+#include "common/schema/modular_operations.h"
 
 namespace seedbed::engine {
 namespace {
@@ -33,15 +34,21 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const RunSpecification&
   if (specification.shared.metrics.log_every < 1 || specification.shared.metrics.evaluate_every < 1) {
     return absl::InvalidArgumentError("metrics: expected log_every and evaluate_every of at least 1");
   }
+  if (specification.shared.metrics.analyze_every != 0) {
+    return absl::InvalidArgumentError("metrics.analyze_every: this engine has nothing to analyse; leave it out");
+  }
   SEEDBED_ASSIGN_OR_RETURN(const RunParameters parameters, ReadRunParameters(specification.parameters));
   SEEDBED_ASSIGN_OR_RETURN(RunMonitor monitor, RunMonitor::Create(specification.shared));
   SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Learner> learner,
                            MakeLearner(parameters, static_cast<uint64_t>(specification.seed)));
-  return std::unique_ptr<Session>(new Session(specification, std::move(monitor), std::move(learner)));
+  const bool has_mirrors = FindModularOperation(parameters.task.operation)->commutes;
+  return std::unique_ptr<Session>(new Session(specification, has_mirrors, std::move(monitor), std::move(learner)));
 }
 
-Session::Session(const RunSpecification& specification, RunMonitor monitor, std::unique_ptr<Learner> learner)
+Session::Session(const RunSpecification& specification, bool has_mirrors, RunMonitor monitor,
+                 std::unique_ptr<Learner> learner)
     : intervals_(specification.shared.metrics),
+      has_mirrors_(has_mirrors),
       monitor_(std::move(monitor)),
       learner_(std::move(learner)),
       wall_start_(Seconds(CLOCK_MONOTONIC)),
@@ -87,8 +94,10 @@ void Session::Evaluate(MetricRow* row) {
   evaluated.step = row->step;
   evaluated[Metric::kTestLoss] = (test.mirrored.loss_sum + test.unseen.loss_sum) / static_cast<double>(examples);
   evaluated[Metric::kTestAccuracy] = Accuracy(test.mirrored.correct + test.unseen.correct, examples);
-  evaluated[Metric::kTestAccuracyUnseen] = Accuracy(test.unseen.correct, test.unseen.examples);
-  evaluated[Metric::kTestAccuracyMirrored] = Accuracy(test.mirrored.correct, test.mirrored.examples);
+  if (has_mirrors_) {
+    evaluated[Metric::kTestAccuracyUnseen] = Accuracy(test.unseen.correct, test.unseen.examples);
+    evaluated[Metric::kTestAccuracyMirrored] = Accuracy(test.mirrored.correct, test.mirrored.examples);
+  }
   evaluated[Metric::kParameterRms] = learner_->ParameterRms()[0];
   evaluated[Metric::kGradientNorm] = learner_->GradientNorms()[0];
   monitor_.ObserveEvaluation(row->step, *evaluated[Metric::kTestLoss], *evaluated[Metric::kTestAccuracy]);

@@ -38,11 +38,13 @@ class Session {
   Json Summary() const;
 
  private:
-  Session(const RunSpecification& specification, RunMonitor monitor, std::unique_ptr<Learner> learner);
+  Session(const RunSpecification& specification, bool has_mirrors, RunMonitor monitor,
+          std::unique_ptr<Learner> learner);
   double WallSeconds() const;
   void Evaluate(MetricRow* row);
 
   const MetricIntervals intervals_;
+  const bool has_mirrors_;  // of the task: whether unseen and mirrored test pairs mean anything
   RunMonitor monitor_;
   std::unique_ptr<Learner> learner_;
   int64_t step_ = 0;

@@ -111,6 +111,17 @@ TEST(SessionTest, UnorderedPairsHaveNoMirroredAccuracy) {
   }
 }
 
+TEST(SessionTest, OperationsThatDoNotCommuteHaveNoMirrors) {
+  RunSpecification run = SmallRun();
+  run.parameters["task.operation"] = "subtract";
+  const std::vector<MetricRow> rows = RowsOf(run);
+  EXPECT_TRUE(rows[0][Metric::kTestAccuracy].has_value());
+  for (const MetricRow& row : rows) {
+    EXPECT_FALSE(row[Metric::kTestAccuracyMirrored].has_value());
+    EXPECT_FALSE(row[Metric::kTestAccuracyUnseen].has_value());
+  }
+}
+
 // t_train_* does not depend on how often rows are written, and a rule between rows ends the run with a whole row.
 TEST(SessionTest, TrainAccuracyIsWatchedAtEveryStep) {
   RunSpecification often = SmallRun();
