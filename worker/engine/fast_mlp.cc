@@ -150,6 +150,22 @@ class FastMlp final : public Learner {
     return {measure};
   }
 
+  std::vector<double> Logits(int, const std::vector<Example>& examples) override {
+    const auto n = static_cast<int64_t>(examples.size());
+    std::vector<int32_t> a, b;
+    for (const Example& example : examples) {
+      a.push_back(example.a);
+      b.push_back(example.b);
+    }
+    std::vector<double> all(static_cast<size_t>(n * classes_));
+    first_product_[0].Run();  // with the values that Forward left, if it was called
+    for (int64_t begin = 0; begin < n; begin += kEvaluationRows) {
+      const int64_t rows = std::min(kEvaluationRows, n - begin);
+      LogitsOf({a.data() + begin, b.data() + begin, rows}, all.data() + begin * classes_);
+    }
+    return all;
+  }
+
   std::vector<double> GradientNorms() override {
     return {std::sqrt(kernels_.sum_of_squares(layout_.slab_size, gradient_.get()))};
   }
@@ -260,6 +276,23 @@ class FastMlp final : public Learner {
     products[depth_ - 1].Run();
     kernels_.softmax_loss(count, classes_, tested_logits_.get(), Bias(depth_), tested_.label.data() + begin,
                           tested_loss_.get(), tested_correct_.get());
+  }
+
+  // Logits [rows, classes] of some pairs, in buffers of their own. Uses products_.
+  void LogitsOf(PairRows pairs, double* out) {
+    const Buffer<T> value[2] = {Buffer<T>(pairs.rows * width_), Buffer<T>(pairs.rows * width_)};
+    const Buffer<T> logits(pairs.rows * classes_);
+    kernels_.gather_activate(activation_, products_.get(), pairs, Bias(0), width_, value[0].get(), nullptr);
+    for (int64_t i = 1; i <= depth_; ++i) {
+      const bool is_last = i == depth_;
+      const MatrixView<T> output{is_last ? logits.get() : value[i % 2].get(), pairs.rows, is_last ? classes_ : width_};
+      const MatrixView<T> input{value[(i - 1) % 2].get(), pairs.rows, width_};
+      MatrixProduct<T>(output, input, Weight(parameters_, i).Transposed()).Run();
+      if (!is_last) kernels_.activate(activation_, pairs.rows, width_, Bias(i), output.data, nullptr);
+    }
+    for (int64_t i = 0; i < pairs.rows * classes_; ++i) {
+      out[i] = static_cast<double>(logits.get()[i] + Bias(depth_)[i % classes_]);
+    }
   }
 
   static void Add(const SymmetricRows::Row& row, T loss, uint8_t correct, TestMeasure* measure) {
