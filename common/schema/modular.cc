@@ -118,6 +118,45 @@ std::vector<ParameterDefinition> NumericParameters() {
   };
 }
 
+// In the order of the engine's (worker/engine/measures.h); formulas and sources: docs/engine.md.
+std::vector<MetricDefinition> ModularMetrics() {
+  std::vector<MetricDefinition> metrics = {
+      {"train_loss", false, "mean loss over the training pairs; cross-entropy in nats"},
+      {"train_accuracy", false, "share of training pairs answered correctly, 0 to 1"},
+      {"test_loss", true, "mean loss over the test pairs; cross-entropy in nats"},
+      {"test_accuracy", true, "share of test pairs answered correctly, 0 to 1"},
+      {"test_accuracy_unseen", true, "test_accuracy over pairs whose mirror (b, a) is not trained on either"},
+      {"test_accuracy_mirrored", true, "test_accuracy over pairs whose mirror (b, a) is trained on"},
+      {"parameter_rms", true, "root mean square of all parameters"},
+      {"gradient_norm", true, "Euclidean norm of the gradient of the update's loss, before decay and clipping"},
+      {"batch_loss", false, "mean loss over the minibatch of the next update; with minibatches only"},
+      {"effective_decay", true, "share by which the next update shrinks the parameters in the long run"},
+  };
+  for (MetricDefinition analysed : std::vector<MetricDefinition>{
+           {"train_logit_margin", false, "mean over training pairs of the label's logit less the largest other one"},
+           {"train_logit_margin_min", false, "the smallest such margin of a training pair"},
+           {"test_logit_margin", false, "mean over test pairs of the label's logit less the largest other one"},
+           {"test_logit_margin_min", false, "the smallest such margin of a test pair"},
+           {"embedding_top5_share", false, "share of the 5 largest frequencies in the embedding's energy, without k = 0"},
+           {"embedding_top5_share_with_constant", false, "the same with k = 0"},
+           {"embedding_gini", false, "Gini coefficient of the embedding's Fourier norms, 0 to 1"},
+           {"embedding_participation", false, "mean inverse participation ratio of the embedding's columns, 0 to 1"},
+           {"key_frequency_1", false, "the frequency with the most energy in the embedding"},
+           {"key_frequency_2", false, "the frequency with the second most energy"},
+           {"key_frequency_3", false, "the frequency with the third most energy"},
+           {"key_frequency_4", false, "the frequency with the fourth most energy"},
+           {"key_frequency_5", false, "the frequency with the fifth most energy"},
+           {"restricted_loss", false, "mean loss over all pairs of the logits' part in the key frequencies; add only"},
+           {"excluded_loss", false, "mean loss over training pairs of the logits without that part; add only"},
+           {"weight_norm", false, "Euclidean norm of each parameter tensor: weight_norm.layers.0.weight"},
+       }) {
+    analysed.at_analyses_only = true;
+    analysed.is_family = analysed.name == "weight_norm";
+    metrics.push_back(std::move(analysed));
+  }
+  return metrics;
+}
+
 TrainerSchema Build() {
   TrainerSchema schema;
   schema.name = "modular";
@@ -127,16 +166,7 @@ TrainerSchema Build() {
     for (ParameterDefinition& definition : group) schema.parameters.push_back(std::move(definition));
   }
   schema.rules = ModularRules();
-  schema.metrics = {
-      {"train_loss", false, "mean cross-entropy over the training pairs, in nats"},
-      {"train_accuracy", false, "share of training pairs answered correctly, 0 to 1"},
-      {"test_loss", true, "mean cross-entropy over the test pairs, in nats"},
-      {"test_accuracy", true, "share of test pairs answered correctly, 0 to 1"},
-      {"test_accuracy_unseen", true, "test_accuracy over pairs whose mirror (b, a) is not trained on either"},
-      {"test_accuracy_mirrored", true, "test_accuracy over pairs whose mirror (b, a) is trained on"},
-      {"parameter_rms", true, "root mean square of all parameters"},
-      {"gradient_norm", true, "Euclidean norm of the gradient of train_loss, before decay and clipping"},
-  };
+  schema.metrics = ModularMetrics();
   schema.outcomes = {"diverged", "generalised", "grokked", "memorised", "not_memorised"};
   return schema;
 }

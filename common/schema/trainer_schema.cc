@@ -117,7 +117,11 @@ const ParameterDefinition* TrainerSchema::FindParameter(const std::string& name)
 }
 
 const MetricDefinition* TrainerSchema::FindMetric(const std::string& name) const {
-  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.name == name; });
+  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const MetricDefinition& metric) {
+    if (!metric.is_family) return metric.name == name;
+    const std::string prefix = metric.name + ".";
+    return name.size() > prefix.size() && name.compare(0, prefix.size(), prefix) == 0;
+  });
   return found == metrics.end() ? nullptr : &*found;
 }
 

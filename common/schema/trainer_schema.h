@@ -52,6 +52,8 @@ struct MetricDefinition {
   std::string name;
   bool at_evaluations_only = false;  // present only at steps that are multiples of evaluate_every
   std::string description;           // one line, with the unit or range
+  bool at_analyses_only = false;     // present only at steps that are multiples of analyze_every
+  bool is_family = false;            // stands for all metrics whose names are `name`, a dot and something
 };
 
 struct TrainerSchema {
@@ -63,7 +65,8 @@ struct TrainerSchema {
   std::vector<std::string> outcomes;
 
   const ParameterDefinition* FindParameter(const std::string& name) const;  // nullptr if unknown
-  const MetricDefinition* FindMetric(const std::string& name) const;        // nullptr if unknown
+  // The metric of this name, or the family that it belongs to; nullptr if there is neither.
+  const MetricDefinition* FindMetric(const std::string& name) const;
 };
 
 // The built-in trainers; nullptr if there is none of that name.

@@ -154,6 +154,11 @@ TEST(TrainerSchema, IsConsistent) {
   EXPECT_EQ(FindTrainer("no_such_trainer"), nullptr);
   EXPECT_TRUE(Modular().FindMetric("test_accuracy")->at_evaluations_only);
   EXPECT_FALSE(Modular().FindMetric("train_accuracy")->at_evaluations_only);
+  EXPECT_TRUE(Modular().FindMetric("restricted_loss")->at_analyses_only);
+  EXPECT_EQ(Modular().FindMetric("weight_norm.layers.0.weight")->name, "weight_norm");
+  EXPECT_EQ(Modular().FindMetric("weight_norm"), nullptr) << "a family is no metric";
+  EXPECT_EQ(Modular().FindMetric("weight_norm."), nullptr);
+  EXPECT_EQ(Modular().FindMetric("weight_normal"), nullptr);
   EXPECT_EQ(Modular().FindMetric("accuracy"), nullptr);
 }
 

@@ -200,7 +200,9 @@ bool CheckMetricName(const std::string& metric, const std::string& trainer, Loca
   const TrainerSchema* schema = FindTrainer(trainer);
   if (schema == nullptr || schema->FindMetric(metric) != nullptr) return true;
   std::vector<std::string> names;
-  for (const MetricDefinition& definition : schema->metrics) names.push_back(definition.name);
+  for (const MetricDefinition& definition : schema->metrics) {
+    names.push_back(definition.is_family ? definition.name + ".*" : definition.name);
+  }
   mistakes->Add(location, absl::StrCat("trainer ", trainer, " has no metric ", ShownText(metric),
                                        DidYouMean(metric, names), " (expected ", absl::StrJoin(names, ", "), ")"));
   return false;

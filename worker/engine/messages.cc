@@ -51,6 +51,12 @@ std::string MetricsMessage(int64_t run, const std::vector<MetricRow>& rows) {
     }
     if (is_measured) values[MetricName(static_cast<Metric>(i))] = std::move(column);
   }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    for (const auto& [name, value] : rows[r].others) {
+      if (!values.contains(name)) values[name] = Json::array_t(rows.size());  // of nulls
+      values[name][r] = JsonNumber(value);
+    }
+  }
   return Text({{"type", "metrics"}, {"run", run}, {"steps", std::move(steps)}, {"values", std::move(values)}});
 }
 

@@ -43,8 +43,13 @@ std::vector<int64_t> Steps(const std::vector<MetricRow>& rows) {
 
 TEST(SessionTest, MetricsAreTheSchemasInItsOrder) {
   const std::vector<MetricDefinition>& metrics = ModularTrainerSchema().metrics;
-  ASSERT_EQ(metrics.size(), kMetricCount);
-  for (size_t i = 0; i < kMetricCount; ++i) EXPECT_EQ(metrics[i].name, MetricName(static_cast<Metric>(i)));
+  ASSERT_EQ(metrics.size(), kMetricCount + 1);
+  for (size_t i = 0; i < kMetricCount; ++i) {
+    EXPECT_EQ(metrics[i].name, MetricName(static_cast<Metric>(i)));
+    EXPECT_FALSE(metrics[i].is_family);
+  }
+  EXPECT_EQ(metrics.back().name, kWeightNormFamily);
+  EXPECT_TRUE(metrics.back().is_family);
 }
 
 TEST(SessionTest, RowsStandAtBothIntervalsAndAtTheEnd) {
