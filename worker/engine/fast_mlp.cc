@@ -2,8 +2,10 @@
 #include <cmath>
 #include <cstddef>
 #include <new>
+#include <string>
 #include <utility>
 
+#include "common/base/status_macros.h"
 #include "worker/engine/elementwise.h"
 #include "worker/engine/learner.h"
 #include "worker/engine/matrix_product.h"
@@ -160,6 +162,25 @@ class FastMlp final : public Learner {
   std::vector<double> Parameters(int) const override { return Slab(parameters_); }
   std::vector<double> Gradient(int) const override { return Slab(gradient_); }
 
+  LearnerState State(int) const override {
+    LearnerState state;
+    state.updates = updates_;
+    state.slabs["parameters"] = Slab(parameters_);
+    const std::vector<std::string> names = OptimizerSlabs(optimizer_);
+    state.slabs[names[0]] = Slab(first_);
+    if (names.size() > 1) state.slabs[names[1]] = Slab(second_);
+    return state;
+  }
+  absl::Status Restore(int, const LearnerState& state) override {
+    SEEDBED_RETURN_IF_ERROR(CheckState(state, layout_, optimizer_));
+    updates_ = state.updates;
+    SetSlab(state.slabs.at("parameters"), &parameters_);
+    const std::vector<std::string> names = OptimizerSlabs(optimizer_);
+    SetSlab(state.slabs.at(names[0]), &first_);
+    if (names.size() > 1) SetSlab(state.slabs.at(names[1]), &second_);
+    return absl::OkStatus();
+  }
+
  private:
   FastMlp(const Task& task, const ModelParameters& model, const ReplicaSettings& replica, SymmetricRows merged)
       : kernels_(BestElementwiseKernels<T>()),
@@ -178,8 +199,7 @@ class FastMlp final : public Learner {
     gradient_ = Buffer<T>(layout_.slab_size);
     first_ = Buffer<T>(layout_.slab_size);
     if (optimizer_.kind == OptimizerKind::kAdamw) second_ = Buffer<T>(layout_.slab_size);
-    const std::vector<double> initial = InitialSlab(layout_, replica.seed, replica.init_scale);
-    for (size_t i = 0; i < initial.size(); ++i) parameters_.get()[i] = static_cast<T>(initial[i]);
+    SetSlab(InitialSlab(layout_, replica.seed, replica.init_scale), &parameters_);
 
     AllocateActivations();
     for (int64_t r = 0; r < rows_; ++r) {
@@ -283,6 +303,9 @@ class FastMlp final : public Learner {
   T* BiasGradient(int64_t i) const { return gradient_.get() + BiasLayout(i).offset; }
 
   std::vector<double> Slab(const Buffer<T>& slab) const { return {slab.get(), slab.get() + layout_.slab_size}; }
+  static void SetSlab(const std::vector<double>& values, Buffer<T>* slab) {
+    for (size_t i = 0; i < values.size(); ++i) slab->get()[i] = static_cast<T>(values[i]);
+  }
 
   const ElementwiseKernels<T>& kernels_;
   const ModelLayout layout_;

@@ -26,6 +26,11 @@ at::Tensor StackedOptimizer::PerReplica(const at::Tensor& like, F f) const {
   return at::tensor(values, at::kDouble).to(like.options()).view(shape);
 }
 
+std::map<std::string, std::vector<at::Tensor>> StackedOptimizer::Memory() const {
+  if (settings_[0].kind == OptimizerKind::kSgd) return {{"momentum", first_}};
+  return {{"mean", first_}, {"mean_square", second_}};
+}
+
 void StackedOptimizer::Step(const std::vector<at::Tensor>& gradients) {
   const c10::NoGradGuard no_grad;
   ++updates_;

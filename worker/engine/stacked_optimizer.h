@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "ATen/ATen.h"
@@ -15,6 +18,11 @@ class StackedOptimizer {
   StackedOptimizer(std::vector<at::Tensor> parameters, const std::vector<ReplicaSettings>& replicas);
   // `gradients` in the order of the parameters.
   void Step(const std::vector<at::Tensor>& gradients);
+
+  // What it remembers, by the names of OptimizerSlabs; the tensors in the order of the parameters, shared with it.
+  std::map<std::string, std::vector<at::Tensor>> Memory() const;
+  int64_t updates() const { return updates_; }
+  void set_updates(int64_t updates) { updates_ = updates; }
 
  private:
   // f of each replica's settings as a [K, 1, …] tensor that broadcasts against `like`.
