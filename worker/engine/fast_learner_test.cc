@@ -137,6 +137,9 @@ TEST_P(FastLearnerTest, FollowsTheReferenceInFloat64) {
     const TestMeasure expected = reference.Evaluate()[0];
     ExpectSamePart(test.mirrored, expected.mirrored, c.text + ", mirrored");
     ExpectSamePart(test.unseen, expected.unseen, c.text + ", unseen");
+    const std::vector<double> logits = fast.Logits(0, learners.task.test);
+    ASSERT_EQ(logits.size(), learners.task.test.size() * static_cast<size_t>(learners.task.classes)) << c.text;
+    EXPECT_LT(RelativeDistance(logits, reference.Logits(0, learners.task.test)), 1e-9) << c.text;
     EXPECT_NEAR(fast.ParameterRms()[0] / reference.ParameterRms()[0], 1, 1e-9) << c.text;
   }
 }
@@ -192,6 +195,30 @@ TEST_P(FastLearnerTest, RepeatsItselfBitForBit) {
     ends.push_back(learner->Parameters(0));
   }
   EXPECT_EQ(ends[0], ends[1]);
+}
+
+TEST_P(FastLearnerTest, GoesOnFromAStateBitForBit) {
+  for (uint64_t number = 300; number < 304; ++number) {
+    const Configuration c = Draw(GetParam(), number);
+    const Task task = BuildTask(c.task).value();
+    const auto make = [&] { return MakeFastLearner(task, c.model, Precision::kFloat32, c.replica); };
+    const auto train = [](Learner* learner, int updates) {
+      for (int update = 0; update < updates; ++update) {
+        learner->Forward();
+        learner->Backward();
+        learner->Update();
+      }
+    };
+    const std::unique_ptr<Learner> whole = make();
+    train(whole.get(), 4);
+    const LearnerState state = whole->State(0);
+    train(whole.get(), 5);
+    const std::unique_ptr<Learner> resumed = make();
+    ASSERT_TRUE(resumed->Restore(0, state).ok()) << c.text;
+    train(resumed.get(), 5);
+    EXPECT_EQ(resumed->Parameters(0), whole->Parameters(0)) << c.text;
+    EXPECT_EQ(resumed->State(0).slabs, whole->State(0).slabs) << c.text;
+  }
 }
 
 }  // namespace

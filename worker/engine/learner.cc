@@ -2,46 +2,12 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/fast_models.h"
 #include "worker/engine/numerics.h"
 
 namespace seedbed::engine {
-namespace {
-
-// Refuses what the schema offers and no learner here does yet. An option whose line is gone is one that works.
-absl::Status CheckSupported(const RunParameters& run) {
-  const auto refuse = [](bool is_asked, const char* option) {
-    if (!is_asked) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("this engine cannot train with ", option, "; leave it out, or use an engine that can"));
-  };
-  const OptimizerParameters& optimizer = run.optimizer;
-  for (const absl::Status& status : {
-           refuse(run.task.operation != "add", "a task.operation other than add"),
-           refuse(run.task.label_noise != 0, "task.label_noise"),
-           refuse(run.model.kind == "residual_mlp", "model.kind residual_mlp"),
-           refuse(run.model.kind == "transformer", "model.kind transformer"),
-           refuse(run.model.activation == Activation::kQuadratic, "model.activation quadratic"),
-           refuse(run.loss != Loss::kCrossEntropy, "loss mse"),
-           refuse(run.batch_size != 0, "batch_size"),
-           refuse(optimizer.kind == OptimizerKind::kAdam, "optimizer.kind adam"),
-           refuse(optimizer.kind == OptimizerKind::kMuon, "optimizer.kind muon"),
-           refuse(optimizer.nesterov, "optimizer.nesterov"),
-           refuse(optimizer.clip_norm != 0, "optimizer.clip_norm"),
-           refuse(optimizer.schedule != Schedule::kConstant, "an optimizer.schedule other than constant"),
-           refuse(optimizer.grokfast_lambda != 0, "optimizer.grokfast_lambda"),
-           refuse(optimizer.perpendicular_gradient, "optimizer.perpendicular_gradient"),
-           refuse(run.matmul_precision != MatmulPrecision::kFull, "a matmul_precision other than full"),
-       }) {
-    if (!status.ok()) return status;
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 double NeededBytes(const RunParameters& run) {
   const double element = run.precision == Precision::kFloat64 ? 8 : 4;
@@ -80,7 +46,6 @@ std::unique_ptr<Learner> MakeFastLearner(const Task& task, const ModelParameters
 }
 
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, uint64_t seed) {
-  SEEDBED_RETURN_IF_ERROR(CheckSupported(run));
   const auto available = static_cast<double>(PhysicalMemoryBytes());
   if (NeededBytes(run) > available) {
     return absl::ResourceExhaustedError(absl::StrFormat(
@@ -94,7 +59,11 @@ absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, u
   replica.init_scale = run.model.init_scale;
   replica.optimizer = run.optimizer;
   if (!run.reference && FastSupports(run)) return MakeFastLearner(task, run.model, run.precision, replica);
-  return MakeReferenceLearner(task, run.model, run.precision, {replica});
+  TrainingOptions options;
+  options.loss = run.loss;
+  options.batch_size = run.batch_size;
+  options.matmul_precision = run.matmul_precision;
+  return MakeReferenceLearner(task, run.model, run.precision, {replica}, options);
 }
 
 }  // namespace seedbed::engine

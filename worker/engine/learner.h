@@ -4,7 +4,9 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/engine/learner_state.h"
 #include "worker/engine/model_layout.h"
 #include "worker/engine/run_parameters.h"
 #include "worker/engine/task.h"
@@ -85,6 +87,13 @@ class Learner {
   // Slabs of one replica, converted to double. Gradient: after Backward.
   virtual std::vector<double> Parameters(int replica) const = 0;
   virtual std::vector<double> Gradient(int replica) const = 0;
+
+  // What Restore takes: only Update and Restore change it, so it is the same before and after Forward, Backward and any
+  // measure. A learner of the same task, model, precision and settings that is restored to it goes on with the same
+  // bits, from a new Forward.
+  virtual LearnerState State(int replica) const = 0;
+  // Other replicas are untouched. INVALID_ARGUMENT as CheckState, and then nothing has changed.
+  virtual absl::Status Restore(int replica, const LearnerState& state) = 0;
 };
 
 // Autograd on stacked [K, …] tensors: the meaning of every model, at any K >= 1.
@@ -107,8 +116,7 @@ std::unique_ptr<Learner> MakeFastLearner(const Task& task, const ModelParameters
 // About how much memory the learner that `run` asks for would take.
 double NeededBytes(const RunParameters& run);
 
-// The learner that `run` asks for: its own task, one replica. Errors as BuildTask, INVALID_ARGUMENT for an option that no
-// learner has, and RESOURCE_EXHAUSTED, before
+// The learner that `run` asks for: its own task, one replica. Errors as BuildTask, and RESOURCE_EXHAUSTED, before
 // anything is allocated, if it needs more memory than the machine has: the kernel would kill the process rather than
 // refuse it.
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, uint64_t seed);

@@ -4,6 +4,7 @@
 
 #include "ATen/ATen.h"
 #include "c10/core/GradMode.h"
+#include "common/base/status_macros.h"
 #include "worker/engine/learner.h"
 #include "worker/engine/minibatch.h"
 #include "worker/engine/stacked_model.h"
@@ -62,6 +63,7 @@ class ReferenceLearner final : public Learner {
       : model_(MakeStackedModel(model, task.symbols, task.classes)),
         layout_(model_->Layout()),
         replicas_(static_cast<int>(replicas.size())),
+        settings_(replicas[0].optimizer),
         train_(ToTensors(task.train)),
         test_(ToTensors(task.test)),
         parameters_(InitialParameters(layout_, TypeOf(precision), replicas)),
@@ -163,6 +165,22 @@ class ReferenceLearner final : public Learner {
   std::vector<double> Parameters(int replica) const override { return Slab(parameters_, replica); }
   std::vector<double> Gradient(int replica) const override { return Slab(gradients_, replica); }
 
+  LearnerState State(int replica) const override {
+    LearnerState state;
+    state.updates = optimizer_.updates(replica);
+    state.slabs["parameters"] = Slab(parameters_, replica);
+    for (const auto& [name, tensors] : optimizer_.Memory()) state.slabs[name] = Slab(tensors, replica);
+    return state;
+  }
+
+  absl::Status Restore(int replica, const LearnerState& state) override {
+    SEEDBED_RETURN_IF_ERROR(CheckState(state, layout_, settings_));
+    optimizer_.set_updates(replica, state.updates);
+    SetSlab(state.slabs.at("parameters"), replica, parameters_);
+    for (const auto& [name, tensors] : optimizer_.Memory()) SetSlab(state.slabs.at(name), replica, tensors);
+    return absl::OkStatus();
+  }
+
  private:
   // Leaves that require gradients, in the layout's order, each [K, shape…].
   static std::vector<at::Tensor> InitialParameters(const ModelLayout& layout, at::ScalarType type,
@@ -250,9 +268,20 @@ class ReferenceLearner final : public Learner {
     return slab;
   }
 
+  void SetSlab(const std::vector<double>& slab, int replica, const std::vector<at::Tensor>& tensors) const {
+    const c10::NoGradGuard no_grad;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const TensorLayout& place = layout_.tensors[i];
+      const auto begin = slab.begin() + place.offset;
+      const at::Tensor values = at::tensor(std::vector<double>(begin, begin + place.size), at::kDouble);
+      tensors[i][replica].copy_(values.view(place.shape));
+    }
+  }
+
   std::unique_ptr<StackedModel> model_;
   ModelLayout layout_;
   int replicas_;
+  OptimizerParameters settings_;  // of the first replica; `kind` is that of all
   ExampleTensors train_;
   ExampleTensors test_;
   at::Tensor is_mirrored_;

@@ -128,7 +128,9 @@ std::string RunMonitor::Outcome() const {
   if (first_nonfinite_step_) return "diverged";
   const std::optional<int64_t>& memorised = train_crossings_[kNinetyNine];
   const std::optional<int64_t>& generalised = test_crossings_[kNinetyNine];
-  if (generalised && (!memorised || *generalised <= *evaluation_after_memorising_)) return "generalised";
+  if (generalised && (!memorised || *generalised <= evaluation_after_memorising_.value_or(*generalised))) {
+    return "generalised";
+  }
   if (generalised) return "grokked";
   return memorised ? "memorised" : "not_memorised";
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/json.h"
 #include "common/schema/run_specification.h"
@@ -51,6 +52,11 @@ class RunMonitor {
   std::string Outcome() const;
   // The keys of the protocol's `summary` that follow from the measures.
   Json Summary(const std::optional<Ending>& ending) const;
+
+  // All that was observed, for a checkpoint; a monitor of the same template that is restored to it goes on as if it had
+  // observed it. INVALID_ARGUMENT, naming the key, for what State cannot have written; the monitor is then of no use.
+  Json State() const;
+  absl::Status Restore(const Json& state);
 
  private:
   struct RuleState {
