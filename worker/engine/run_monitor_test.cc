@@ -221,7 +221,9 @@ TEST(RunMonitorTest, RulesOnTheNormOfATensor) {
     monitor.ObserveRow(row);
     const std::optional<Ending> ending = monitor.EndingAt(row.step, 0);
     EXPECT_EQ(ending.has_value(), step == 5) << step;
-    if (ending) EXPECT_EQ(ending->held_since, 3);
+    if (ending) {
+      EXPECT_EQ(ending->held_since, 3);
+    }
   }
 }
 
