@@ -9,6 +9,7 @@
 #include "common/schema/modular.h"
 #include "common/schema/modular_operations.h"
 #include "worker/engine/checkpoint_file.h"
+#include "worker/engine/schedule.h"
 
 namespace seedbed::engine {
 namespace {
@@ -52,6 +53,9 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const RunSpecification&
   if (specification.shared.metrics.log_every < 1 || specification.shared.metrics.evaluate_every < 1) {
     return absl::InvalidArgumentError("metrics: expected log_every and evaluate_every of at least 1");
   }
+  if (specification.shared.metrics.analyze_every < 0) {
+    return absl::InvalidArgumentError("metrics: expected analyze_every of at least 0");
+  }
   SEEDBED_ASSIGN_OR_RETURN(resolved.parameters, ResolveParameters(ModularTrainerSchema(), specification.parameters));
   SEEDBED_ASSIGN_OR_RETURN(const RunParameters parameters, ReadRunParameters(resolved.parameters));
   SEEDBED_ASSIGN_OR_RETURN(RunMonitor monitor, RunMonitor::Create(specification.shared));
@@ -59,8 +63,12 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const RunSpecification&
     const CpuMeter meter(&cpu_seconds);
     SEEDBED_ASSIGN_OR_RETURN(learner, make_learner(parameters, static_cast<uint64_t>(specification.seed)));
   }
-  return std::unique_ptr<Session>(
+  auto session = std::unique_ptr<Session>(
       new Session(std::move(resolved), parameters, std::move(monitor), std::move(learner), cpu_seconds));
+  if (specification.shared.metrics.analyze_every > 0) {
+    SEEDBED_ASSIGN_OR_RETURN(session->analysis_, Analysis::Create(parameters));
+  }
+  return session;
 }
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Resume(const RunSpecification& specification, const std::string& path,
@@ -93,6 +101,7 @@ Session::Session(RunSpecification specification, const RunParameters& parameters
                  std::unique_ptr<Learner> learner, double cpu_seconds)
     : specification_(std::move(specification)),
       precision_(parameters.precision),
+      optimizer_(parameters.optimizer),
       has_mirrors_(FindModularOperation(parameters.task.operation)->commutes),
       monitor_(std::move(monitor)),
       learner_(std::move(learner)),
@@ -106,24 +115,28 @@ double Session::WallSeconds() const {
 Session::Progress Session::Measure() {
   const CpuMeter meter(&cpu_seconds_);
   const MetricIntervals& intervals = specification_.shared.metrics;
-  const TrainMeasure train = learner_->Forward()[0];
-  const double accuracy = static_cast<double>(train.correct) / static_cast<double>(train.examples);
-  monitor_.ObserveTraining(step_, train.loss, accuracy);
-
+  const bool evaluation_is_due = step_ % intervals.evaluate_every == 0;
+  const bool analysis_is_due = intervals.analyze_every > 0 && step_ % intervals.analyze_every == 0;
+  const bool row_is_due = evaluation_is_due || analysis_is_due || step_ % intervals.log_every == 0;
   MetricRow row;
   row.step = step_;
-  row[Metric::kTrainLoss] = train.loss;
-  row[Metric::kTrainAccuracy] = accuracy;
-  const bool evaluation_is_due = step_ % intervals.evaluate_every == 0;
-  const bool row_is_due = evaluation_is_due || step_ % intervals.log_every == 0;
+  const TrainMeasure train = learner_->Forward()[0];
+  if (learner_->full_batch()) {
+    NoteTraining(train, &row);
+  } else {
+    monitor_.ObserveBatch(step_, train.loss);
+    row[Metric::kBatchLoss] = train.loss;
+  }
   if (row_is_due) monitor_.ObserveRow(row);
-  // An evaluation that is due has its say in whether the run ends; the last step is evaluated in any case.
-  if (!evaluation_is_due) ending_ = monitor_.EndingAt(step_, WallSeconds());
 
   learner_->Backward();
   has_gradient_ = true;
-  if (evaluation_is_due || ending_) Evaluate(&row);
-  if (!ending_) ending_ = monitor_.EndingAt(step_, WallSeconds());
+  // What is due has its say in whether the run ends; the last step is evaluated and analysed in any case.
+  if (evaluation_is_due) Evaluate(&row);
+  if (analysis_is_due) Analyze(&row);
+  ending_ = monitor_.EndingAt(step_, WallSeconds());
+  if (ending_ && !evaluation_is_due) Evaluate(&row);
+  if (ending_ && !analysis_is_due) Analyze(&row);
   is_measured_ = true;
 
   Progress progress;
@@ -172,11 +185,19 @@ absl::StatusOr<std::string> Session::Save(const std::string& path, const Json& n
   return WriteCheckpoint(path, checkpoint);
 }
 
+void Session::NoteTraining(const TrainMeasure& train, MetricRow* row) {
+  const double accuracy = static_cast<double>(train.correct) / static_cast<double>(train.examples);
+  monitor_.ObserveTraining(step_, train.loss, accuracy);
+  (*row)[Metric::kTrainLoss] = train.loss;
+  (*row)[Metric::kTrainAccuracy] = accuracy;
+}
+
 void Session::Evaluate(MetricRow* row) {
-  const TestMeasure test = learner_->Evaluate()[0];
-  const int64_t examples = test.mirrored.examples + test.unseen.examples;
   MetricRow evaluated;
   evaluated.step = row->step;
+  if (!learner_->full_batch()) NoteTraining(learner_->MeasureTraining()[0], &evaluated);
+  const TestMeasure test = learner_->Evaluate()[0];
+  const int64_t examples = test.mirrored.examples + test.unseen.examples;
   evaluated[Metric::kTestLoss] = (test.mirrored.loss_sum + test.unseen.loss_sum) / static_cast<double>(examples);
   evaluated[Metric::kTestAccuracy] = Accuracy(test.mirrored.correct + test.unseen.correct, examples);
   if (has_mirrors_) {
@@ -185,11 +206,19 @@ void Session::Evaluate(MetricRow* row) {
   }
   evaluated[Metric::kParameterRms] = learner_->ParameterRms()[0];
   evaluated[Metric::kGradientNorm] = learner_->GradientNorms()[0];
+  evaluated[Metric::kEffectiveDecay] = EffectiveDecay(optimizer_, step_);
   monitor_.ObserveEvaluation(row->step, *evaluated[Metric::kTestLoss], *evaluated[Metric::kTestAccuracy]);
   monitor_.ObserveRow(evaluated);
-  evaluated[Metric::kTrainLoss] = (*row)[Metric::kTrainLoss];
-  evaluated[Metric::kTrainAccuracy] = (*row)[Metric::kTrainAccuracy];
-  *row = evaluated;
+  row->Merge(evaluated);
+}
+
+void Session::Analyze(MetricRow* row) {
+  if (!analysis_) return;
+  MetricRow analysed;
+  analysed.step = row->step;
+  analysis_->Measure(learner_.get(), 0, &analysed);
+  monitor_.ObserveRow(analysed);
+  row->Merge(analysed);
 }
 
 Json Session::Summary() const {

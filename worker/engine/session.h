@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/json.h"
 #include "common/schema/run_specification.h"
+#include "worker/engine/analysis.h"
 #include "worker/engine/learner.h"
 #include "worker/engine/measures.h"
 #include "worker/engine/run_monitor.h"
@@ -60,17 +61,23 @@ class Session {
   Json Summary() const;
 
  private:
-  Session(RunSpecification specification, const RunParameters& parameters, RunMonitor monitor, std::unique_ptr<Learner> learner,
-          double cpu_seconds);
+  Session(RunSpecification specification, const RunParameters& parameters, RunMonitor monitor,
+          std::unique_ptr<Learner> learner, double cpu_seconds);
   // Of this attempt.
   double WallSeconds() const;
+  // Of all training examples.
+  void NoteTraining(const TrainMeasure& train, MetricRow* row);
   void Evaluate(MetricRow* row);
+  // Nothing unless the run is to be analysed.
+  void Analyze(MetricRow* row);
 
   const RunSpecification specification_;  // parameters resolved
   const Precision precision_;
+  const OptimizerParameters optimizer_;
   const bool has_mirrors_;  // of the task: whether unseen and mirrored test pairs mean anything
   RunMonitor monitor_;
   std::unique_ptr<Learner> learner_;
+  std::optional<Analysis> analysis_;  // if the run is to be analysed
   int64_t step_ = 0;
   bool is_measured_ = false;
   bool has_gradient_ = false;  // the learner's gradient is that of this step

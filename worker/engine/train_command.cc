@@ -28,7 +28,8 @@ namespace seedbed::engine {
 const char kTrainUsage[] =
     "  seedbed-engine train [--set KEY=VALUE]... [--seed N] [--steps N] [--seconds S] [--log-every N] "
     "[--evaluate-every N]\n"
-    "                       [--stop JSON]... [--checkpoint FILE] [--checkpoint-every SECONDS] [--resume FILE]\n"
+    "                       [--analyze-every N] [--stop JSON]... [--checkpoint FILE] [--checkpoint-every SECONDS] "
+    "[--resume FILE]\n"
     "  seedbed-engine train --specification FILE [--checkpoint FILE] [--checkpoint-every SECONDS] [--resume FILE]\n"
     "      train one run and print JSON lines. KEY is a parameter of trainer `modular`; JSON is a stop rule or an "
     "array of\n"
@@ -105,8 +106,8 @@ struct TrainArguments {
 
 const std::vector<std::string>& Options() {
   static const auto* const options = new std::vector<std::string>{
-      "--set",  "--seed",          "--steps",      "--seconds",          "--log-every", "--evaluate-every",
-      "--stop", "--specification", "--checkpoint", "--checkpoint-every", "--resume"};
+      "--set",           "--seed", "--steps",         "--seconds",    "--log-every",        "--evaluate-every",
+      "--analyze-every", "--stop", "--specification", "--checkpoint", "--checkpoint-every", "--resume"};
   return *options;
 }
 
@@ -136,6 +137,7 @@ absl::Status Apply(const std::string& option, const std::string& value, TrainArg
   if (option == "--seconds") return SetSeconds(option, value, &run.shared.budget.seconds);
   if (option == "--log-every") return SetInteger(option, value, 1, &run.shared.metrics.log_every);
   if (option == "--evaluate-every") return SetInteger(option, value, 1, &run.shared.metrics.evaluate_every);
+  if (option == "--analyze-every") return SetInteger(option, value, 0, &run.shared.metrics.analyze_every);
   return AddStopRules(value, &run.shared.stop);
 }
 
