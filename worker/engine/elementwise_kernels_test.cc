@@ -152,10 +152,10 @@ TEST(ElementwiseKernelsTest, MultiplySumAndScatter) {
 
 // The gradient is compared with central differences of the plain formula.
 TEST(ElementwiseKernelsTest, LayerNormAndItsGradient) {
-  constexpr double kFactor = 0.5;
   WithAllKernels([](const auto& kernels, auto zero, const std::string& name) {
     using T = decltype(zero);
     constexpr int64_t kNormRows = 67;
+    constexpr double kFactor = 0.5;
     Numbers<T> numbers(4);
     std::vector<T> input = numbers.Draw(kNormRows * kWidth);
     for (T& x : input) x = x * T(0.1) + T(4);  // a mean that is large beside the deviation
