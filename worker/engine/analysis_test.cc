@@ -10,7 +10,7 @@
 namespace seedbed::engine {
 namespace {
 
-RunParameters Run(const char* operation, int64_t modulus) {
+RunParameters RunOf(const char* operation, int64_t modulus) {
   RunParameters run;
   run.task.operation = operation;
   run.task.modulus = modulus;
@@ -47,7 +47,7 @@ Analysed Analyse(const RunParameters& run, int updates) {
 }
 
 TEST(AnalysisTest, NormsOfAllTensorsMakeTheRms) {
-  const Analysed analysed = Analyse(Run("add", 11), 5);
+  const Analysed analysed = Analyse(RunOf("add", 11), 5);
   const ModelLayout& layout = analysed.learner->layout();
   ASSERT_EQ(analysed.row.others.size(), layout.tensors.size());
   double squares = 0;
@@ -62,7 +62,7 @@ TEST(AnalysisTest, NormsOfAllTensorsMakeTheRms) {
 
 // The margins say how many answers are right, and their means what the logits are.
 TEST(AnalysisTest, MarginsAgreeWithTheAnswers) {
-  const Analysed analysed = Analyse(Run("add", 11), 400);
+  const Analysed analysed = Analyse(RunOf("add", 11), 400);
   const TrainMeasure train = analysed.learner->Forward()[0];
   ASSERT_EQ(train.correct, train.examples);
   EXPECT_GT(*analysed.row[Metric::kTrainLogitMarginMin], 0);
@@ -70,7 +70,7 @@ TEST(AnalysisTest, MarginsAgreeWithTheAnswers) {
   const TestMeasure test = analysed.learner->Evaluate()[0];
   ASSERT_LT(test.unseen.correct, test.unseen.examples);
   EXPECT_LE(*analysed.row[Metric::kTestLogitMarginMin], 0);
-  const Task task = BuildTask(Run("add", 11).task).value();
+  const Task task = BuildTask(RunOf("add", 11).task).value();
   double sum = 0;
   for (const Example& example : task.test) {
     std::vector<double> logits = analysed.learner->Logits(0, {example});
@@ -83,7 +83,7 @@ TEST(AnalysisTest, MarginsAgreeWithTheAnswers) {
 
 // With ⌊p/2⌋ <= 5 all frequencies are key ones: what restricting leaves out is what depends on more than a + b.
 TEST(AnalysisTest, RestrictedAndExcludedLossesAreThoseOfTheLearnersLogits) {
-  const RunParameters run = Run("add", 11);
+  const RunParameters run = RunOf("add", 11);
   const Analysed analysed = Analyse(run, 100);
   const Task task = BuildTask(run.task).value();
   std::vector<std::vector<double>> by_sum(11, std::vector<double>(11, 0.0));
@@ -113,7 +113,7 @@ TEST(AnalysisTest, RestrictedAndExcludedLossesAreThoseOfTheLearnersLogits) {
 }
 
 TEST(AnalysisTest, SpectrumIsTheEmbeddings) {
-  const Analysed analysed = Analyse(Run("add", 23), 30);
+  const Analysed analysed = Analyse(RunOf("add", 23), 30);
   const TensorLayout& embedding = analysed.learner->layout().tensors[0];
   const std::vector<double> parameters = analysed.learner->Parameters(0);
   std::vector<int32_t> order;
@@ -129,10 +129,10 @@ TEST(AnalysisTest, SpectrumIsTheEmbeddings) {
 }
 
 TEST(AnalysisTest, WhatMeansNothingIsAbsent) {
-  const MetricRow few = Analyse(Run("add", 5), 1).row;  // two frequencies
+  const MetricRow few = Analyse(RunOf("add", 5), 1).row;  // two frequencies
   EXPECT_TRUE(few[Metric::kKeyFrequency2].has_value());
   EXPECT_FALSE(few[Metric::kKeyFrequency3].has_value());
-  RunParameters diverging = Run("add", 11);
+  RunParameters diverging = RunOf("add", 11);
   diverging.optimizer.learning_rate = 1e300;
   const MetricRow diverged = Analyse(diverging, 4).row;
   EXPECT_FALSE(diverged[Metric::kTestLogitMarginMin].has_value());

@@ -14,7 +14,7 @@
 namespace seedbed::engine {
 namespace {
 
-RunParameters Run(const Json& model) {
+RunParameters RunOf(const Json& model) {
   Json all = {{"task.modulus", 7},   {"task.train_fraction", 0.5}, {"task.operation", "subtract"},
               {"model.width", 8},    {"precision", "float64"},     {"implementation", "reference"},
               {"optimizer.kind", "adamw"}, {"optimizer.learning_rate", 0.03}};
@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(All, ModelTest, testing::ValuesIn(kModels));
 
 // A few updates first, so that what starts as 0 or 1 has moved away from it.
 TEST_P(ModelTest, HasTheLossAndTheGradientOfItsFormulas) {
-  const RunParameters run = Run(GetParam());
+  const RunParameters run = RunOf(GetParam());
   const Task task = BuildTask(run.task).value();
   const std::unique_ptr<Learner> learner = MakeLearner(run, 3).value();
   for (int update = 0; update < 5; ++update) {
@@ -88,7 +88,7 @@ TEST_P(ModelTest, HasTheLossAndTheGradientOfItsFormulas) {
 }
 
 TEST_P(ModelTest, StackedReplicasGoTheirOwnWays) {
-  const RunParameters run = Run(GetParam());
+  const RunParameters run = RunOf(GetParam());
   const Task task = BuildTask(run.task).value();
   std::vector<ReplicaSettings> replicas(2);
   for (size_t k = 0; k < replicas.size(); ++k) {
