@@ -69,7 +69,8 @@ Configuration Draw(const std::string& kind, uint64_t number) {
   c.model.kind = kind;
   c.model.depth = kind == "transformer" ? 1 : OneOf<int64_t>(&random, {1, 2, 3});
   c.model.heads = OneOf<int64_t>(&random, {1, 3, 4});
-  c.model.width = c.model.heads * OneOf<int64_t>(&random, {1, 5, 8});
+  // Not 1: a norm over one value has no gradient but rounding, which Adam makes as large as any.
+  c.model.width = c.model.heads * OneOf<int64_t>(&random, {c.model.heads == 1 ? 6 : 1, 5, 8});
   c.model.activation =
       OneOf<Activation>(&random, {Activation::kRelu, Activation::kGelu, Activation::kTanh, Activation::kQuadratic});
   c.model.init_scale = OneOf<double>(&random, {1, 0.5});
