@@ -60,8 +60,7 @@ double ProductRate(int64_t rows, int64_t inner, int64_t columns, double seconds)
   std::vector<float> out(static_cast<size_t>(rows * columns)), left(static_cast<size_t>(rows * inner), 0.5F),
       right(static_cast<size_t>(inner * columns), 0.25F);
   MatrixProduct<float> product({out.data(), rows, columns}, {left.data(), rows, inner}, {right.data(), inner, columns});
-  const double operations =
-      2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns);
+  const double operations = 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns);
   return operations / Best(seconds, [&] { product.Run(); });
 }
 
@@ -90,9 +89,12 @@ struct Case {
 };
 
 std::vector<Case> Cases() {
-  const Json transformer = {{"model.kind", "transformer"},     {"model.depth", 1},
-                            {"model.width", 512},              {"optimizer.kind", "adamw"},
-                            {"optimizer.learning_rate", 1e-3}, {"optimizer.weight_decay", 1.0},
+  const Json transformer = {{"model.kind", "transformer"},
+                            {"model.depth", 1},
+                            {"model.width", 512},
+                            {"optimizer.kind", "adamw"},
+                            {"optimizer.learning_rate", 1e-3},
+                            {"optimizer.weight_decay", 1.0},
                             {"optimizer.clip_norm", 1.0}};
   const Json residual = {
       {"model.kind", "residual_mlp"}, {"model.depth", 8}, {"model.width", 512}, {"optimizer.clip_norm", 1.0}};

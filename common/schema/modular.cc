@@ -25,7 +25,8 @@ std::vector<ParameterDefinition> TaskParameters() {
   train_fraction.maximum = 1.0;
   train_fraction.maximum_is_open = true;
   return {
-      Choice("task.operation", OperationNames(false), "add", "what is learned, modulo task.modulus, or on permutations"),
+      Choice("task.operation", OperationNames(false), "add",
+             "what is learned, modulo task.modulus, or on permutations"),
       When("task.operation", OperationNames(true),
            Integer("task.modulus", 97, 2, 4096, "number of symbols and of classes; prime or not")),
       std::move(train_fraction),
@@ -45,7 +46,8 @@ std::vector<ParameterDefinition> ModelParameters() {
       Choice("model.kind", {"mlp", "residual_mlp", "transformer"}, "mlp",
              "mlp and residual_mlp on summed embeddings, transformer on a sequence of two or three tokens"),
       Integer("model.depth", 2, 1, 64, "hidden layers of mlp, blocks of residual_mlp, encoder layers of transformer"),
-      Integer("model.width", 256, 1, 16384, "units of the embedding and of each hidden layer or of the residual stream"),
+      Integer("model.width", 256, 1, 16384,
+              "units of the embedding and of each hidden layer or of the residual stream"),
       Choice("model.activation", {"relu", "gelu", "tanh", "quadratic"}, "gelu",
              "gelu is the erf form, quadratic the square"),
       Above(0, "model.init_scale", 1.0, "factor on all initial parameters but LayerNorm's"),
@@ -54,7 +56,8 @@ std::vector<ParameterDefinition> ModelParameters() {
       When("model.kind", normed, Boolean("model.layer_norm", true, "LayerNorm in each block or layer")),
       When("model.kind", normed, Boolean("model.final_norm", false, "LayerNorm before the read-out")),
       transformer(Integer("model.heads", 4, 1, 1024, "attention heads; they divide model.width")),
-      transformer(Integer("model.feed_forward", 0, 0, 65536, "units of the feed-forward part; 0 means 4 * model.width")),
+      transformer(
+          Integer("model.feed_forward", 0, 0, 65536, "units of the feed-forward part; 0 means 4 * model.width")),
       transformer(Boolean("model.equals_token", false, "a third token '=' after a and b")),
       transformer(Boolean("model.causal", false, "each position attends to itself and those before it only")),
       transformer(Choice("model.norm", {"pre", "post"}, "pre", "LayerNorm before each sublayer, or after its sum")),
@@ -102,7 +105,8 @@ std::vector<ParameterDefinition> OptimizerParameters() {
       cosine(Integer("optimizer.schedule_steps", 0, 0, int64_t{1} << 40, "updates of the descent after the warm-up")),
       cosine(std::move(final_factor)),
       LeftOutAtDefault(DecayRate("optimizer.grokfast_alpha", 0.98, "decay of Grokfast's mean of gradients")),
-      LeftOutAtDefault(AtLeast(0, "optimizer.grokfast_lambda", 0, "weight of Grokfast's mean of gradients; 0 means off")),
+      LeftOutAtDefault(
+          AtLeast(0, "optimizer.grokfast_lambda", 0, "weight of Grokfast's mean of gradients; 0 means off")),
       LeftOutAtDefault(Boolean("optimizer.perpendicular_gradient", false,
                                "take from the gradient what is parallel to the parameters")),
   };
@@ -137,7 +141,8 @@ std::vector<MetricDefinition> ModularMetrics() {
            {"train_logit_margin_min", false, "the smallest such margin of a training pair"},
            {"test_logit_margin", false, "mean over test pairs of the label's logit less the largest other one"},
            {"test_logit_margin_min", false, "the smallest such margin of a test pair"},
-           {"embedding_top5_share", false, "share of the 5 largest frequencies in the embedding's energy, without k = 0"},
+           {"embedding_top5_share", false,
+            "share of the 5 largest frequencies in the embedding's energy, without k = 0"},
            {"embedding_top5_share_with_constant", false, "the same with k = 0"},
            {"embedding_gini", false, "Gini coefficient of the embedding's Fourier norms, 0 to 1"},
            {"embedding_participation", false, "mean inverse participation ratio of the embedding's columns, 0 to 1"},
@@ -161,8 +166,8 @@ TrainerSchema Build() {
   TrainerSchema schema;
   schema.name = "modular";
   schema.description = "small networks on tables of modular arithmetic (the built-in engine)";
-  for (auto group : {TaskParameters(), ModelParameters(), TrainingParameters(), OptimizerParameters(),
-                     NumericParameters()}) {
+  for (auto group :
+       {TaskParameters(), ModelParameters(), TrainingParameters(), OptimizerParameters(), NumericParameters()}) {
     for (ParameterDefinition& definition : group) schema.parameters.push_back(std::move(definition));
   }
   schema.rules = ModularRules();

@@ -32,7 +32,8 @@ TEST(ModularRules, SayWhatDoesNotGoTogether) {
       {{{"task.train_fraction", 0.9999}, {"task.modulus", 97}, {"task.pairs", "unordered"}}, "puts 4753 of the 4753"},
       {{{"task.operation", "s5_xyx"}, {"task.train_fraction", 0.00003}}, "0 of the 14400 pairs of permutations"},
       {{{"model.kind", "transformer"}, {"model.heads", 3}}, "model.heads 3 does not divide model.width 256"},
-      {{{"model.kind", "transformer"}, {"model.norm", "post"}, {"model.layer_norm", false}}, "model.layer_norm is false"},
+      {{{"model.kind", "transformer"}, {"model.norm", "post"}, {"model.layer_norm", false}},
+       "model.layer_norm is false"},
       {{{"optimizer.nesterov", true}, {"optimizer.momentum", 0}}, "needs an optimizer.momentum above 0"},
       {{{"optimizer.schedule", "warmup"}}, "needs optimizer.warmup_steps of at least 1"},
       {{{"optimizer.schedule", "cosine"}}, "needs optimizer.schedule_steps of at least 1"},
@@ -68,9 +69,15 @@ TEST(ModularSchema, ConditionsFollowTheKind) {
 
 // What a configuration says of parameters that came later: nothing, as long as it does not use them.
 TEST(ModularSchema, LaterParametersLeaveEarlierIdentitiesAlone) {
-  const Json later = {{"task.label_noise", 0},       {"loss", "cross_entropy"},         {"batch_size", 0},
-                      {"optimizer.nesterov", false}, {"optimizer.clip_norm", 0.0},      {"optimizer.schedule", "constant"},
-                      {"matmul_precision", "full"},  {"optimizer.grokfast_lambda", 0}, {"optimizer.grokfast_alpha", 0.98},
+  const Json later = {{"task.label_noise", 0},
+                      {"loss", "cross_entropy"},
+                      {"batch_size", 0},
+                      {"optimizer.nesterov", false},
+                      {"optimizer.clip_norm", 0.0},
+                      {"optimizer.schedule", "constant"},
+                      {"matmul_precision", "full"},
+                      {"optimizer.grokfast_lambda", 0},
+                      {"optimizer.grokfast_alpha", 0.98},
                       {"optimizer.perpendicular_gradient", false}};
   const TrainerSchema& schema = ModularTrainerSchema();
   EXPECT_EQ(*ResolveParameters(schema, later), *ResolveParameters(schema, Json::object()));

@@ -56,11 +56,11 @@ TEST(Studies, HaveTheExperimentsPoints) {
     size_t seeds;
     int64_t steps;
   } rows[] = {
-      {"quickstart", 6, 3, 6000},      {"canonical", 1, 5, 60000},
-      {"depth", 3, 5, 400000},         {"architecture", 2, 5, 400000},
-      {"activation", 6, 5, 400000},    {"weight_decay_mlp", 7, 3, 400000},
+      {"quickstart", 6, 3, 6000},       {"canonical", 1, 5, 60000},
+      {"depth", 3, 5, 400000},          {"architecture", 2, 5, 400000},
+      {"activation", 6, 5, 400000},     {"weight_decay_mlp", 7, 3, 400000},
       {"parameter_norm", 6, 3, 400000}, {"weight_decay_transformer", 6, 3, 400000},
-      {"spectrum", 3, 3, 400000},      {"multiplication", 4, 5, 400000},
+      {"spectrum", 3, 3, 400000},       {"multiplication", 4, 5, 400000},
   };
   std::set<std::string> names;
   for (const auto& row : rows) {

@@ -124,7 +124,8 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
        "9}}",
        "s.yaml:6:34: model.width.when: depends on itself, by way of 'model.depth'"},
       {"parameters:\n  optimizer.beta1: {value: 0.9}",
-       "s.yaml:6:3: optimizer.beta1 applies only when optimizer.kind is adam or adamw or muon, which it is at no point; "
+       "s.yaml:6:3: optimizer.beta1 applies only when optimizer.kind is adam or adamw or muon, which it is at no "
+       "point; "
        "remove it, or say when: {optimizer.kind: adam}"},
       // zip, include, exclude
       {"zip: {model.width: [1]}", "s.yaml:5:6: zip: expected a list with at least one element, got a map"},

@@ -282,7 +282,8 @@ TEST(ElementwiseKernelsTest, AttentionAndItsGradients) {
     const std::vector<T> stream = numbers.Draw(kTokens * kWidth), values = numbers.Draw(kTokens * kHeads * kWidth);
     const std::vector<T> scores = numbers.Draw(kHeads * kTokens * kTokens), mean_bias = numbers.Draw(kWidth);
     const std::vector<int32_t> a = numbers.Symbols(kPairs), b = numbers.Symbols(kPairs);
-    PlainAttention plain{{stream.begin(), stream.end()}, {values.begin(), values.end()}, {scores.begin(), scores.end()}};
+    PlainAttention plain{
+        {stream.begin(), stream.end()}, {values.begin(), values.end()}, {scores.begin(), scores.end()}};
     const PairRows pairs{a.data(), b.data(), kPairs};
     const AttentionTables<T> tables{stream.data(), values.data(), scores.data(), T(0.3), kSymbols, kHeads, kWidth};
 
@@ -313,8 +314,8 @@ TEST(ElementwiseKernelsTest, AttentionAndItsGradients) {
     std::vector<T> scores_gradient(scores.size(), T(0)), values_gradient(values.size(), T(9)),
         stream_gradient(stream.size(), T(9));
     kernels.attend_score_gradient(tables, pairs, weights.data(), gradient.data(), scores_gradient.data());
-    kernels.attend_value_gradient(index.View(), kHeads, kWidth, weights.data(), gradient.data(),
-                                  values_gradient.data(), stream_gradient.data());
+    kernels.attend_value_gradient(index.View(), kHeads, kWidth, weights.data(), gradient.data(), values_gradient.data(),
+                                  stream_gradient.data());
     const double bound = std::is_same_v<T, float> ? 2e-4 : 1e-5;
     const auto check = [&](const std::vector<T>& found, std::vector<double>* table, size_t stride, const char* what) {
       for (size_t i = 0; i < found.size(); i += stride) {
@@ -355,7 +356,8 @@ TEST(ElementwiseKernelsTest, PooledActivations) {
       for (double& s : half_slope) s /= 2;
       for (int64_t r = 0; r < kRows; ++r) {
         for (int64_t j = 0; j < kWidth; ++j) {
-          pooled.push_back((static_cast<double>(activated[2 * r * kWidth + j]) + activated[(2 * r + 1) * kWidth + j]) / 2);
+          pooled.push_back((static_cast<double>(activated[2 * r * kWidth + j]) + activated[(2 * r + 1) * kWidth + j]) /
+                           2);
         }
       }
       for (int64_t i = 0; i < 2 * kRows * kWidth; ++i) {

@@ -43,7 +43,7 @@ TEST(EngineProcessTest, RunsOneAfterAnotherAndAloneHaveTheSameBits) {
     EXPECT_EQ(records.back().last["last_step"], 300);
     EXPECT_TRUE(records.back().last["summary"].contains("t_train_99"));
   }
-  EXPECT_EQ(records[0].values.size(), 8u);
+  EXPECT_EQ(records[0].values.size(), 9u);
   EXPECT_EQ(records[0].values["train_loss"].size(), 31u);
   EXPECT_EQ(records[0].values, records[2].values);
   EXPECT_NE(records[0].values, records[1].values);

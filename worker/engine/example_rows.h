@@ -24,9 +24,9 @@ struct ExampleRows {
   int32_t unseen_examples = 0;
 };
 
-// As a model with f(a, b) = f(b, a) sees it: examples that differ only in the order of a and b are one row, with a <= b.
-// At modulus 97 and train fraction 0.2, 1,696 rows stand for 1,882 training examples and 3,057 more for the 7,527 tested
-// ones. Rows whose labels differ (noise, operations that do not commute) stay apart.
+// As a model with f(a, b) = f(b, a) sees it: examples that differ only in the order of a and b are one row, with a <=
+// b. At modulus 97 and train fraction 0.2, 1,696 rows stand for 1,882 training examples and 3,057 more for the 7,527
+// tested ones. Rows whose labels differ (noise, operations that do not commute) stay apart.
 ExampleRows MergeMirrored(const Task& task);
 
 // As a model that tells the two orders apart sees it: a row for each example, in the task's order.

@@ -14,8 +14,8 @@
 
 namespace seedbed::engine {
 
-// What the hand-written learners share: one replica's slabs, softmax and loss, measures, evaluation in blocks of rows. A
-// model adds its passes; only the matrix products in them are the library's. T is float or double.
+// What the hand-written learners share: one replica's slabs, softmax and loss, measures, evaluation in blocks of rows.
+// A model adds its passes; only the matrix products in them are the library's. T is float or double.
 template <typename T>
 class FastLearner : public Learner {
  public:

@@ -14,10 +14,7 @@ constexpr double kClipEpsilon = 1e-6;
 
 template <typename T>
 SlabOptimizer<T>::SlabOptimizer(const OptimizerParameters& settings, const ModelLayout& layout)
-    : kernels_(BestElementwiseKernels<T>()),
-      settings_(settings),
-      tensors_(layout.tensors),
-      size_(layout.slab_size) {
+    : kernels_(BestElementwiseKernels<T>()), settings_(settings), tensors_(layout.tensors), size_(layout.slab_size) {
   if (settings_.kind == OptimizerKind::kSgd) {
     momentum_ = Buffer<T>(size_);
   } else {

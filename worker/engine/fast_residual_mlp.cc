@@ -13,8 +13,8 @@ constexpr double kBranch = 0.5;  // factor on what a block adds to the stream
 
 // The residual mlp with LayerNorm. Mirrored pairs are one row; a block's bias is added in the pass that normalises its
 // result; products add to the stream in place. Without a final LayerNorm nothing stands between the last block's second
-// layer W₂ and the read-out V: for what the block adds they are one matrix, V·W₂ of [classes, inner_width]. Its gradient
-// G gives W₂ the gradient Vᵀ·G, and V also G·W₂ᵀ.
+// layer W₂ and the read-out V: for what the block adds they are one matrix, V·W₂ of [classes, inner_width]. Its
+// gradient G gives W₂ the gradient Vᵀ·G, and V also G·W₂ᵀ.
 template <typename T>
 class FastResidualMlp final : public FastLearner<T> {
  public:
@@ -53,8 +53,8 @@ class FastResidualMlp final : public FastLearner<T> {
       NormBackward(depth_);
     }
     for (int64_t k = depth_ - 1; k >= 0; --k) {
-      kernels_.column_sum(rows_, width_, T(kBranch), stream_gradient_.get(),
-                          this->GradientAt(Name(k, "linear2.bias")), scratch_.get());
+      kernels_.column_sum(rows_, width_, T(kBranch), stream_gradient_.get(), this->GradientAt(Name(k, "linear2.bias")),
+                          scratch_.get());
       BlockProducts& products = products_[k];
       products.second_weight_gradient.Run();
       if (k == merged_block_) {
@@ -175,18 +175,16 @@ class FastResidualMlp final : public FastLearner<T> {
       const MatrixView<T> target = is_merged ? logits : stream_like(stream_);
       const MatrixView<T> target_gradient = is_merged ? logits : stream_gradient;
       const MatrixView<T> second = is_merged ? MergedOutput() : this->ParameterMatrix(Name(k, "linear2.weight"));
-      const MatrixView<T> second_gradient =
-          is_merged ? MatrixView<T>{merged_gradient_.get(), classes_, inner_width_}
-                    : this->GradientMatrix(Name(k, "linear2.weight"));
+      const MatrixView<T> second_gradient = is_merged ? MatrixView<T>{merged_gradient_.get(), classes_, inner_width_}
+                                                      : this->GradientMatrix(Name(k, "linear2.weight"));
       const MatrixView<T> normalised = stream_like(norms_[k].output);
       const MatrixView<T> inner = inner_like(inner_[k]);
-      products_.push_back(
-          {{inner, normalised, first.Transposed()},
-           {target, inner, second.Transposed(), Mode::kAdd, kBranch},
-           {second_gradient, target_gradient.Transposed(), inner, Mode::kSet, kBranch},
-           {inner_gradient, target_gradient, second, Mode::kSet, kBranch},
-           {this->GradientMatrix(Name(k, "linear1.weight")), inner_gradient.Transposed(), normalised},
-           {stream_like(norm_gradient_), inner_gradient, first}});
+      products_.push_back({{inner, normalised, first.Transposed()},
+                           {target, inner, second.Transposed(), Mode::kAdd, kBranch},
+                           {second_gradient, target_gradient.Transposed(), inner, Mode::kSet, kBranch},
+                           {inner_gradient, target_gradient, second, Mode::kSet, kBranch},
+                           {this->GradientMatrix(Name(k, "linear1.weight")), inner_gradient.Transposed(), normalised},
+                           {stream_like(norm_gradient_), inner_gradient, first}});
     }
     const MatrixView<T> top = final_norm_ ? stream_like(norms_[depth_].output) : stream_like(stream_);
     const MatrixView<T> top_gradient = final_norm_ ? stream_like(norm_gradient_) : stream_gradient;
@@ -216,8 +214,7 @@ class FastResidualMlp final : public FastLearner<T> {
       products.emplace_back(inner, norm, this->ParameterMatrix(Name(k, "linear1.weight")).Transposed());
       products.emplace_back(is_merged ? logits : stream, inner, second.Transposed(), Mode::kAdd, kBranch);
     }
-    products.emplace_back(logits, final_norm_ ? norm : stream,
-                          this->ParameterMatrix("output.weight").Transposed());
+    products.emplace_back(logits, final_norm_ ? norm : stream, this->ParameterMatrix("output.weight").Transposed());
     return products;
   }
 
@@ -226,18 +223,18 @@ class FastResidualMlp final : public FastLearner<T> {
   const bool final_norm_;
   const int64_t merged_block_;  // the one whose second layer is merged with the read-out; -1: none
   const SymbolIndex symbol_index_;
-  Buffer<T> stream_, stream_gradient_;     // [rows, width]
-  Buffer<T> norm_gradient_;                // of a LayerNorm's output, [rows, width]
-  Buffer<T> inner_gradient_;               // [rows, inner_width]
+  Buffer<T> stream_, stream_gradient_;         // [rows, width]
+  Buffer<T> norm_gradient_;                    // of a LayerNorm's output, [rows, width]
+  Buffer<T> inner_gradient_;                   // [rows, inner_width]
   Buffer<T> merged_output_, merged_gradient_;  // read-out · second weight, [classes, inner_width]
-  std::vector<Norm> norms_;                // of each block, and the final one
-  std::vector<Buffer<T>> inner_;           // per block, [rows, inner_width]: after the activation
-  std::vector<Buffer<T>> derivative_;      // of it
-  Buffer<T> tested_stream_, tested_norm_;  // [tested_rows_, width]
-  Buffer<T> tested_inner_;                 // [tested_rows_, inner_width]
+  std::vector<Norm> norms_;                    // of each block, and the final one
+  std::vector<Buffer<T>> inner_;               // per block, [rows, inner_width]: after the activation
+  std::vector<Buffer<T>> derivative_;          // of it
+  Buffer<T> tested_stream_, tested_norm_;      // [tested_rows_, width]
+  Buffer<T> tested_inner_;                     // [tested_rows_, inner_width]
   Buffer<T> scratch_;
 
-  std::vector<BlockProducts> products_;  // by block
+  std::vector<BlockProducts> products_;            // by block
   std::vector<MatrixProduct<T>> output_products_;  // forward, weight gradient, input gradient
   std::vector<MatrixProduct<T>> merged_products_;  // forward, the read-out's gradient, the second weight's
 };

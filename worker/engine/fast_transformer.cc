@@ -60,9 +60,8 @@ class FastTransformer final : public FastLearner<T> {
     for (MatrixProduct<T>& product : hidden_gradients_) product.Run();
     ShareMeanGradient();
     kernels_.layer_norm_gradient(2 * rows_, width_, Norm("norm2").scale, normalized_.get(), inverse_.get(),
-                                 norm_gradient_.get(), stream_gradient_.get(),
-                                 this->GradientAt(Name("norm2.weight")), this->GradientAt(Name("norm2.bias")),
-                                 scratch_.get());
+                                 norm_gradient_.get(), stream_gradient_.get(), this->GradientAt(Name("norm2.weight")),
+                                 this->GradientAt(Name("norm2.bias")), scratch_.get());
     AttentionBackward();
     SymbolsBackward();
   }

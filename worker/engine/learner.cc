@@ -13,7 +13,8 @@ double NeededBytes(const RunParameters& run) {
   const double element = run.precision == Precision::kFloat64 ? 8 : 4;
   const int64_t symbols = SymbolCount(run.task);
   const auto parameters = static_cast<double>(LayoutOf(run.model, symbols, symbols).parameter_count);
-  const double averages = (run.optimizer.kind == OptimizerKind::kSgd ? 1 : 2) + (run.optimizer.grokfast_lambda > 0 ? 1 : 0);
+  const double averages =
+      (run.optimizer.kind == OptimizerKind::kSgd ? 1 : 2) + (run.optimizer.grokfast_lambda > 0 ? 1 : 0);
   const double pairs = static_cast<double>(symbols) * static_cast<double>(symbols);
   double rows = run.task.train_fraction * pairs;
   if (run.batch_size > 0) rows = std::min(rows, static_cast<double>(run.batch_size));

@@ -50,9 +50,10 @@ struct TrainingOptions {
 };
 
 // Parameters, gradients and optimiser state of K replicas of one model on one task, stepped together. For each step:
-// Forward, Backward, then Update; MeasureTraining, Evaluate, Logits, GradientNorms and ParameterRms in between. An example counts as answered
-// correctly if its label's logit is the largest, the first among equals. Not thread-safe; a learner stays on the thread
-// that made it. Allocation failures are thrown as the library throws them (std::bad_alloc, c10::Error).
+// Forward, Backward, then Update; MeasureTraining, Evaluate, Logits, GradientNorms and ParameterRms in between. An
+// example counts as answered correctly if its label's logit is the largest, the first among equals. Not thread-safe; a
+// learner stays on the thread that made it. Allocation failures are thrown as the library throws them (std::bad_alloc,
+// c10::Error).
 class Learner {
  public:
   virtual ~Learner() = default;

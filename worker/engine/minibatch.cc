@@ -20,7 +20,8 @@ std::vector<int64_t> MinibatchOrder::Batch(int64_t updates) {
   if (epoch != epoch_) {
     std::iota(order_.begin(), order_.end(), 0);
     PhiloxStream random(seed_, kBatchOrderStream + static_cast<uint64_t>(epoch));
-    for (size_t i = 0; i + 1 < order_.size(); ++i) std::swap(order_[i], order_[i + random.NextBelow(order_.size() - i)]);
+    for (size_t i = 0; i + 1 < order_.size(); ++i)
+      std::swap(order_[i], order_[i + random.NextBelow(order_.size() - i)]);
     epoch_ = epoch;
   }
   const int64_t begin = updates % batches_per_epoch_ * batch_size_;

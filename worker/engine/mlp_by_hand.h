@@ -5,7 +5,8 @@
 #include "worker/engine/learner.h"
 #include "worker/engine/optimizer_by_hand.h"
 
-// For tests: the mlp and its gradient written from the formulas in plain loops over doubles, one example at a time. It shares with the engine only where tensors lie in the slab.
+// For tests: the mlp and its gradient written from the formulas in plain loops over doubles, one example at a time. It
+// shares with the engine only where tensors lie in the slab.
 namespace seedbed::engine {
 
 class MlpByHand {

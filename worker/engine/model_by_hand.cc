@@ -96,7 +96,8 @@ ModelByHand::Vector ModelByHand::ResidualMlpLogits(const Parameters& parameters,
   for (size_t i = 0; i < h.size(); ++i) h[i] += other[i];
   for (int64_t block = 0; block < model_.depth; ++block) {
     const std::string name = absl::StrCat("layers.", block);
-    Vector inner = Linear(parameters, name + ".linear1", model_.layer_norm ? LayerNorm(parameters, name + ".norm", h) : h);
+    Vector inner =
+        Linear(parameters, name + ".linear1", model_.layer_norm ? LayerNorm(parameters, name + ".norm", h) : h);
     for (double& value : inner) value = Activated(value);
     const Vector step = Linear(parameters, name + ".linear2", inner);
     for (size_t i = 0; i < h.size(); ++i) h[i] += step[i] / 2;
@@ -195,7 +196,8 @@ double ModelByHand::Loss(const std::vector<double>& slab, const std::vector<Exam
     const double largest = *std::max_element(logits.begin(), logits.end());
     double sum = 0;
     for (const double logit : logits) sum += std::exp(logit - largest);
-    loss += (largest + std::log(sum) - logits[static_cast<size_t>(example.label)]) / static_cast<double>(examples.size());
+    loss +=
+        (largest + std::log(sum) - logits[static_cast<size_t>(example.label)]) / static_cast<double>(examples.size());
   }
   return loss;
 }

@@ -23,7 +23,8 @@ class ModelByHand {
   using Vector = std::vector<double>;
   class Parameters;
   double Activated(double z) const;
-  Vector Linear(const Parameters& parameters, const std::string& weight, const std::string& bias, const Vector& x) const;
+  Vector Linear(const Parameters& parameters, const std::string& weight, const std::string& bias,
+                const Vector& x) const;
   Vector Linear(const Parameters& parameters, const std::string& name, const Vector& x) const;
   Vector LayerNorm(const Parameters& parameters, const std::string& name, const Vector& x) const;
   Vector Row(const Parameters& parameters, const std::string& name, int64_t row) const;

@@ -79,10 +79,9 @@ TEST(ModelLayoutTest, NamesTensorsAsPyTorchDoes) {
   for (const TensorLayout& tensor : LayoutOf(model, 7, 7).tensors) names.push_back(tensor.name);
   std::vector<std::string> expected = {"embedding.weight", "positions.weight"};
   for (const char* layer : {"layers.0.", "layers.1."}) {
-    for (const char* name :
-         {"self_attn.in_proj_weight", "self_attn.in_proj_bias", "self_attn.out_proj.weight", "self_attn.out_proj.bias",
-          "linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias", "norm1.weight", "norm1.bias",
-          "norm2.weight", "norm2.bias"}) {
+    for (const char* name : {"self_attn.in_proj_weight", "self_attn.in_proj_bias", "self_attn.out_proj.weight",
+                             "self_attn.out_proj.bias", "linear1.weight", "linear1.bias", "linear2.weight",
+                             "linear2.bias", "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"}) {
       expected.push_back(std::string(layer) + name);
     }
   }
@@ -93,10 +92,10 @@ TEST(ModelLayoutTest, NamesTensorsAsPyTorchDoes) {
   model.inner_width = 12;
   names.clear();
   for (const TensorLayout& tensor : LayoutOf(model, 7, 7).tensors) names.push_back(tensor.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"embedding.weight", "layers.0.norm.weight", "layers.0.norm.bias",
-                                             "layers.0.linear1.weight", "layers.0.linear1.bias",
-                                             "layers.0.linear2.weight", "layers.0.linear2.bias", "output.weight",
-                                             "output.bias"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"embedding.weight", "layers.0.norm.weight", "layers.0.norm.bias",
+                                      "layers.0.linear1.weight", "layers.0.linear1.bias", "layers.0.linear2.weight",
+                                      "layers.0.linear2.bias", "output.weight", "output.bias"}));
 }
 
 TEST(ModelLayoutTest, LayerNormAndAttentionBiasesStartAsConstants) {
@@ -108,8 +107,8 @@ TEST(ModelLayoutTest, LayerNormAndAttentionBiasesStartAsConstants) {
     for (const TensorLayout& tensor : layout.tensors) {
       if (tensor.name != name) continue;
       const auto begin = slab.begin() + tensor.offset;
-      return std::abs(*std::max_element(begin, begin + tensor.size,
-                                        [](double x, double y) { return std::abs(x) < std::abs(y); }));
+      return std::abs(
+          *std::max_element(begin, begin + tensor.size, [](double x, double y) { return std::abs(x) < std::abs(y); }));
     }
     return -1.0;
   };

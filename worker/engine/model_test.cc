@@ -1,5 +1,5 @@
-// Every model of the reference, and every option of each, against its formulas in plain loops: the loss that it has, and
-// the gradient against central differences of that loss, both in float64.
+// Every model of the reference, and every option of each, against its formulas in plain loops: the loss that it has,
+// and the gradient against central differences of that loss, both in float64.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -15,8 +15,8 @@ namespace seedbed::engine {
 namespace {
 
 RunParameters RunOf(const Json& model) {
-  Json all = {{"task.modulus", 7},   {"task.train_fraction", 0.5}, {"task.operation", "subtract"},
-              {"model.width", 8},    {"precision", "float64"},     {"implementation", "reference"},
+  Json all = {{"task.modulus", 7},         {"task.train_fraction", 0.5},     {"task.operation", "subtract"},
+              {"model.width", 8},          {"precision", "float64"},         {"implementation", "reference"},
               {"optimizer.kind", "adamw"}, {"optimizer.learning_rate", 0.03}};
   all.update(model);
   return ReadRunParameters(all).value();
@@ -33,17 +33,30 @@ const Json kModels[] = {
     {{"model.kind", "residual_mlp"}},
     {{"model.kind", "residual_mlp"}, {"model.inner_width", 13}, {"model.final_norm", true}, {"model.depth", 3}},
     {{"model.kind", "residual_mlp"}, {"model.layer_norm", false}, {"model.activation", "tanh"}},
-    {{"model.kind", "residual_mlp"}, {"model.layer_norm", false}, {"model.final_norm", true}, {"model.activation", "relu"}},
+    {{"model.kind", "residual_mlp"},
+     {"model.layer_norm", false},
+     {"model.final_norm", true},
+     {"model.activation", "relu"}},
     {{"model.kind", "transformer"}},
     {{"model.kind", "transformer"}, {"model.depth", 1}, {"model.heads", 1}, {"model.feed_forward", 5}},
     {{"model.kind", "transformer"}, {"model.heads", 8}, {"model.equals_token", true}, {"model.readout", "last"}},
     {{"model.kind", "transformer"}, {"model.causal", true}, {"model.activation", "quadratic"}},
-    {{"model.kind", "transformer"}, {"model.causal", true}, {"model.equals_token", true}, {"model.readout", "last"},
-     {"model.layer_norm", false}, {"model.activation", "relu"}},
+    {{"model.kind", "transformer"},
+     {"model.causal", true},
+     {"model.equals_token", true},
+     {"model.readout", "last"},
+     {"model.layer_norm", false},
+     {"model.activation", "relu"}},
     {{"model.kind", "transformer"}, {"model.norm", "post"}, {"model.activation", "tanh"}},
-    {{"model.kind", "transformer"}, {"model.norm", "post"}, {"model.final_norm", true}, {"model.equals_token", true},
+    {{"model.kind", "transformer"},
+     {"model.norm", "post"},
+     {"model.final_norm", true},
+     {"model.equals_token", true},
      {"model.heads", 2}},
-    {{"model.kind", "transformer"}, {"model.final_norm", true}, {"model.readout", "last"}, {"model.position_scale", 0.5}},
+    {{"model.kind", "transformer"},
+     {"model.final_norm", true},
+     {"model.readout", "last"},
+     {"model.position_scale", 0.5}},
     {{"model.kind", "transformer"}, {"model.layer_norm", false}, {"model.init_scale", 0.5}},
 };
 
@@ -108,8 +121,8 @@ TEST_P(ModelTest, StackedReplicasGoTheirOwnWays) {
 // One stored model of the study must fit, and absurd ones must not be tried.
 TEST(NeededBytesTest, KnowsTheModels) {
   const auto bytes = [](const Json& given) { return NeededBytes(ReadRunParameters(given).value()); };
-  const Json transformer = {{"model.kind", "transformer"}, {"model.depth", 1}, {"model.width", 512},
-                            {"optimizer.kind", "adamw"}};
+  const Json transformer = {
+      {"model.kind", "transformer"}, {"model.depth", 1}, {"model.width", 512}, {"optimizer.kind", "adamw"}};
   // 3,252,833 parameters: 8 bytes each at the start, and four slabs of float32.
   EXPECT_GT(bytes(transformer), 3252833.0 * (8 + 16));
   EXPECT_LT(bytes(transformer), 0.5e9);

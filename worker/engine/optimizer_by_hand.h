@@ -6,8 +6,8 @@
 #include "worker/engine/model_layout.h"
 #include "worker/engine/run_parameters.h"
 
-// For tests: the optimisers written from their formulas in plain loops over doubles, one tensor after another. It shares
-// with the engine only where tensors lie in the slab.
+// For tests: the optimisers written from their formulas in plain loops over doubles, one tensor after another. It
+// shares with the engine only where tensors lie in the slab.
 namespace seedbed::engine {
 
 class OptimizerByHand {

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 // What each use of a seed draws from: PhiloxStream's `stream`. The numbers decide results, so they never change; a
-// tensor's initial values are stream kInitialisation + the tensor's index in its layout, an epoch's order of examples is
-// stream kBatchOrder + the epoch.
+// tensor's initial values are stream kInitialisation + the tensor's index in its layout, an epoch's order of examples
+// is stream kBatchOrder + the epoch.
 namespace seedbed::engine {
 
 inline constexpr uint64_t kSplitStream = 1;

@@ -145,10 +145,9 @@ class ReferenceLearner final : public Learner {
     const auto n = static_cast<int64_t>(examples.size());
     for (int64_t begin = 0; begin < n; begin += kEvaluationRows) {
       const int64_t end = std::min(n, begin + kEvaluationRows);
-      const at::Tensor logits =
-          ModelLogits(parameters, tensors.a.slice(0, begin, end), tensors.b.slice(0, begin, end))
-              .to(at::kDouble)
-              .contiguous();
+      const at::Tensor logits = ModelLogits(parameters, tensors.a.slice(0, begin, end), tensors.b.slice(0, begin, end))
+                                    .to(at::kDouble)
+                                    .contiguous();
       all.insert(all.end(), logits.data_ptr<double>(), logits.data_ptr<double>() + logits.numel());
     }
     return all;

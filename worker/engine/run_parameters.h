@@ -29,11 +29,11 @@ struct ModelParameters {
   int64_t width = 256;
   Activation activation = Activation::kGelu;
   double init_scale = 1;
-  int64_t inner_width = 256;     // residual_mlp; never 0: the default is filled in with width
-  bool layer_norm = true;        // residual_mlp, transformer
-  bool final_norm = false;       // residual_mlp, transformer
-  int64_t heads = 4;             // this and the rest: transformer
-  int64_t feed_forward = 1024;   // never 0: the default is filled in with 4 · width
+  int64_t inner_width = 256;    // residual_mlp; never 0: the default is filled in with width
+  bool layer_norm = true;       // residual_mlp, transformer
+  bool final_norm = false;      // residual_mlp, transformer
+  int64_t heads = 4;            // this and the rest: transformer
+  int64_t feed_forward = 1024;  // never 0: the default is filled in with 4 · width
   bool equals_token = false;
   bool causal = false;
   NormPlace norm = NormPlace::kPre;  // with layer_norm only

@@ -37,7 +37,14 @@ TEST(ScheduleTest, Factors) {
                 {{0, 1}, {2, (1 + root_half) / 2}, {4, 0.5}, {6, (1 - root_half) / 2}, {8, 0}, {9, 0}}},
            Case{"cosine to a tenth after a warm-up",
                 Scheduled(Schedule::kCosine, 4, 6, 0.1),
-                {{0, 0.25}, {3, 1}, {4, 1}, {6, 0.1 + 0.9 * 0.75}, {7, 0.55}, {8, 0.1 + 0.9 * 0.25}, {10, 0.1}, {99, 0.1}}},
+                {{0, 0.25},
+                 {3, 1},
+                 {4, 1},
+                 {6, 0.1 + 0.9 * 0.75},
+                 {7, 0.55},
+                 {8, 0.1 + 0.9 * 0.25},
+                 {10, 0.1},
+                 {99, 0.1}}},
        }) {
     for (const auto& [updates, factor] : c.factors) {
       EXPECT_NEAR(ScheduleFactor(c.optimizer, updates), factor, 1e-15) << c.name << " at " << updates;

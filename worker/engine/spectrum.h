@@ -15,8 +15,8 @@ struct Spectrum {
   // the N symbols in their order, summed over the embedding's columns j. Frequencies k and N − k are one.
   std::vector<double> energy;
   // Mean over the columns of Σ_k |F_kj|⁴ / (Σ_k |F_kj|²)², k = 1 … ⌊N/2⌋, over those that are not 0: 1 if each column
-  // holds one frequency, 1/⌊N/2⌋ if it holds all alike. (The inverse participation ratio of order 2 of Gromov, "Grokking
-  // modular arithmetic", arXiv:2301.02679, there of each neuron's weights.)
+  // holds one frequency, 1/⌊N/2⌋ if it holds all alike. (The inverse participation ratio of order 2 of Gromov,
+  // "Grokking modular arithmetic", arXiv:2301.02679, there of each neuron's weights.)
   double inverse_participation_ratio = 0;
 };
 

@@ -69,7 +69,8 @@ TEST(SpectrumTest, FindsPlantedFrequencies) {
   std::vector<double> rows;
   for (int32_t n = 0; n < kPoints; ++n) {
     for (size_t j = 0; j < columns.size(); ++j) {
-      rows.push_back(columns[j].second * std::cos(2 * kPi * columns[j].first * n / kPoints + 0.3 * j) + (j == 2 ? 4 : 0));
+      rows.push_back(columns[j].second * std::cos(2 * kPi * columns[j].first * n / kPoints + 0.3 * j) +
+                     (j == 2 ? 4 : 0));
     }
   }
   const Spectrum spectrum = SpectrumOf(rows.data(), 3, Plain(kPoints));

@@ -12,8 +12,8 @@ namespace seedbed::engine {
 // A learner whose replicas can be exchanged and held one by one. What it allocates stays where it is for life.
 class StackedLearner : public Learner {
  public:
-  // Puts a new replica in the place of one, in place: initial parameters, empty memory, no updates. The optimiser's kind,
-  // and whether Grokfast is on, stay those of all.
+  // Puts a new replica in the place of one, in place: initial parameters, empty memory, no updates. The optimiser's
+  // kind, and whether Grokfast is on, stay those of all.
   virtual void Refill(int replica, const ReplicaSettings& settings) = 0;
   // Update for the replicas with which[k]; the others are held: parameters, memory and count of updates stay to the
   // bit, whatever their gradients are.
@@ -23,8 +23,8 @@ class StackedLearner : public Learner {
   virtual TrainMeasure MeasureTrainingOne(int replica) = 0;
 };
 
-// The reference on a device ("cpu", "cuda:0"), with as many replicas as `replicas`. Errors as MakeLearner, except that a
-// device's memory is found out by using it.
+// The reference on a device ("cpu", "cuda:0"), with as many replicas as `replicas`. Errors as MakeLearner, except that
+// a device's memory is found out by using it.
 absl::StatusOr<std::unique_ptr<StackedLearner>> MakeStackedLearner(const RunParameters& run,
                                                                    const std::vector<ReplicaSettings>& replicas,
                                                                    const std::string& device);

@@ -143,7 +143,8 @@ void StackedOptimizer::RemoveParallel(std::vector<at::Tensor>* gradients) const 
     const at::Tensor squares = SumByReplica(parameter * parameter);
     const at::Tensor ratio = SumByReplica(parameter * gradient) / squares;
     const at::Tensor has_effect =
-        PerReplica(squares, [](Settings s, int64_t) { return s.perpendicular_gradient ? 1.0 : 0.0; }).gt(0) & squares.gt(0);
+        PerReplica(squares, [](Settings s, int64_t) { return s.perpendicular_gradient ? 1.0 : 0.0; }).gt(0) &
+        squares.gt(0);
     gradient = gradient - Broadcastable(at::where(has_effect, ratio, at::zeros_like(ratio)), gradient) * parameter;
   }
 }
@@ -186,8 +187,8 @@ void StackedOptimizer::AdamStep(size_t i, const at::Tensor& gradient) {
     Decay(&parameter);
   }
   const auto t = [](int64_t updates) { return static_cast<double>(updates + 1); };
-  const at::Tensor rate = of(
-      [&](Settings s, int64_t updates) { return LearningRateAt(s, updates) / (1 - std::pow(s.beta1, t(updates))); });
+  const at::Tensor rate =
+      of([&](Settings s, int64_t updates) { return LearningRateAt(s, updates) / (1 - std::pow(s.beta1, t(updates))); });
   const at::Tensor root_scale =
       of([&](Settings s, int64_t updates) { return 1 / std::sqrt(1 - std::pow(s.beta2, t(updates))); });
   const at::Tensor epsilon = of([](Settings s, int64_t) { return s.epsilon; });

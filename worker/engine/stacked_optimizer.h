@@ -62,11 +62,11 @@ class StackedOptimizer {
 
   std::vector<at::Tensor> parameters_;
   std::vector<TensorLayout> tensors_;
-  std::vector<OptimizerParameters> settings_;  // by replica
-  std::vector<int64_t> updates_;               // by replica
-  std::vector<at::Tensor> momentum_;           // kSgd, kMuon
+  std::vector<OptimizerParameters> settings_;   // by replica
+  std::vector<int64_t> updates_;                // by replica
+  std::vector<at::Tensor> momentum_;            // kSgd, kMuon
   std::vector<at::Tensor> mean_, mean_square_;  // kAdam, kAdamw, kMuon
-  std::vector<at::Tensor> slow_;               // Grokfast's average
+  std::vector<at::Tensor> slow_;                // Grokfast's average
 };
 
 // Whether Muon takes it as a matrix: two-dimensional, and neither an embedding (of symbols or positions) nor the output

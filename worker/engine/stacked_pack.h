@@ -13,8 +13,8 @@ namespace seedbed::engine {
 
 // The replicas of a stacked learner as places for runs that come and go. Each place is a learner of one replica. The
 // passes of all are made together when the first asks, and the updates of all that asked for one together when the
-// first of these goes on; a replica that did not ask is held meanwhile. So places that are stepped in turn cost one pass
-// a round, and in any other order they give the same bits, at a higher price. Empty places are computed and thrown
+// first of these goes on; a replica that did not ask is held meanwhile. So places that are stepped in turn cost one
+// pass a round, and in any other order they give the same bits, at a higher price. Empty places are computed and thrown
 // away: the shape of every operation, and with it the bits, depend on the capacity alone. Not thread-safe.
 class StackedPack : public std::enable_shared_from_this<StackedPack> {
  public:

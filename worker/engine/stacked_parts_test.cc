@@ -33,7 +33,8 @@ double Iterated(double s) {
 // U·S·Vᵀ becomes U·p(S/‖S‖)·Vᵀ, and that is about the orthogonal factor U·Vᵀ.
 TEST(NewtonSchulzTest, OrthogonalisesAsTheSingularValueDecompositionDoes) {
   SetUpTrainingThread();
-  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{2, 6, 6}, std::vector<int64_t>{3, 4, 9}, std::vector<int64_t>{2, 3, 8, 5}}) {
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{2, 6, 6}, std::vector<int64_t>{3, 4, 9}, std::vector<int64_t>{2, 3, 8, 5}}) {
     const at::Tensor matrices = Random(shape, 3);
     const auto [u, s, v] = at::linalg_svd(matrices, false);
     const at::Tensor norm = matrices.square().sum({-2, -1}, true).sqrt() + 1e-7;
@@ -59,7 +60,8 @@ TEST(NewtonSchulzTest, FollowsTheFormulaInPlainLoops) {
   for (const auto& [rows, columns] : shapes) {
     const at::Tensor matrix = Random({rows, columns}, 9);
     const std::vector<double> values(matrix.data_ptr<double>(), matrix.data_ptr<double>() + rows * columns);
-    const at::Tensor expected = at::tensor(NewtonSchulzByHand(values, rows, columns), at::kDouble).view({rows, columns});
+    const at::Tensor expected =
+        at::tensor(NewtonSchulzByHand(values, rows, columns), at::kDouble).view({rows, columns});
     EXPECT_LT(Largest(NewtonSchulz(matrix) - expected), 1e-11);
   }
   EXPECT_EQ(Largest(NewtonSchulz(at::zeros({4, 4}, at::kDouble))), 0);
@@ -85,15 +87,13 @@ TEST(RoundedTest, KeepsTheNearestOfFewerBits) {
     double value, tf32, bf16;
   };
   const auto power = [](int exponent) { return std::ldexp(1.0, exponent); };
-  for (const Case& c : {Case{1, 1, 1},
-                        Case{-1 - power(-10), -1 - power(-10), -1},
-                        Case{1 + power(-11), 1, 1},                                        // a tie, to even
-                        Case{1 + power(-10) + power(-11), 1 + power(-9), 1},               // a tie, to even
-                        Case{1 + power(-11) + power(-20), 1 + power(-10), 1},              // above the tie
-                        Case{2 - power(-20), 2, 2},                                        // carries into the exponent
-                        Case{1 + power(-7) + power(-8), 1 + power(-7) + power(-8), 1 + power(-6)},
-                        Case{0, 0, 0},
-                        Case{INFINITY, INFINITY, INFINITY}}) {
+  for (const Case& c :
+       {Case{1, 1, 1}, Case{-1 - power(-10), -1 - power(-10), -1}, Case{1 + power(-11), 1, 1},  // a tie, to even
+        Case{1 + power(-10) + power(-11), 1 + power(-9), 1},                                    // a tie, to even
+        Case{1 + power(-11) + power(-20), 1 + power(-10), 1},                                   // above the tie
+        Case{2 - power(-20), 2, 2},  // carries into the exponent
+        Case{1 + power(-7) + power(-8), 1 + power(-7) + power(-8), 1 + power(-6)}, Case{0, 0, 0},
+        Case{INFINITY, INFINITY, INFINITY}}) {
     for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
       const at::Tensor value = at::full({1}, c.value, type);
       EXPECT_EQ(Rounded(value, MatmulPrecision::kTf32).item<double>(), c.tf32) << c.value;

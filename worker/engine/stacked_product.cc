@@ -16,8 +16,8 @@ at::Tensor RoundedToTf32(const at::Tensor& values) {
   return at::bitwise_and(carried, ~((1 << kDropped) - 1)).view(at::kFloat);
 }
 
-// The rounded values, through which gradients pass as if they were not rounded. The difference is a multiple of the last
-// bit of the value and shorter than it, so that it and the sum are exact.
+// The rounded values, through which gradients pass as if they were not rounded. The difference is a multiple of the
+// last bit of the value and shorter than it, so that it and the sum are exact.
 at::Tensor RoundedFactor(const at::Tensor& values, MatmulPrecision precision) {
   const at::Tensor constant = values.detach();
   return values + (Rounded(constant, precision) - constant);

@@ -6,9 +6,9 @@
 namespace seedbed::engine {
 
 // Private to the engine: the matrix products of the reference's models, differentiable. Under a scope of kTf32 or kBf16
-// both factors, and those of the two products of its backward pass, are rounded to 10 or 7 bits of fraction, to nearest,
-// ties to even, and the products are summed in the tensors' own precision, as matrix units do; here by rounding before
-// an ordinary product, which is slower than kFull.
+// both factors, and those of the two products of its backward pass, are rounded to 10 or 7 bits of fraction, to
+// nearest, ties to even, and the products are summed in the tensors' own precision, as matrix units do; here by
+// rounding before an ordinary product, which is slower than kFull.
 
 // As at::matmul.
 at::Tensor Product(const at::Tensor& left, const at::Tensor& right);

@@ -65,9 +65,8 @@ class StackedTransformer final : public StackedModel {
     const int64_t replicas = h.size(0);
     const int64_t head_width = model_.width / model_.heads;
     // [3, K, n, heads, length, head_width]
-    const at::Tensor projected = Linear(h, next)
-                                     .reshape({replicas, -1, length_, 3, model_.heads, head_width})
-                                     .permute({3, 0, 1, 4, 2, 5});
+    const at::Tensor projected =
+        Linear(h, next).reshape({replicas, -1, length_, 3, model_.heads, head_width}).permute({3, 0, 1, 4, 2, 5});
     const at::Tensor query = projected[0] * (1 / std::sqrt(static_cast<double>(head_width)));
     at::Tensor scores = at::matmul(query, projected[1].transpose(-2, -1));
     if (model_.causal) {

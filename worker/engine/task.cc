@@ -72,8 +72,8 @@ absl::StatusOr<const ModularOperation*> CheckedOperation(const TaskParameters& p
     return absl::InvalidArgumentError(absl::StrCat("there is no task.operation ", parameters.operation));
   }
   if (operation->divides && !IsPrime(parameters.modulus)) {
-    return absl::InvalidArgumentError(absl::StrCat("task.operation ", parameters.operation,
-                                                   " needs a prime task.modulus, not ", parameters.modulus));
+    return absl::InvalidArgumentError(
+        absl::StrCat("task.operation ", parameters.operation, " needs a prime task.modulus, not ", parameters.modulus));
   }
   if (parameters.unordered && !operation->commutes) {
     return absl::InvalidArgumentError(
@@ -100,8 +100,8 @@ absl::StatusOr<Task> BuildTask(const TaskParameters& parameters) {
       static_cast<size_t>(TrainUnitCount(parameters.train_fraction, static_cast<int64_t>(units.size())));
   if (train_count == 0 || train_count >= units.size()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "task.train_fraction ", parameters.train_fraction, " puts ", train_count, " of the ", units.size(), " pairs of ",
-        symbols, " symbols into training: at least one must be trained on and one tested; change it"));
+        "task.train_fraction ", parameters.train_fraction, " puts ", train_count, " of the ", units.size(),
+        " pairs of ", symbols, " symbols into training: at least one must be trained on and one tested; change it"));
   }
   const auto seed = static_cast<uint64_t>(parameters.split_seed);
   const std::vector<bool> chosen = Choose(units.size(), train_count, seed);

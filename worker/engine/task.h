@@ -37,7 +37,8 @@ int32_t SymbolCount(const TaskParameters& parameters);
 //    trained on. With unordered ones round(train_fraction · n) of the n pairs {a, b}, each of them in both orders, so
 //    that no test pair is mirrored. The split depends on (split_seed, train_fraction, which pairs there are) alone: a
 //    Fisher-Yates shuffle by Philox.
-//  - round(label_noise · m) of the m pairs trained on (with unordered ones: pairs {a, b}, both orders alike) get another
+//  - round(label_noise · m) of the m pairs trained on (with unordered ones: pairs {a, b}, both orders alike) get
+//  another
 //    label, uniform over the classes - 1 wrong ones. Which, and what label, is a function of the split and split_seed;
 //    more noise keeps what less noise does.
 // INVALID_ARGUMENT as the rules of trainer `modular` have it: no such operation, a modulus that is not prime for one

@@ -227,8 +227,7 @@ TEST(StackedOptionsTest, ReplicasGoTheirOwnWays) {
     replicas[3].optimizer.perpendicular_gradient = true;
     replicas[3].optimizer.clip_norm = 0.1;
     const auto train = [&](const std::vector<ReplicaSettings>& settings) {
-      auto learner =
-          MakeReferenceLearner(problem.task, problem.model, Precision::kFloat64, settings, problem.training);
+      auto learner = MakeReferenceLearner(problem.task, problem.model, Precision::kFloat64, settings, problem.training);
       for (int update = 0; update < 20; ++update) {
         learner->Forward();
         learner->Backward();
