@@ -79,6 +79,9 @@ Configuration Draw(const std::string& kind, uint64_t number) {
   c.replica.seed = number;
   c.replica.init_scale = c.model.init_scale;
   c.replica.optimizer = DrawOptimizer(&random);
+  // A key's bias, and what stands before a norm over one value, have no gradient but rounding, which a small epsilon
+  // would let Adam blow up to a step of full size.
+  if (kind == "transformer" || (kind != "mlp" && c.model.width == 1)) c.replica.optimizer.epsilon = 1e-3;
   c.text = kind + " number " + std::to_string(number) + ": modulus " + std::to_string(c.task.modulus) + ", width " +
            std::to_string(c.model.width) + ", activation " + std::to_string(static_cast<int>(c.model.activation)) +
            ", optimizer " + std::to_string(static_cast<int>(c.replica.optimizer.kind));
