@@ -4,59 +4,20 @@
 #include <utility>
 #include <vector>
 
+#include "common/schema/definitions.h"
+#include "common/schema/modular_operations.h"
+#include "common/schema/modular_rules.h"
+
 namespace seedbed {
 namespace {
 
-ParameterDefinition Integer(std::string name, int64_t default_value, int64_t minimum, int64_t maximum,
-                            std::string description) {
-  ParameterDefinition definition;
-  definition.name = std::move(name);
-  definition.type = ParameterType::kInteger;
-  definition.default_value = default_value;
-  definition.minimum = static_cast<double>(minimum);
-  definition.maximum = static_cast<double>(maximum);
-  definition.description = std::move(description);
-  return definition;
-}
-
-ParameterDefinition AtLeast(double minimum, std::string name, double default_value, std::string description) {
-  ParameterDefinition definition;
-  definition.name = std::move(name);
-  definition.type = ParameterType::kNumber;
-  definition.default_value = default_value;
-  definition.minimum = minimum;
-  definition.description = std::move(description);
-  return definition;
-}
-
-ParameterDefinition Above(double minimum, std::string name, double default_value, std::string description) {
-  ParameterDefinition definition = AtLeast(minimum, std::move(name), default_value, std::move(description));
-  definition.minimum_is_open = true;
-  return definition;
-}
-
-// In [0, 1).
-ParameterDefinition DecayRate(std::string name, double default_value, std::string description) {
-  ParameterDefinition definition = AtLeast(0, std::move(name), default_value, std::move(description));
-  definition.maximum = 1.0;
-  definition.maximum_is_open = true;
-  return definition;
-}
-
-ParameterDefinition Choice(std::string name, std::vector<std::string> choices, std::string default_value,
-                           std::string description) {
-  ParameterDefinition definition;
-  definition.name = std::move(name);
-  definition.type = ParameterType::kString;
-  definition.default_value = std::move(default_value);
-  definition.choices = std::move(choices);
-  definition.description = std::move(description);
-  return definition;
-}
-
-ParameterDefinition When(std::string parameter, std::vector<std::string> values, ParameterDefinition definition) {
-  definition.applies_when = AppliesWhen{std::move(parameter), std::move(values)};
-  return definition;
+// The names of the operations, all or those with a modulus.
+std::vector<std::string> OperationNames(bool on_residues_only) {
+  std::vector<std::string> names;
+  for (const ModularOperation& operation : ModularOperations()) {
+    if (!on_residues_only || !operation.on_permutations) names.push_back(operation.name);
+  }
+  return names;
 }
 
 std::vector<ParameterDefinition> TaskParameters() {
@@ -64,62 +25,153 @@ std::vector<ParameterDefinition> TaskParameters() {
   train_fraction.maximum = 1.0;
   train_fraction.maximum_is_open = true;
   return {
-      Choice("task.operation", {"add"}, "add", "what is learned: add is (a + b) mod the modulus"),
-      Integer("task.modulus", 97, 2, 4096, "number of symbols and of classes; prime or not"),
+      Choice("task.operation", OperationNames(false), "add",
+             "what is learned, modulo task.modulus, or on permutations"),
+      When("task.operation", OperationNames(true),
+           Integer("task.modulus", 97, 2, 4096, "number of symbols and of classes; prime or not")),
       std::move(train_fraction),
       Integer("task.split_seed", 0, 0, int64_t{1} << 53, "seed of the split alone: a run's seed does not touch it"),
       Choice("task.pairs", {"ordered", "unordered"}, "ordered",
              "ordered splits pairs (a, b); unordered keeps (a, b) and (b, a) on the same side of the split"),
+      LeftOutAtDefault(DecayRate("task.label_noise", 0, "share of the training labels that is replaced by wrong ones")),
   };
 }
 
 std::vector<ParameterDefinition> ModelParameters() {
+  const std::vector<std::string> normed = {"residual_mlp", "transformer"};
+  const auto transformer = [](ParameterDefinition definition) {
+    return When("model.kind", {"transformer"}, std::move(definition));
+  };
   return {
-      Choice("model.kind", {"mlp"}, "mlp", "mlp: summed embeddings, then `depth` layers of `width` units"),
-      Integer("model.depth", 2, 1, 64, "hidden layers"),
-      Integer("model.width", 256, 1, 16384, "units of the embedding and of each hidden layer"),
-      Choice("model.activation", {"relu", "gelu", "tanh"}, "gelu", "gelu is the erf form"),
-      Above(0, "model.init_scale", 1.0, "factor on all initial parameters"),
+      Choice("model.kind", {"mlp", "residual_mlp", "transformer"}, "mlp",
+             "mlp and residual_mlp on summed embeddings, transformer on a sequence of two or three tokens"),
+      Integer("model.depth", 2, 1, 64, "hidden layers of mlp, blocks of residual_mlp, encoder layers of transformer"),
+      Integer("model.width", 256, 1, 16384,
+              "units of the embedding and of each hidden layer or of the residual stream"),
+      Choice("model.activation", {"relu", "gelu", "tanh", "quadratic"}, "gelu",
+             "gelu is the erf form, quadratic the square"),
+      Above(0, "model.init_scale", 1.0, "factor on all initial parameters but LayerNorm's"),
+      When("model.kind", {"residual_mlp"},
+           Integer("model.inner_width", 0, 0, 65536, "units inside of a block; 0 means model.width")),
+      When("model.kind", normed, Boolean("model.layer_norm", true, "LayerNorm in each block or layer")),
+      When("model.kind", normed, Boolean("model.final_norm", false, "LayerNorm before the read-out")),
+      transformer(Integer("model.heads", 4, 1, 1024, "attention heads; they divide model.width")),
+      transformer(
+          Integer("model.feed_forward", 0, 0, 65536, "units of the feed-forward part; 0 means 4 * model.width")),
+      transformer(Boolean("model.equals_token", false, "a third token '=' after a and b")),
+      transformer(Boolean("model.causal", false, "each position attends to itself and those before it only")),
+      transformer(Choice("model.norm", {"pre", "post"}, "pre", "LayerNorm before each sublayer, or after its sum")),
+      transformer(Choice("model.readout", {"mean", "last"}, "mean", "logits from the mean over positions or the last")),
+      transformer(AtLeast(0, "model.position_scale", 0.02, "standard deviation of the initial positions")),
+  };
+}
+
+std::vector<ParameterDefinition> TrainingParameters() {
+  return {
+      LeftOutAtDefault(Choice("loss", {"cross_entropy", "mse"}, "cross_entropy",
+                              "mean over the examples; mse is of the logits against the label's unit vector")),
+      LeftOutAtDefault(Integer("batch_size", 0, 0, int64_t{1} << 24, "examples of an update; 0 means all of them")),
   };
 }
 
 std::vector<ParameterDefinition> OptimizerParameters() {
+  const auto with_momentum = [](ParameterDefinition definition) {
+    return When("optimizer.kind", {"sgd", "muon"}, std::move(definition));
+  };
+  const auto adaptive = [](ParameterDefinition definition) {
+    return When("optimizer.kind", {"adam", "adamw", "muon"}, std::move(definition));
+  };
+  const auto cosine = [](ParameterDefinition definition) {
+    return When("optimizer.schedule", {"cosine"}, std::move(definition));
+  };
+  ParameterDefinition final_factor = AtLeast(0, "optimizer.final_factor", 0, "share of the learning rate at the end");
+  final_factor.maximum = 1.0;
   return {
-      Choice("optimizer.kind", {"sgd", "adamw"}, "sgd", "with the semantics that PyTorch gives each"),
-      AtLeast(0, "optimizer.learning_rate", 0.01, "constant: no schedule, no warm-up"),
-      AtLeast(0, "optimizer.weight_decay", 0.002, "coupled L2 for sgd, decoupled for adamw; on all parameters"),
-      When("optimizer.kind", {"sgd"}, DecayRate("optimizer.momentum", 0.9, "without dampening, not Nesterov's")),
-      When("optimizer.kind", {"adamw"}, DecayRate("optimizer.beta1", 0.9, "decay of the mean of gradients")),
-      When("optimizer.kind", {"adamw"}, DecayRate("optimizer.beta2", 0.999, "decay of the mean of squared gradients")),
-      When("optimizer.kind", {"adamw"}, Above(0, "optimizer.epsilon", 1e-8, "added to the root in the update")),
+      Choice("optimizer.kind", {"sgd", "adam", "adamw", "muon"}, "sgd",
+             "with PyTorch's semantics; muon for hidden matrices, with adamw for the rest"),
+      AtLeast(0, "optimizer.learning_rate", 0.01, "before the schedule's factor"),
+      AtLeast(0, "optimizer.weight_decay", 0.002,
+              "coupled L2 for sgd and adam, decoupled for adamw and muon; on all parameters"),
+      with_momentum(DecayRate("optimizer.momentum", 0.9, "without dampening")),
+      LeftOutAtDefault(with_momentum(Boolean("optimizer.nesterov", false, "Nesterov's form of momentum"))),
+      adaptive(DecayRate("optimizer.beta1", 0.9, "decay of the mean of gradients")),
+      adaptive(DecayRate("optimizer.beta2", 0.999, "decay of the mean of squared gradients")),
+      adaptive(Above(0, "optimizer.epsilon", 1e-8, "added to the root in the update")),
+      LeftOutAtDefault(AtLeast(0, "optimizer.clip_norm", 0, "most norm of the gradient, before decay; 0 means any")),
+      LeftOutAtDefault(Choice("optimizer.schedule", {"constant", "warmup", "cosine"}, "constant",
+                              "of the learning rate; warmup rises and stays, cosine descends after the warm-up")),
+      When("optimizer.schedule", {"warmup", "cosine"},
+           Integer("optimizer.warmup_steps", 0, 0, int64_t{1} << 40, "updates of the linear rise; 0 means none")),
+      cosine(Integer("optimizer.schedule_steps", 0, 0, int64_t{1} << 40, "updates of the descent after the warm-up")),
+      cosine(std::move(final_factor)),
+      LeftOutAtDefault(DecayRate("optimizer.grokfast_alpha", 0.98, "decay of Grokfast's mean of gradients")),
+      LeftOutAtDefault(
+          AtLeast(0, "optimizer.grokfast_lambda", 0, "weight of Grokfast's mean of gradients; 0 means off")),
+      LeftOutAtDefault(Boolean("optimizer.perpendicular_gradient", false,
+                               "take from the gradient what is parallel to the parameters")),
   };
 }
 
 std::vector<ParameterDefinition> NumericParameters() {
   return {
       Choice("precision", {"float32", "float64"}, "float32", "of parameters, gradients and activations"),
+      LeftOutAtDefault(Choice("matmul_precision", {"full", "tf32", "bf16"}, "full",
+                              "of the factors of float32 matrix products, where the device has it")),
       Choice("implementation", {"auto", "reference"}, "auto",
              "auto takes the hand-written one where there is one; reference is autograd on stacked tensors"),
   };
 }
 
-TrainerSchema Build() {
-  TrainerSchema schema;
-  schema.name = "modular";
-  schema.description = "small networks on tables of modular arithmetic, full batch (the built-in engine)";
-  for (auto group : {TaskParameters(), ModelParameters(), OptimizerParameters(), NumericParameters()}) {
-    for (ParameterDefinition& definition : group) schema.parameters.push_back(std::move(definition));
-  }
-  schema.metrics = {
-      {"train_loss", false, "mean cross-entropy over the training pairs, in nats"},
+// In the order of the engine's (worker/engine/measures.h); formulas and sources: docs/engine.md.
+std::vector<MetricDefinition> ModularMetrics() {
+  std::vector<MetricDefinition> metrics = {
+      {"train_loss", false, "mean loss over the training pairs; cross-entropy in nats"},
       {"train_accuracy", false, "share of training pairs answered correctly, 0 to 1"},
-      {"test_loss", true, "mean cross-entropy over the test pairs, in nats"},
+      {"test_loss", true, "mean loss over the test pairs; cross-entropy in nats"},
       {"test_accuracy", true, "share of test pairs answered correctly, 0 to 1"},
       {"test_accuracy_unseen", true, "test_accuracy over pairs whose mirror (b, a) is not trained on either"},
       {"test_accuracy_mirrored", true, "test_accuracy over pairs whose mirror (b, a) is trained on"},
       {"parameter_rms", true, "root mean square of all parameters"},
-      {"gradient_norm", true, "Euclidean norm of the gradient of train_loss, before decay and clipping"},
+      {"gradient_norm", true, "Euclidean norm of the gradient of the update's loss, before decay and clipping"},
+      {"batch_loss", false, "mean loss over the minibatch of the next update; with minibatches only"},
+      {"effective_decay", true, "share by which the next update shrinks the parameters in the long run"},
   };
+  for (MetricDefinition analysed : std::vector<MetricDefinition>{
+           {"train_logit_margin", false, "mean over training pairs of the label's logit less the largest other one"},
+           {"train_logit_margin_min", false, "the smallest such margin of a training pair"},
+           {"test_logit_margin", false, "mean over test pairs of the label's logit less the largest other one"},
+           {"test_logit_margin_min", false, "the smallest such margin of a test pair"},
+           {"embedding_top5_share", false,
+            "share of the 5 largest frequencies in the embedding's energy, without k = 0"},
+           {"embedding_top5_share_with_constant", false, "the same with k = 0"},
+           {"embedding_gini", false, "Gini coefficient of the embedding's Fourier norms, 0 to 1"},
+           {"embedding_participation", false, "mean inverse participation ratio of the embedding's columns, 0 to 1"},
+           {"key_frequency_1", false, "the frequency with the most energy in the embedding"},
+           {"key_frequency_2", false, "the frequency with the second most energy"},
+           {"key_frequency_3", false, "the frequency with the third most energy"},
+           {"key_frequency_4", false, "the frequency with the fourth most energy"},
+           {"key_frequency_5", false, "the frequency with the fifth most energy"},
+           {"restricted_loss", false, "mean loss over all pairs of the logits' part in the key frequencies; add only"},
+           {"excluded_loss", false, "mean loss over training pairs of the logits without that part; add only"},
+           {"weight_norm", false, "Euclidean norm of each parameter tensor: weight_norm.layers.0.weight"},
+       }) {
+    analysed.at_analyses_only = true;
+    analysed.is_family = analysed.name == "weight_norm";
+    metrics.push_back(std::move(analysed));
+  }
+  return metrics;
+}
+
+TrainerSchema Build() {
+  TrainerSchema schema;
+  schema.name = "modular";
+  schema.description = "small networks on tables of modular arithmetic (the built-in engine)";
+  for (auto group :
+       {TaskParameters(), ModelParameters(), TrainingParameters(), OptimizerParameters(), NumericParameters()}) {
+    for (ParameterDefinition& definition : group) schema.parameters.push_back(std::move(definition));
+  }
+  schema.rules = ModularRules();
+  schema.metrics = ModularMetrics();
   schema.outcomes = {"diverged", "generalised", "grokked", "memorised", "not_memorised"};
   return schema;
 }

@@ -55,10 +55,13 @@ absl::StatusOr<Budget> BudgetFromJson(const Json& json) {
 }
 
 absl::StatusOr<MetricIntervals> MetricIntervalsFromJson(const Json& json) {
-  SEEDBED_RETURN_IF_ERROR(CheckKeys(json, "metrics", {"log_every", "evaluate_every"}));
+  SEEDBED_RETURN_IF_ERROR(CheckKeys(json, "metrics", {"log_every", "evaluate_every", "analyze_every"}));
   MetricIntervals intervals;
   SEEDBED_ASSIGN_OR_RETURN(intervals.log_every, IntegerAt(json, "log_every", "metrics", 1));
   SEEDBED_ASSIGN_OR_RETURN(intervals.evaluate_every, IntegerAt(json, "evaluate_every", "metrics", 1));
+  if (json.contains("analyze_every")) {
+    SEEDBED_ASSIGN_OR_RETURN(intervals.analyze_every, IntegerAt(json, "analyze_every", "metrics", 0));
+  }
   return intervals;
 }
 
@@ -115,6 +118,7 @@ Json ToJson(const RunTemplate& shared) {
                     {"seconds", shared.budget.seconds ? Json(*shared.budget.seconds) : Json(nullptr)}};
   json["stop"] = std::move(stop);
   json["metrics"] = {{"log_every", shared.metrics.log_every}, {"evaluate_every", shared.metrics.evaluate_every}};
+  if (shared.metrics.analyze_every != 0) json["metrics"]["analyze_every"] = shared.metrics.analyze_every;
   return json;
 }
 

@@ -31,10 +31,12 @@ struct StopRule {
   int64_t by_step = 0;   // kNotReached
 };
 
-// In steps. A row is written at step 0, at each multiple of log_every or evaluate_every, and at the last step.
+// In steps. A row is written at step 0, at each multiple of log_every, evaluate_every or analyze_every, and at the last
+// step.
 struct MetricIntervals {
   int64_t log_every = 100;
   int64_t evaluate_every = 100;
+  int64_t analyze_every = 0;  // of the expensive metrics; 0 means never
 };
 
 // What all runs of a sweep share.
@@ -54,7 +56,8 @@ struct RunSpecification {
 
 // JSON forms:
 //  template       {"trainer": "modular", "budget": {"steps": N, "seconds": S|null}, "stop": [rule…],
-//                  "metrics": {"log_every": N, "evaluate_every": N}}
+//                  "metrics": {"log_every": N, "evaluate_every": N, "analyze_every": N}}
+//                  "analyze_every" is left out where it is 0: what is older than it keeps its text
 //  specification  the template's keys, and "parameters": {…}, "seed": N
 //  rule           {"metric": M, "at_least"|"at_most": X, "held_for": N} | {"metric": M, "not_at_least"|"not_at_most":
 //  X,

@@ -49,6 +49,15 @@ TEST(RunSpecification, KeepsABudgetOfSeconds) {
   EXPECT_EQ(ToJson(*read)["budget"]["seconds"], Json(90.0));
 }
 
+TEST(RunSpecification, NamesTheIntervalOfAnalysisOnlyWhereThereIsOne) {
+  Json json = Valid();
+  json["metrics"]["analyze_every"] = 500;
+  EXPECT_EQ(RunSpecificationFromJson(json)->shared.metrics.analyze_every, 500);
+  EXPECT_EQ(ToJson(*RunSpecificationFromJson(json))["metrics"], json["metrics"]);
+  json["metrics"]["analyze_every"] = 0;
+  EXPECT_EQ(ToJson(*RunSpecificationFromJson(json))["metrics"], Valid()["metrics"]);
+}
+
 TEST(RunSpecification, TakesAbsentStopAndMetricsAsDefaults) {
   const absl::StatusOr<RunTemplate> read =
       RunTemplateFromJson(Json{{"trainer", "modular"}, {"budget", {{"steps", 5}}}});
@@ -78,6 +87,7 @@ TEST(RunSpecification, RefusesWhatIsWrong) {
       {"/stop/1/held_for", 5, "'held_for' goes with at_least"},
       {"/stop/4/not_finite", false, "expected 'not_finite' alone and true"},
       {"/metrics/log_every", 0, "metrics.log_every: expected an integer of at least 1"},
+      {"/metrics/analyze_every", -1, "metrics.analyze_every: expected an integer of at least 0"},
       {"/metrics", Json::object(), "metrics: 'log_every' is missing"},
       {"/parameters", Json::array(), "expected an object at 'parameters'"},
       {"/seed", -1, "specification.seed: expected an integer of at least 0"},

@@ -96,6 +96,19 @@ absl::Status UnknownParameter(const TrainerSchema& schema, const std::string& na
                                                  nearest ? absl::StrCat("; did you mean '", *nearest, "'?") : ""));
 }
 
+absl::Status CheckRules(const TrainerSchema& schema, const Json& complete) {
+  for (const ParameterRule& rule : schema.rules) {
+    std::vector<const Json*> values;
+    for (const std::string& name : rule.parameters) {
+      const auto found = complete.find(name);
+      values.push_back(found == complete.end() ? nullptr : &*found);
+    }
+    const std::string mistake = rule.mistake(values);
+    if (!mistake.empty()) return absl::InvalidArgumentError(mistake);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 const ParameterDefinition* TrainerSchema::FindParameter(const std::string& name) const {
@@ -104,7 +117,11 @@ const ParameterDefinition* TrainerSchema::FindParameter(const std::string& name)
 }
 
 const MetricDefinition* TrainerSchema::FindMetric(const std::string& name) const {
-  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const auto& m) { return m.name == name; });
+  const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const MetricDefinition& metric) {
+    if (!metric.is_family) return metric.name == name;
+    const std::string prefix = metric.name + ".";
+    return name.size() > prefix.size() && name.compare(0, prefix.size(), prefix) == 0;
+  });
   return found == metrics.end() ? nullptr : &*found;
 }
 
@@ -168,22 +185,33 @@ absl::StatusOr<Json> CheckParameter(const ParameterDefinition& definition, const
   return absl::InternalError("a parameter definition has a type that does not exist");
 }
 
-absl::StatusOr<Json> ResolveParameters(const TrainerSchema& schema, const Json& given) {
+absl::StatusOr<Json> CompleteParameters(const TrainerSchema& schema, const Json& given) {
   if (!given.is_object()) return absl::InvalidArgumentError("expected an object of parameters");
   for (const auto& [name, value] : given.items()) {
     if (schema.FindParameter(name) == nullptr) return UnknownParameter(schema, name);
   }
-  Json resolved = Json::object();
+  Json complete = Json::object();
   for (const ParameterDefinition& definition : schema.parameters) {
     const auto found = given.find(definition.name);
-    if (!Applies(definition, resolved)) {
+    if (!Applies(definition, complete)) {
       if (found == given.end()) continue;
       return absl::InvalidArgumentError(absl::StrCat(definition.name, " applies only when ",
                                                      definition.applies_when->parameter, " is ",
                                                      absl::StrJoin(definition.applies_when->values, " or ")));
     }
-    SEEDBED_ASSIGN_OR_RETURN(resolved[definition.name],
+    SEEDBED_ASSIGN_OR_RETURN(complete[definition.name],
                              CheckParameter(definition, found == given.end() ? definition.default_value : *found));
+  }
+  SEEDBED_RETURN_IF_ERROR(CheckRules(schema, complete));
+  return complete;
+}
+
+absl::StatusOr<Json> ResolveParameters(const TrainerSchema& schema, const Json& given) {
+  SEEDBED_ASSIGN_OR_RETURN(Json resolved, CompleteParameters(schema, given));
+  for (const ParameterDefinition& definition : schema.parameters) {
+    if (!definition.left_out_at_default) continue;
+    const auto found = resolved.find(definition.name);
+    if (found != resolved.end() && *found == definition.default_value) resolved.erase(found);
   }
   return resolved;
 }

@@ -14,7 +14,8 @@ namespace seedbed {
 
 enum class ParameterType { kInteger, kNumber, kBoolean, kString };
 
-// The parameter exists only if `parameter` (defined earlier in the schema) has one of `values`.
+// The parameter exists only if `parameter` (defined earlier in the schema) has one of `values` ("true" and "false" for
+// a boolean one).
 struct AppliesWhen {
   std::string parameter;
   std::vector<std::string> values;
@@ -33,23 +34,39 @@ struct ParameterDefinition {
   std::vector<std::string> choices;  // for strings: the allowed values; empty means any
   std::optional<AppliesWhen> applies_when;
   std::string description;  // one line
+  // A configuration names the parameter only where it differs from its default. So it must be for each parameter that
+  // a trainer learns later and that applies to configurations that exist already: their identity is the text of their
+  // parameters, and it must not change.
+  bool left_out_at_default = false;
+};
+
+// What several parameters must satisfy together.
+struct ParameterRule {
+  std::vector<std::string> parameters;  // that it looks at; the first is the one to blame
+  // `values` in the order of `parameters`, each checked, nullptr where the parameter does not apply. Returns what is
+  // wrong and what to do about it, or nothing. A pure function.
+  std::string (*mistake)(const std::vector<const Json*>& values) = nullptr;
 };
 
 struct MetricDefinition {
   std::string name;
   bool at_evaluations_only = false;  // present only at steps that are multiples of evaluate_every
   std::string description;           // one line, with the unit or range
+  bool at_analyses_only = false;     // present only at steps that are multiples of analyze_every
+  bool is_family = false;            // stands for all metrics whose names are `name`, a dot and something
 };
 
 struct TrainerSchema {
   std::string name;
   std::string description;
   std::vector<ParameterDefinition> parameters;  // in the order in which people read them
+  std::vector<ParameterRule> rules;
   std::vector<MetricDefinition> metrics;
   std::vector<std::string> outcomes;
 
   const ParameterDefinition* FindParameter(const std::string& name) const;  // nullptr if unknown
-  const MetricDefinition* FindMetric(const std::string& name) const;        // nullptr if unknown
+  // The metric of this name, or the family that it belongs to; nullptr if there is neither.
+  const MetricDefinition* FindMetric(const std::string& name) const;
 };
 
 // The built-in trainers; nullptr if there is none of that name.
@@ -66,7 +83,12 @@ std::optional<std::string> NearestParameter(const TrainerSchema& schema, const s
 absl::StatusOr<Json> CheckParameter(const ParameterDefinition& definition, const Json& value);
 
 // `given` is a flat object of dotted names. Returns all parameters that apply, each checked, defaults filled in.
-// INVALID_ARGUMENT names an unknown parameter (with the nearest known one), a wrong value, or one that does not apply.
+// INVALID_ARGUMENT names an unknown parameter (with the nearest known one), a wrong value, one that does not apply, or
+// a rule that is broken.
+absl::StatusOr<Json> CompleteParameters(const TrainerSchema& schema, const Json& given);
+
+// The same without those that are left out at their defaults: the parameters of a configuration, as its identity has
+// them. CompleteParameters of them gives all again.
 absl::StatusOr<Json> ResolveParameters(const TrainerSchema& schema, const Json& given);
 
 }  // namespace seedbed

@@ -83,7 +83,7 @@ TEST(CheckParameter, SaysWhatWasExpected) {
   EXPECT_THAT(Checked("optimizer.learning_rate", true), HasSubstr("expected a number"));
   EXPECT_THAT(Checked("optimizer.learning_rate", Json::array({1})), HasSubstr("expected a number"));
   EXPECT_THAT(Checked("optimizer.epsilon", 0), HasSubstr("expected a number above 0"));
-  EXPECT_THAT(Checked("model.activation", "swish"), HasSubstr("expected one of relu, gelu, tanh"));
+  EXPECT_THAT(Checked("model.activation", "swish"), HasSubstr("expected one of relu, gelu, tanh, quadratic"));
   EXPECT_THAT(Checked("task.split_seed", uint64_t{1} << 63), HasSubstr("expected an integer"));
 }
 
@@ -105,7 +105,7 @@ TEST(ResolveParameters, KeepsOnlyWhatApplies) {
   const absl::StatusOr<Json> refused =
       ResolveParameters(Modular(), Json{{"optimizer.kind", "adamw"}, {"optimizer.momentum", 0.9}});
   EXPECT_THAT(std::string(refused.status().message()),
-              HasSubstr("optimizer.momentum applies only when optimizer.kind is sgd"));
+              HasSubstr("optimizer.momentum applies only when optimizer.kind is sgd or muon"));
 }
 
 TEST(ResolveParameters, NamesTheNearestKnownParameter) {
@@ -118,7 +118,7 @@ TEST(NearestParameter, ComparesTheWholeAndThenTheLastPart) {
   EXPECT_EQ(NearestParameter(Modular(), "optimizer.learning_rat"), "optimizer.learning_rate");
   EXPECT_EQ(NearestParameter(Modular(), "learning_rate"), "optimizer.learning_rate");
   EXPECT_EQ(NearestParameter(Modular(), "optim.modulus"), "task.modulus");
-  EXPECT_EQ(NearestParameter(Modular(), "batch_size"), std::nullopt);
+  EXPECT_EQ(NearestParameter(Modular(), "dropout"), std::nullopt);
 }
 
 TEST(ShownText, FitsOneLine) {
@@ -132,6 +132,10 @@ TEST(TrainerSchema, IsConsistent) {
   for (const std::string& trainer : TrainerNames()) {
     const TrainerSchema* schema = FindTrainer(trainer);
     ASSERT_NE(schema, nullptr);
+    for (const ParameterRule& rule : schema->rules) {
+      EXPECT_NE(rule.mistake, nullptr);
+      for (const std::string& name : rule.parameters) EXPECT_NE(schema->FindParameter(name), nullptr) << name;
+    }
     std::vector<std::string> earlier;
     for (const ParameterDefinition& definition : schema->parameters) {
       EXPECT_TRUE(CheckParameter(definition, definition.default_value).ok()) << definition.name;
@@ -150,6 +154,11 @@ TEST(TrainerSchema, IsConsistent) {
   EXPECT_EQ(FindTrainer("no_such_trainer"), nullptr);
   EXPECT_TRUE(Modular().FindMetric("test_accuracy")->at_evaluations_only);
   EXPECT_FALSE(Modular().FindMetric("train_accuracy")->at_evaluations_only);
+  EXPECT_TRUE(Modular().FindMetric("restricted_loss")->at_analyses_only);
+  EXPECT_EQ(Modular().FindMetric("weight_norm.layers.0.weight")->name, "weight_norm");
+  EXPECT_EQ(Modular().FindMetric("weight_norm"), nullptr) << "a family is no metric";
+  EXPECT_EQ(Modular().FindMetric("weight_norm."), nullptr);
+  EXPECT_EQ(Modular().FindMetric("weight_normal"), nullptr);
   EXPECT_EQ(Modular().FindMetric("accuracy"), nullptr);
 }
 

@@ -169,13 +169,17 @@ void ReadBudget(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
 
 void ReadMetricIntervals(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   const YamlEntry* metrics = root.Find("metrics");
-  if (metrics == nullptr || !CheckMap(*metrics->value, "metrics", {"log_every", "evaluate_every"}, mistakes)) return;
+  const std::vector<std::string> keys = {"log_every", "evaluate_every", "analyze_every"};
+  if (metrics == nullptr || !CheckMap(*metrics->value, "metrics", keys, mistakes)) return;
   MetricIntervals& intervals = draft->shared.metrics;
   if (const YamlEntry* entry = metrics->value->Find("log_every")) {
     intervals.log_every = ReadInteger(*entry->value, "metrics.log_every", 1, mistakes).value_or(1);
   }
   if (const YamlEntry* entry = metrics->value->Find("evaluate_every")) {
     intervals.evaluate_every = ReadInteger(*entry->value, "metrics.evaluate_every", 1, mistakes).value_or(1);
+  }
+  if (const YamlEntry* entry = metrics->value->Find("analyze_every")) {
+    intervals.analyze_every = ReadInteger(*entry->value, "metrics.analyze_every", 0, mistakes).value_or(0);
   }
 }
 
@@ -213,7 +217,9 @@ bool CheckMetricName(const std::string& metric, const std::string& trainer, Loca
   const TrainerSchema* schema = FindTrainer(trainer);
   if (schema == nullptr || schema->FindMetric(metric) != nullptr) return true;
   std::vector<std::string> names;
-  for (const MetricDefinition& definition : schema->metrics) names.push_back(definition.name);
+  for (const MetricDefinition& definition : schema->metrics) {
+    names.push_back(definition.is_family ? definition.name + ".*" : definition.name);
+  }
   mistakes->Add(location, absl::StrCat("trainer ", trainer, " has no metric ", ShownText(metric),
                                        DidYouMean(metric, names), " (expected ", absl::StrJoin(names, ", "), ")"));
   return false;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/digest.h"
+#include "common/sweep_file/rule_check.h"
 
 namespace seedbed::sweep_file {
 namespace {
@@ -34,7 +35,7 @@ uint64_t AxisLength(const Axis& axis) {
 class Collector {
  public:
   Collector(const SweepDraft& draft, const SweepLimits& limits, const PointSpace& space, Mistakes* mistakes)
-      : draft_(draft), limits_(limits), space_(space), mistakes_(mistakes) {
+      : draft_(draft), limits_(limits), space_(space), mistakes_(mistakes), rules_(space, mistakes) {
     for (const int slot : space.name_order) {
       keys_.push_back(absl::StrCat("\"", space.slots[slot].definition->name, "\":"));
     }
@@ -51,12 +52,12 @@ class Collector {
       return false;
     }
     space_.Resolve(given, &resolved_);
-    return IsExcluded() || Keep();
+    return IsExcluded() || Keep(draft_.points_location);
   }
 
-  void AddIncluded(const std::vector<ValueNumber>& given) {
+  void AddIncluded(const std::vector<ValueNumber>& given, Location location) {
     space_.Resolve(given, &resolved_);
-    Keep();
+    Keep(location);
   }
 
   const std::vector<ValueNumber>& resolved() const { return resolved_; }
@@ -77,8 +78,9 @@ class Collector {
                        [&](const auto& pattern) { return std::all_of(pattern.begin(), pattern.end(), matches); });
   }
 
-  bool Keep() {
+  bool Keep(Location location) {
     if (IsFull()) return false;
+    rules_.Check(resolved_, location);
     text_.clear();
     AppendObject(resolved_.data(), nullptr, &text_);
     const Digest digest = DigestOf(text_);
@@ -93,19 +95,25 @@ class Collector {
 
   bool IsFull() const { return draft_.run_cap && static_cast<int64_t>(configurations_.size()) >= *draft_.run_cap; }
 
-  // Canonical JSON: equal to CanonicalJson of the same object, made of texts that exist already.
+  // Canonical JSON: equal to CanonicalJson of the same object, made of texts that exist already. All of a point's
+  // parameters without those that identity leaves out, or those in `only`.
   void AppendObject(const ValueNumber* values, const std::vector<bool>* only, std::string* text) const {
     text->push_back('{');
     bool first = true;
     for (size_t i = 0; i < keys_.size(); ++i) {
       const int slot = space_.name_order[i];
-      if (values[slot] == kAbsent || (only != nullptr && !(*only)[slot])) continue;
+      if (values[slot] == kAbsent || (only != nullptr ? !(*only)[slot] : IsLeftOut(slot, values[slot]))) continue;
       if (!first) text->push_back(',');
       first = false;
       text->append(keys_[i]);
       text->append(space_.slots[slot].values.text(values[slot]));
     }
     text->push_back('}');
+  }
+
+  bool IsLeftOut(int slot, ValueNumber value) const {
+    const Slot& of = space_.slots[slot];
+    return of.definition->left_out_at_default && value == of.default_value;
   }
 
   std::vector<bool> FindVaried() const {
@@ -125,6 +133,7 @@ class Collector {
   const SweepLimits& limits_;
   const PointSpace& space_;
   Mistakes* const mistakes_;
+  RuleCheck rules_;
   std::vector<std::string> keys_;  // "name": in name order
   std::vector<ValueNumber> resolved_;
   std::string text_;
@@ -249,7 +258,7 @@ void AddIncluded(const PointSpace& space, Collector* collector, Mistakes* mistak
   for (const IncludedPoint& point : space.included) {
     std::vector<ValueNumber> given = single;
     for (const Assignment& assignment : point.assignments) given[assignment.slot] = assignment.value;
-    collector->AddIncluded(given);
+    collector->AddIncluded(given, point.location);
     for (const Assignment& assignment : point.assignments) {
       if (collector->resolved()[assignment.slot] == assignment.value) continue;
       mistakes->Add(assignment.location, absl::StrCat("include: ", space.slots[assignment.slot].definition->name,

@@ -31,6 +31,7 @@ const std::vector<std::string>& DocumentKeys() {
                                                                "budget.time",
                                                                "metrics.log_every",
                                                                "metrics.evaluate_every",
+                                                               "metrics.analyze_every",
                                                                "priority",
                                                                "max_concurrent",
                                                                "retries"};

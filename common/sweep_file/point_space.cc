@@ -15,6 +15,11 @@ class Builder {
   Builder(const TrainerSchema& schema, Mistakes* mistakes) : mistakes_(mistakes) {
     space_.schema = &schema;
     for (const ParameterDefinition& definition : schema.parameters) AddSlot(definition);
+    for (const ParameterRule& rule : schema.rules) {
+      SlotRule bound{&rule, {}};
+      for (const std::string& name : rule.parameters) bound.slots.push_back(FindSlot(name));
+      space_.rules.push_back(std::move(bound));
+    }
   }
 
   PointSpace Build(const SweepDraft& draft) {
@@ -228,7 +233,10 @@ bool SlotCondition::Takes(ValueNumber value) const {
 ValueNumber ValueTable::Intern(const Json& value) {
   std::string text = CanonicalJson(value);
   const auto [found, inserted] = numbers_.emplace(std::move(text), static_cast<ValueNumber>(texts_.size()));
-  if (inserted) texts_.push_back(found->first);
+  if (inserted) {
+    texts_.push_back(found->first);
+    values_.push_back(value);
+  }
   return found->second;
 }
 

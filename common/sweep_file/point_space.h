@@ -17,14 +17,16 @@ namespace seedbed::sweep_file {
 using ValueNumber = int32_t;
 constexpr ValueNumber kAbsent = -1;
 
-// The distinct values of one parameter: canonical JSON text by number. Not thread-safe.
+// The distinct values of one parameter and their canonical JSON texts, by number. Not thread-safe.
 class ValueTable {
  public:
   ValueNumber Intern(const Json& value);
   const std::string& text(ValueNumber number) const { return texts_[number]; }
+  const Json& value(ValueNumber number) const { return values_[number]; }
 
  private:
   std::vector<std::string> texts_;
+  std::vector<Json> values_;
   std::unordered_map<std::string, ValueNumber> numbers_;
 };
 
@@ -68,6 +70,12 @@ struct IncludedPoint {
   Location location;
 };
 
+// A rule of the trainer's, on slots.
+struct SlotRule {
+  const ParameterRule* rule = nullptr;
+  std::vector<int> slots;
+};
+
 struct PointSpace {
   const TrainerSchema* schema = nullptr;
   std::vector<Slot> slots;
@@ -75,6 +83,7 @@ struct PointSpace {
   std::vector<int> name_order;        // slots by name, as canonical JSON has them
   std::vector<Axis> axes;             // in the file's order
   std::vector<IncludedPoint> included;
+  std::vector<SlotRule> rules;
   std::vector<std::vector<SlotCondition>> excluded;  // a point that meets all of one is dropped
 
   // The values that hold at a point. `given` has a value or kAbsent for each slot; so has `resolved`, where kAbsent

@@ -1,11 +1,14 @@
 // The sweep files that are shipped and the examples of the documentation stay valid.
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/schema/trainer_schema.h"
 #include "common/sweep_file/sweep.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -43,6 +46,64 @@ TEST(Studies, CanonicalIsThePapersFirstExperiment) {
   const Json parameters = Json::parse(sweep.configurations[0].parameters_json);
   EXPECT_EQ(parameters["optimizer.momentum"], 0.9);
   EXPECT_EQ(parameters["task.train_fraction"], 0.2);
+}
+
+// The counts that the study has: configurations, seeds, budget.
+TEST(Studies, HaveTheExperimentsPoints) {
+  const struct {
+    const char* name;
+    size_t configurations;
+    size_t seeds;
+    int64_t steps;
+  } rows[] = {
+      {"quickstart", 6, 3, 6000},       {"canonical", 1, 5, 60000},
+      {"depth", 3, 5, 400000},          {"architecture", 2, 5, 400000},
+      {"activation", 6, 5, 400000},     {"weight_decay_mlp", 7, 3, 400000},
+      {"parameter_norm", 6, 3, 400000}, {"weight_decay_transformer", 6, 3, 400000},
+      {"spectrum", 3, 3, 400000},       {"multiplication", 4, 5, 400000},
+  };
+  std::set<std::string> names;
+  for (const auto& row : rows) {
+    const std::string file = absl::StrCat("studies/", row.name, ".yaml");
+    const Sweep sweep = Parsed(ReadFile(file), file);
+    EXPECT_EQ(sweep.name, row.name);
+    EXPECT_EQ(sweep.configurations.size(), row.configurations) << file;
+    EXPECT_EQ(sweep.seeds.size(), row.seeds) << file;
+    EXPECT_EQ(sweep.shared.budget.steps, row.steps) << file;
+    names.insert(absl::StrCat(row.name, ".yaml"));
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(SEEDBED_SOURCE_DIR "/studies")) {
+    EXPECT_EQ(names.count(entry.path().filename()), 1u) << entry.path() << " is not in the table of this test";
+  }
+}
+
+TEST(Studies, TheirTransformerIsThePapers) {
+  const Sweep sweep = Parsed(ReadFile("studies/architecture.yaml"), "architecture.yaml");
+  EXPECT_EQ(sweep.configurations[0].parameters_json,
+            R"({"implementation":"auto","model.activation":"gelu","model.causal":false,"model.depth":1,)"
+            R"("model.equals_token":false,"model.feed_forward":2048,"model.final_norm":false,"model.heads":4,)"
+            R"("model.init_scale":1.0,"model.kind":"transformer","model.layer_norm":true,"model.norm":"pre",)"
+            R"("model.position_scale":0.02,"model.readout":"mean","model.width":512,"optimizer.beta1":0.9,)"
+            R"("optimizer.beta2":0.999,"optimizer.clip_norm":1.0,"optimizer.epsilon":1e-08,"optimizer.kind":"adamw",)"
+            R"("optimizer.learning_rate":0.001,"optimizer.weight_decay":1.0,"precision":"float32","task.modulus":97,)"
+            R"("task.operation":"add","task.pairs":"ordered","task.split_seed":0,"task.train_fraction":0.2})");
+}
+
+TEST(Documentation, NamesEveryParameterAndWhatIdentityLeavesOut) {
+  const std::string page = ReadFile("docs/sweep-file.md");
+  const size_t table = page.find("| parameter | values | default |");
+  const size_t end = page.find("\n\n", table);
+  const size_t identity = page.find("- A configuration is its parameters");
+  ASSERT_NE(identity, std::string::npos);
+  const std::string left_out = page.substr(identity, page.find("Key order", identity) - identity);
+  for (const ParameterDefinition& definition : FindTrainer("modular")->parameters) {
+    const std::string name = absl::StrCat("`", definition.name, "`");
+    EXPECT_LT(page.find(name, table), end) << name;
+    EXPECT_EQ(absl::StrContains(left_out, name), definition.left_out_at_default) << name;
+    for (const std::string& choice : definition.choices) {
+      EXPECT_LT(page.find(absl::StrCat("`", choice, "`"), table), end) << choice;
+    }
+  }
 }
 
 TEST(Documentation, ExamplesAreValid) {

@@ -115,7 +115,7 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
        "s.yaml:6:43: optimizer.momentum.when: trainer modular has no parameter 'optimizer.kid'; did you mean "
        "'optimizer.kind'?"},
       {"parameters:\n  optimizer.momentum: {value: 0.9, when: {optimizer.kind: sdg}}",
-       "s.yaml:6:59: expected one of sgd, adamw"},
+       "s.yaml:6:59: expected one of sgd, adam, adamw, muon"},
       {"parameters:\n  optimizer.momentum: {value: 0.9, when: {}}",
        "s.yaml:6:42: optimizer.momentum.when: expected a map"},
       {"parameters:\n  optimizer.momentum: {value: 0.9, when: sgd}",
@@ -124,9 +124,9 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
        "9}}",
        "s.yaml:6:34: model.width.when: depends on itself, by way of 'model.depth'"},
       {"parameters:\n  optimizer.beta1: {value: 0.9}",
-       "s.yaml:6:3: optimizer.beta1 applies only when optimizer.kind is adamw, which it is at no point; remove it, or "
-       "say "
-       "when: {optimizer.kind: adamw}"},
+       "s.yaml:6:3: optimizer.beta1 applies only when optimizer.kind is adam or adamw or muon, which it is at no "
+       "point; "
+       "remove it, or say when: {optimizer.kind: adam}"},
       // zip, include, exclude
       {"zip: {model.width: [1]}", "s.yaml:5:6: zip: expected a list with at least one element, got a map"},
       {"zip:\n  - {model.width: [1, 2], model.depth: [1]}",
@@ -168,7 +168,9 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
       // metrics
       {"metrics: {log_evry: 1}", "s.yaml:5:11: metrics: unknown key 'log_evry'; did you mean 'log_every'?"},
       {"metrics: {log_every: 0}", "s.yaml:5:22: metrics.log_every: expected an integer of at least 1, got '0'"},
-      {"metrics: 5", "s.yaml:5:10: metrics: expected a map with log_every, evaluate_every; got '5'"},
+      {"metrics: {analyze_every: -1}",
+       "s.yaml:5:26: metrics.analyze_every: expected an integer of at least 0, got '-1'"},
+      {"metrics: 5", "s.yaml:5:10: metrics: expected a map with log_every, evaluate_every, analyze_every; got '5'"},
       {"metric: {name: accuracy}", "s.yaml:5:16: trainer modular has no metric 'accuracy'"},
       {"metric: {goal: maximize}", "s.yaml:5:1: metric: expected 'name'"},
       {"metric: {name: test_loss, goal: minimise}",
@@ -181,6 +183,33 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
     EXPECT_EQ(sweep.status().code(), absl::StatusCode::kInvalidArgument) << row.text;
     EXPECT_THAT(std::string(sweep.status().message()), HasSubstr(row.expected)) << row.text;
   }
+}
+
+// What no single value shows is said at the place of the parameter to blame, or of the included point.
+TEST(SweepMistakes, OfParametersThatDoNotGoTogether) {
+  const struct {
+    const char* text;
+    const char* expected;
+  } rows[] = {
+      {"parameters: {task.operation: {values: [add, divide]}, task.modulus: {values: [89, 91]}}",
+       "s.yaml:5:55: task.operation divide needs a prime task.modulus, and 91 is none"},
+      {"parameters:\n  model.kind: {value: transformer}\n  model.heads: {values: [4, 3]}",
+       "s.yaml:7:3: model.heads 3 does not divide model.width 256"},
+      {"include:\n  - {model.kind: transformer, model.heads: 5}", "s.yaml:6:5: model.heads 5 does not divide"},
+      {"parameters:\n  task.train_fraction: {values: [0.5, 1e-9]}", "s.yaml:6:3: task.train_fraction 1e-09 puts 0 of"},
+  };
+  for (const auto& row : rows) {
+    const std::string mistakes = MistakesOf(std::string(kStart) + row.text + "\n");
+    EXPECT_THAT(mistakes, HasSubstr(row.expected)) << row.text;
+    EXPECT_EQ(mistakes.find('\n'), std::string::npos) << mistakes;  // told once
+  }
+  // Excluded points may break rules, and others may have what the rule is about.
+  EXPECT_EQ(MistakesOf(std::string(kStart) +
+                       "parameters: {task.operation: {values: [add, divide]}, task.modulus: {values: [89, 91]}}\n"
+                       "exclude: [{task.operation: divide, task.modulus: 91}]\n"),
+            "no mistake");
+  EXPECT_THAT(MistakesOf(kStart, {"task.operation=subtract", "task.pairs=unordered"}),
+              HasSubstr("argument 'task.pairs=unordered':1: task.pairs unordered takes"));
 }
 
 TEST(SweepMistakes, OfTheFirstLines) {
@@ -267,7 +296,8 @@ TEST(SweepMistakes, AreAllReportedInTheFilesOrder) {
       "s.yaml:5:3: trainer modular has no parameter 'model.widht'; did you mean 'model.width'?\n"
       "s.yaml:6:25: model.depth.values: expected a list with at least one element, got an empty list\n"
       "s.yaml:7:36: expected a number of at least 0 for optimizer.learning_rate, got 'fast'\n"
-      "argument 'model.activation=swish':18: expected one of relu, gelu, tanh for model.activation, got 'swish'");
+      "argument 'model.activation=swish':18: expected one of relu, gelu, tanh, quadratic for model.activation, got "
+      "'swish'");
 }
 
 TEST(SweepMistakes, AreBoundedInNumber) {

@@ -348,6 +348,18 @@ TEST(Overrides, KeepTheFilesCondition) {
   EXPECT_FALSE(Parameters(sweep, 1).contains("optimizer.momentum"));
 }
 
+// A parameter that came later stands in a configuration only where it differs from its default, but in a table wherever
+// it varies.
+TEST(Configurations, KeepTheIdentityThatTheyHadBefore) {
+  const Sweep before = Parsed(kGoldilocks);
+  EXPECT_EQ(Parsed(kGoldilocks, {"batch_size=0", "task.label_noise=0"}).configurations[0].digest,
+            before.configurations[0].digest);
+  const Sweep noisy = Parsed(kGoldilocks, {"task.label_noise=0,0.1"});
+  EXPECT_FALSE(Parameters(noisy, 0).contains("task.label_noise"));
+  EXPECT_EQ(Json::parse(noisy.configurations[0].varied_json)["task.label_noise"], 0.0);
+  EXPECT_EQ(Parameters(noisy, 1)["task.label_noise"], 0.1);
+}
+
 TEST(FixedParts, ChangeWithEverythingButPointsAndSeeds) {
   const Sweep sweep = Parsed(kGoldilocks);
   for (const char* same : {"seeds=9", "model.width=7", "optimizer.kind=adamw", "priority=3", "max_concurrent=1",
@@ -355,9 +367,10 @@ TEST(FixedParts, ChangeWithEverythingButPointsAndSeeds) {
     EXPECT_EQ(Parsed(kGoldilocks, {same}).fixed_json, sweep.fixed_json) << same;
   }
   for (const char* other : {"budget.steps=7", "budget.time=1h", "metrics.log_every=3", "metrics.evaluate_every=3",
-                            "metric.name=test_loss"}) {
+                            "metrics.analyze_every=3", "metric.name=test_loss"}) {
     EXPECT_NE(Parsed(kGoldilocks, {other}).fixed_json, sweep.fixed_json) << other;
   }
+  EXPECT_EQ(Parsed(kGoldilocks, {"metrics.analyze_every=0"}).fixed_json, sweep.fixed_json);
   EXPECT_NE(Parsed(kGoldilocks, {"method=random", "run_cap=1"}).fixed_json, sweep.fixed_json);
   const absl::StatusOr<Json> fixed = ParseJson(sweep.fixed_json, "it");
   ASSERT_TRUE(fixed.ok());

@@ -65,6 +65,8 @@ absl::Status MetricWriter::Load() {
 
 absl::Status MetricWriter::AddBuiltIn(const std::vector<MetricDefinition>& metrics) {
   for (const MetricDefinition& metric : metrics) {
+    // Most runs are not analysed, and every column costs every row a byte; of a family the members are not known yet.
+    if (metric.at_analyses_only || metric.is_family) continue;
     SEEDBED_RETURN_IF_ERROR(CheckMetricName(metric.name));
     SEEDBED_RETURN_IF_ERROR(PlaceOf(metric.name, metric.description).status());
   }
@@ -75,6 +77,12 @@ absl::StatusOr<MetricWriter::Place> MetricWriter::PlaceOf(const std::string& nam
   const std::string lower = absl::AsciiStrToLower(name);
   const auto found = places_.find(lower);
   if (found != places_.end()) return found->second;
+  if (description.empty()) {
+    for (const std::string& trainer : TrainerNames()) {
+      const MetricDefinition* definition = FindTrainer(trainer)->FindMetric(name);
+      if (definition != nullptr) return PlaceOf(name, definition->description);
+    }
+  }
   Place place;
   if (columns_ < kMostColumns && MayBeColumn(name)) {
     place.column = name;

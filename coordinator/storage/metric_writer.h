@@ -24,7 +24,7 @@ class MetricWriter {
   explicit MetricWriter(Database* database) : database_(database) {}
 
   absl::Status Load();
-  // Columns for the metrics of a built-in trainer, up front.
+  // Columns for the metrics of a built-in trainer that most runs have, up front.
   absl::Status AddBuiltIn(const std::vector<MetricDefinition>& metrics);
   // Outside of any transaction: INVALID_ARGUMENT for rows that Write would not take.
   absl::Status Check(const std::vector<MetricRows>& batch) const;
@@ -36,6 +36,7 @@ class MetricWriter {
     int64_t metric_id = 0;
   };
 
+  // `description`: that of the built-in trainer's metric of this name where it is empty.
   absl::StatusOr<Place> PlaceOf(const std::string& name, const std::string& description = "");
   absl::StatusOr<Statement*> UpsertFor(const std::vector<std::string>& columns);
   absl::Status WriteRun(const MetricRows& rows);

@@ -106,6 +106,24 @@ TEST_F(StoreTest, MetricRowsAreWrittenOnceHoweverOftenTheyCome) {
   EXPECT_EQ(One("SELECT typeof(parameter_rms) FROM steps WHERE step = 0"), "null");
 }
 
+// What only analysed runs have takes no room in the rows of others.
+TEST_F(StoreTest, MetricsOfAnalysesComeWhenTheyAreFirstSeen) {
+  WriteSweep();
+  const auto columns = [&](const char* name) {
+    return One(absl::StrCat("SELECT count(*) FROM pragma_table_info('steps') WHERE name = '", name, "'"));
+  };
+  EXPECT_EQ(columns("restricted_loss"), "0");
+  SEEDBED_ASSERT_OK(store_->Write(Metrics(
+      {{RunId(1), {0, 10}, {{"restricted_loss", {kNone, 0.5}}, {"weight_norm.output.bias", {kNone, 7}}}, {}}})));
+  EXPECT_EQ(columns("restricted_loss"), "1");
+  EXPECT_EQ(One("SELECT restricted_loss FROM steps WHERE step = 10"), "0.5");
+  EXPECT_EQ(One("SELECT group_concat(step || ':' || value) FROM step_values"), "10:7.0");
+  for (const char* name : {"restricted_loss", "weight_norm.output.bias"}) {
+    EXPECT_EQ(One(absl::StrCat("SELECT description FROM metric_names WHERE name = '", name, "'")),
+              FindTrainer("modular")->FindMetric(name)->description);
+  }
+}
+
 TEST_F(StoreTest, ValuesKeepTheirBitsAndInfinity) {
   WriteSweep();
   const double third = 1.0 / 3;

@@ -16,12 +16,14 @@ const char* const kInstructionSets[] = {"baseline", "avx2", "avx512"};
 double ExactValue(Activation f, double z) {
   if (f == Activation::kRelu) return z > 0 ? z : 0;
   if (f == Activation::kTanh) return std::tanh(z);
+  if (f == Activation::kQuadratic) return z * z;
   return 0.5 * z * std::erfc(-z / std::sqrt(2.0));
 }
 
 double ExactSlope(Activation f, double z) {
   if (f == Activation::kRelu) return z > 0 ? 1 : 0;
   if (f == Activation::kTanh) return 1 - std::tanh(z) * std::tanh(z);
+  if (f == Activation::kQuadratic) return 2 * z;
   return 0.5 * std::erfc(-z / std::sqrt(2.0)) + z * std::exp(-z * z / 2) / std::sqrt(2 * std::acos(-1.0));
 }
 
@@ -45,7 +47,7 @@ void ExpectAccurateActivations(const ElementwiseKernels<T>& kernels, double ulps
   const auto n = static_cast<int64_t>(z.size());
   const std::vector<T> bias(z.size(), T(0));
   const double ulp = std::numeric_limits<T>::epsilon();
-  for (const Activation f : {Activation::kRelu, Activation::kGelu, Activation::kTanh}) {
+  for (const Activation f : {Activation::kRelu, Activation::kGelu, Activation::kTanh, Activation::kQuadratic}) {
     std::vector<T> value = z;
     std::vector<T> slope(z.size());
     kernels.activate(f, 1, n, bias.data(), value.data(), slope.data());
@@ -85,7 +87,7 @@ TEST(ElementwiseTest, TanhAndGeluKeepTheDigitsOfSmallValues) {
 }
 
 TEST(ElementwiseTest, WhatIsNotANumberStaysSo) {
-  for (const Activation f : {Activation::kRelu, Activation::kGelu, Activation::kTanh}) {
+  for (const Activation f : {Activation::kRelu, Activation::kGelu, Activation::kTanh, Activation::kQuadratic}) {
     std::vector<float> value(9, std::numeric_limits<float>::quiet_NaN());
     const std::vector<float> bias(9, 0);
     BestElementwiseKernels<float>().activate(f, 1, 9, bias.data(), value.data(), nullptr);
@@ -134,16 +136,6 @@ TEST(ElementwiseTest, NotFiniteLogitsGiveANotFiniteLoss) {
       EXPECT_FALSE(std::isfinite(loss)) << bad << " at " << at;
     }
   }
-}
-
-TEST(ElementwiseTest, SumOfSquares) {
-  std::vector<float> values;
-  double expected = 0;
-  for (int i = 0; i < 1003; ++i) {
-    values.push_back(static_cast<float>(i) / 7);
-    expected += static_cast<double>(values.back()) * static_cast<double>(values.back());
-  }
-  EXPECT_NEAR(BestElementwiseKernels<float>().sum_of_squares(1003, values.data()) / expected, 1, 1e-13);
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ Problem MakeProblem(Activation activation, OptimizerKind kind, int64_t modulus =
 
 std::unique_ptr<Learner> MakeOne(const Problem& problem, Precision precision, bool reference) {
   return reference ? MakeReferenceLearner(problem.task, problem.model, precision, {problem.replica})
-                   : MakeFastMlp(problem.task, problem.model, precision, problem.replica);
+                   : MakeFastLearner(problem.task, problem.model, precision, problem.replica);
 }
 
 MlpByHand ByHand(const Problem& problem) {

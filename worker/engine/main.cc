@@ -9,10 +9,12 @@
 
 #include "absl/strings/numbers.h"
 #include "common/base/json.h"
+#include "worker/engine/engine_settings.h"
 #include "worker/engine/environment.h"
 #include "worker/engine/messages.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/server.h"
+#include "worker/engine/torch_export.h"
 #include "worker/engine/train_command.h"
 
 namespace seedbed::engine {
@@ -21,8 +23,8 @@ namespace {
 void PrintUsage(std::ostream& out) {
   out << "seedbed-engine trains grokking models. A worker starts it and talks to it (docs/engine-protocol.md). By "
          "hand:\n"
-      << kTrainUsage
-      << "  seedbed-engine version    print the version and the numerics fingerprint as JSON\n"
+      << kTrainUsage << kExportUsage
+      << "  seedbed-engine version\n      print the version and the numerics fingerprint as JSON\n"
          "  seedbed-engine --help\n";
 }
 
@@ -48,9 +50,15 @@ int Serve() {
     PrintUsage(std::cerr);
     return 2;
   }
+  const absl::StatusOr<EngineSettings> settings =
+      ReadEngineSettings(std::getenv("SEEDBED_ENGINE_DEVICE"), std::getenv("SEEDBED_ENGINE_CAPACITY"));
+  if (!settings.ok()) {
+    std::cerr << "seedbed-engine: " << settings.status().message() << std::endl;
+    return 2;
+  }
   // The end of the input is how an engine learns of its worker's death; this is for an engine that hangs then.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  return ServeEngine(input_fd, output_fd);
+  return ServeEngine(input_fd, output_fd, *settings);
 }
 
 int Main(int argc, char** argv) {
@@ -70,6 +78,7 @@ int Main(int argc, char** argv) {
     }
     return RunTrainCommand({words.begin() + 1, words.end()});
   }
+  if (words[0] == "export") return RunExportCommand({words.begin() + 1, words.end()});
   std::cerr << "seedbed-engine: there is no command '" << words[0] << "'\n";
   PrintUsage(std::cerr);
   return 2;

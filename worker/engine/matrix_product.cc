@@ -8,8 +8,9 @@ namespace {
 
 template <typename T>
 at::Tensor TensorOn(const MatrixView<T>& view) {
-  const at::Tensor tensor = at::from_blob(view.data, {view.rows, view.columns},
-                                          at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
+  const at::Tensor tensor =
+      at::from_blob(view.data, {view.rows, view.columns}, {view.stride == 0 ? view.columns : view.stride, 1},
+                    at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value));
   return view.transposed ? tensor.t() : tensor;
 }
 
@@ -18,11 +19,13 @@ at::Tensor TensorOn(const MatrixView<T>& view) {
 template <typename T>
 struct MatrixProduct<T>::Tensors {
   at::Tensor out, left, right;
+  Mode mode;
+  double factor;
 };
 
 template <typename T>
-MatrixProduct<T>::MatrixProduct(MatrixView<T> out, MatrixView<T> left, MatrixView<T> right)
-    : tensors_(new Tensors{TensorOn(out), TensorOn(left), TensorOn(right)}) {}
+MatrixProduct<T>::MatrixProduct(MatrixView<T> out, MatrixView<T> left, MatrixView<T> right, Mode mode, double factor)
+    : tensors_(new Tensors{TensorOn(out), TensorOn(left), TensorOn(right), mode, factor}) {}
 
 template <typename T>
 MatrixProduct<T>::~MatrixProduct() = default;
@@ -34,7 +37,12 @@ MatrixProduct<T>& MatrixProduct<T>::operator=(MatrixProduct&&) noexcept = defaul
 template <typename T>
 void MatrixProduct<T>::Run() {
   const c10::NoGradGuard no_grad;
-  at::mm_out(tensors_->out, tensors_->left, tensors_->right);
+  Tensors& t = *tensors_;
+  if (t.mode == Mode::kSet && t.factor == 1) {
+    at::mm_out(t.out, t.left, t.right);
+    return;
+  }
+  at::addmm_out(t.out, t.out, t.left, t.right, t.mode == Mode::kAdd ? 1 : 0, t.factor);
 }
 
 template class MatrixProduct<float>;

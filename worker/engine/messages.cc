@@ -35,7 +35,7 @@ std::string ReadyMessage(const Json& numerics, const std::string& device, int64_
                {"memory_bytes", memory_bytes},
                {"numerics", numerics},
                {"pack_parameters", std::move(pack_parameters)},
-               {"checkpoints", false}});
+               {"checkpoints", true}});
 }
 
 std::string MetricsMessage(int64_t run, const std::vector<MetricRow>& rows) {
@@ -51,6 +51,12 @@ std::string MetricsMessage(int64_t run, const std::vector<MetricRow>& rows) {
     }
     if (is_measured) values[MetricName(static_cast<Metric>(i))] = std::move(column);
   }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    for (const auto& [name, value] : rows[r].others) {
+      if (!values.contains(name)) values[name] = Json::array_t(rows.size());  // of nulls
+      values[name][r] = JsonNumber(value);
+    }
+  }
   return Text({{"type", "metrics"}, {"run", run}, {"steps", std::move(steps)}, {"values", std::move(values)}});
 }
 
@@ -60,6 +66,16 @@ std::string AliveMessage(int64_t run, int64_t step) {
 
 std::string BusyMessage(int64_t run, double seconds, const std::string& reason) {
   return Text({{"type", "busy"}, {"run", run}, {"seconds", seconds}, {"reason", reason}});
+}
+
+std::string CheckpointMessage(int64_t run, int64_t step, const std::string& path, const std::string& sha256,
+                              const Json& numerics) {
+  return Text({{"type", "checkpoint"},
+               {"run", run},
+               {"step", step},
+               {"path", path},
+               {"sha256", sha256},
+               {"numerics", numerics}});
 }
 
 std::string FinishedMessage(int64_t run, const std::string& outcome, const std::string& reason, int64_t last_step,

@@ -17,6 +17,9 @@ std::string ReadyMessage(const Json& numerics, const std::string& device, int64_
 std::string MetricsMessage(int64_t run, const std::vector<MetricRow>& rows);
 std::string AliveMessage(int64_t run, int64_t step);
 std::string BusyMessage(int64_t run, double seconds, const std::string& reason);
+// `sha256`: of the whole file. `numerics`: the fingerprint under which the steps before it were made.
+std::string CheckpointMessage(int64_t run, int64_t step, const std::string& path, const std::string& sha256,
+                              const Json& numerics);
 std::string FinishedMessage(int64_t run, const std::string& outcome, const std::string& reason, int64_t last_step,
                             const Json& summary);
 std::string StoppedMessage(int64_t run, int64_t last_step);

@@ -6,15 +6,14 @@
 namespace seedbed::engine {
 
 MlpByHand::MlpByHand(const Task& task, const ModelParameters& model, const OptimizerParameters& optimizer,
-                     std::vector<double> start)
+                     std::vector<double> start, Loss kind_of_loss)
     : parameters(std::move(start)),
       gradient(parameters.size(), 0.0),
       task_(task),
       model_(model),
-      optimizer_(optimizer),
       layout_(MlpLayout(model, task.symbols, task.classes)),
-      first_(parameters.size(), 0.0),
-      second_(parameters.size(), 0.0) {}
+      loss_(kind_of_loss),
+      optimizer_(optimizer, layout_) {}
 
 double MlpByHand::Value(double z) const {
   if (model_.activation == Activation::kRelu) return z > 0 ? z : 0;
@@ -54,7 +53,7 @@ MlpByHand::Activity MlpByHand::Forward(const Example& example) const {
   return activity;
 }
 
-double MlpByHand::LossOf(const Activity& activity, int32_t label, std::vector<double>* probabilities,
+double MlpByHand::LossOf(const Activity& activity, int32_t label, std::vector<double>* logit_gradient,
                          bool* is_correct) const {
   double largest = -INFINITY;
   int32_t answer = 0;
@@ -64,11 +63,20 @@ double MlpByHand::LossOf(const Activity& activity, int32_t label, std::vector<do
       answer = i;
     }
   }
-  double sum = 0;
-  for (const double logit : activity.logits) sum += std::exp(logit - largest);
-  probabilities->clear();
-  for (const double logit : activity.logits) probabilities->push_back(std::exp(logit - largest) / sum);
   *is_correct = answer == label;
+  logit_gradient->clear();
+  double sum = 0;
+  if (loss_ == Loss::kMse) {
+    for (int32_t i = 0; i < task_.classes; ++i) {
+      const double error = activity.logits[i] - (i == label ? 1 : 0);
+      sum += error * error;
+      logit_gradient->push_back(2 * error / task_.classes);
+    }
+    return sum / task_.classes;
+  }
+  for (const double logit : activity.logits) sum += std::exp(logit - largest);
+  for (const double logit : activity.logits) logit_gradient->push_back(std::exp(logit - largest) / sum);
+  (*logit_gradient)[label] -= 1;
   return -(activity.logits[label] - largest - std::log(sum));
 }
 
@@ -95,18 +103,17 @@ void MlpByHand::Backward(const Example& example, const Activity& activity, std::
   }
 }
 
-void MlpByHand::Measure() {
+void MlpByHand::Measure(const std::vector<Example>& examples) {
   loss = 0;
   correct = 0;
   gradient.assign(gradient.size(), 0.0);
-  const auto n = static_cast<double>(task_.train.size());
-  for (const Example& example : task_.train) {
+  const auto n = static_cast<double>(examples.size());
+  for (const Example& example : examples) {
     const Activity activity = Forward(example);
     std::vector<double> logit_gradient;
     bool is_correct = false;
     loss += LossOf(activity, example.label, &logit_gradient, &is_correct) / n;
     correct += is_correct;
-    logit_gradient[example.label] -= 1;
     for (double& g : logit_gradient) g /= n;
     Backward(example, activity, logit_gradient);
   }
@@ -116,32 +123,13 @@ TestPart MlpByHand::Test(bool mirrored) const {
   TestPart part;
   for (size_t i = 0; i < task_.test.size(); ++i) {
     if (task_.test_is_mirrored[i] != mirrored) continue;
-    std::vector<double> probabilities;
+    std::vector<double> logit_gradient;
     bool is_correct = false;
-    part.loss_sum += LossOf(Forward(task_.test[i]), task_.test[i].label, &probabilities, &is_correct);
+    part.loss_sum += LossOf(Forward(task_.test[i]), task_.test[i].label, &logit_gradient, &is_correct);
     part.correct += is_correct;
     ++part.examples;
   }
   return part;
-}
-
-void MlpByHand::Update() {
-  ++updates_;
-  const OptimizerParameters& o = optimizer_;
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    if (o.kind == OptimizerKind::kSgd) {
-      const double g = gradient[i] + o.weight_decay * parameters[i];
-      first_[i] = updates_ == 1 ? g : o.momentum * first_[i] + g;
-      parameters[i] -= o.learning_rate * first_[i];
-      continue;
-    }
-    parameters[i] -= o.learning_rate * o.weight_decay * parameters[i];
-    first_[i] = o.beta1 * first_[i] + (1 - o.beta1) * gradient[i];
-    second_[i] = o.beta2 * second_[i] + (1 - o.beta2) * gradient[i] * gradient[i];
-    const double mean = first_[i] / (1 - std::pow(o.beta1, updates_));
-    const double mean_square = second_[i] / (1 - std::pow(o.beta2, updates_));
-    parameters[i] -= o.learning_rate * mean / (std::sqrt(mean_square) + o.epsilon);
-  }
 }
 
 }  // namespace seedbed::engine

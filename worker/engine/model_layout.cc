@@ -11,7 +11,13 @@
 namespace seedbed::engine {
 namespace {
 
-void Append(ModelLayout* layout, TensorLayout tensor) {
+void Append(ModelLayout* layout, const std::string& name, std::vector<int64_t> shape, TensorLayout::Start start,
+            double scale) {
+  TensorLayout tensor;
+  tensor.name = name;
+  tensor.shape = std::move(shape);
+  tensor.start = start;
+  tensor.scale = scale;
   tensor.size = 1;
   for (const int64_t extent : tensor.shape) tensor.size *= extent;
   tensor.offset = layout->slab_size;
@@ -20,30 +26,29 @@ void Append(ModelLayout* layout, TensorLayout tensor) {
   layout->tensors.push_back(std::move(tensor));
 }
 
-void AppendLinear(ModelLayout* layout, const std::string& name, int64_t outputs, int64_t inputs) {
-  TensorLayout weight;
-  weight.name = absl::StrCat(name, ".weight");
-  weight.shape = {outputs, inputs};
-  weight.scale = 1 / std::sqrt(static_cast<double>(inputs));
-  TensorLayout bias = weight;
-  bias.name = absl::StrCat(name, ".bias");
-  bias.shape = {outputs};
-  Append(layout, std::move(weight));
-  Append(layout, std::move(bias));
-}
-
 }  // namespace
 
-ModelLayout MlpLayout(const ModelParameters& model, int64_t symbols, int64_t classes) {
-  ModelLayout layout;
-  TensorLayout embedding;
-  embedding.name = "embedding.weight";
-  embedding.shape = {symbols, model.width};
-  embedding.start = TensorLayout::Start::kNormal;
-  Append(&layout, std::move(embedding));
-  for (int64_t i = 0; i < model.depth; ++i) AppendLinear(&layout, absl::StrCat("layers.", i), model.width, model.width);
-  AppendLinear(&layout, "output", classes, model.width);
-  return layout;
+void AppendNormal(ModelLayout* layout, const std::string& name, std::vector<int64_t> shape, double deviation) {
+  Append(layout, name, std::move(shape), TensorLayout::Start::kNormal, deviation);
+}
+
+void AppendUniform(ModelLayout* layout, const std::string& name, std::vector<int64_t> shape, double bound) {
+  Append(layout, name, std::move(shape), TensorLayout::Start::kUniform, bound);
+}
+
+void AppendConstant(ModelLayout* layout, const std::string& name, std::vector<int64_t> shape, double value) {
+  Append(layout, name, std::move(shape), TensorLayout::Start::kConstant, value);
+}
+
+void AppendLinear(ModelLayout* layout, const std::string& name, int64_t outputs, int64_t inputs) {
+  const double bound = 1 / std::sqrt(static_cast<double>(inputs));
+  AppendUniform(layout, absl::StrCat(name, ".weight"), {outputs, inputs}, bound);
+  AppendUniform(layout, absl::StrCat(name, ".bias"), {outputs}, bound);
+}
+
+void AppendLayerNorm(ModelLayout* layout, const std::string& name, int64_t width) {
+  AppendConstant(layout, absl::StrCat(name, ".weight"), {width}, 1);
+  AppendConstant(layout, absl::StrCat(name, ".bias"), {width}, 0);
 }
 
 std::vector<double> InitialSlab(const ModelLayout& layout, uint64_t seed, double init_scale) {
@@ -53,9 +58,18 @@ std::vector<double> InitialSlab(const ModelLayout& layout, uint64_t seed, double
     PhiloxStream random(seed, kInitialisationStream + i);
     const double scale = init_scale * tensor.scale;
     for (int64_t j = 0; j < tensor.size; ++j) {
-      const double draw =
-          tensor.start == TensorLayout::Start::kNormal ? random.NextNormal() : 2 * random.NextUniform() - 1;
-      slab[static_cast<size_t>(tensor.offset + j)] = scale * draw;
+      double& value = slab[static_cast<size_t>(tensor.offset + j)];
+      switch (tensor.start) {
+        case TensorLayout::Start::kNormal:
+          value = scale * random.NextNormal();
+          break;
+        case TensorLayout::Start::kUniform:
+          value = scale * (2 * random.NextUniform() - 1);
+          break;
+        case TensorLayout::Start::kConstant:
+          value = tensor.scale;
+          break;
+      }
     }
   }
   return slab;

@@ -1,6 +1,8 @@
 #include "worker/engine/model_layout.h"
 
+#include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "gtest/gtest.h"
 
@@ -34,6 +36,94 @@ TEST(ModelLayoutTest, MatchesTheStudysModels) {
     for (uint64_t seed = 0; seed < 8; ++seed) mean += Rms(layout, InitialSlab(layout, seed, 1)) / 8;
     EXPECT_NEAR(mean, c.rms, 0.001) << c.width;
   }
+}
+
+ModelParameters Transformer(int64_t depth, int64_t width, int64_t heads) {
+  ModelParameters model;
+  model.kind = "transformer";
+  model.depth = depth;
+  model.width = width;
+  model.heads = heads;
+  model.feed_forward = 4 * width;
+  return model;
+}
+
+// The study's transformer: about 3.25 million parameters, whose RMS of 0.1271 decays to the 0.126 (λ 1) and 0.120 (λ 5)
+// that the paper prints within about 11 updates at a learning rate of 1e-3.
+TEST(ModelLayoutTest, MatchesTheStudysTransformer) {
+  const ModelLayout layout = LayoutOf(Transformer(1, 512, 4), 97, 97);
+  EXPECT_EQ(layout.parameter_count, 3252833);
+  double rms = 0;  // one draw's has a standard deviation of 0.0004
+  for (uint64_t seed = 0; seed < 8; ++seed) rms += Rms(layout, InitialSlab(layout, seed, 1)) / 8;
+  EXPECT_NEAR(rms, 0.1271, 0.0005);
+  EXPECT_NEAR(rms * std::pow(1 - 1e-3 * 1, 11), 0.126, 0.0005);
+  EXPECT_NEAR(rms * std::pow(1 - 1e-3 * 5, 11), 0.120, 0.0005);
+}
+
+// Eight blocks of width 512: LayerNorm and two linear layers each.
+TEST(ModelLayoutTest, CountsTheResidualMlp) {
+  ModelParameters model = Mlp(8, 512);
+  model.kind = "residual_mlp";
+  model.inner_width = 512;
+  EXPECT_EQ(LayoutOf(model, 97, 97).parameter_count, 97 * 512 + 8 * (2 * 512 + 2 * (512 * 512 + 512)) + 97 * 512 + 97);
+  model.final_norm = true;
+  model.layer_norm = false;
+  EXPECT_EQ(LayoutOf(model, 97, 97).parameter_count, 97 * 512 + 8 * 2 * (512 * 512 + 512) + 2 * 512 + 97 * 512 + 97);
+}
+
+// As nn.TransformerEncoderLayer's state_dict has them.
+TEST(ModelLayoutTest, NamesTensorsAsPyTorchDoes) {
+  ModelParameters model = Transformer(2, 8, 2);
+  model.final_norm = true;
+  std::vector<std::string> names;
+  for (const TensorLayout& tensor : LayoutOf(model, 7, 7).tensors) names.push_back(tensor.name);
+  std::vector<std::string> expected = {"embedding.weight", "positions.weight"};
+  for (const char* layer : {"layers.0.", "layers.1."}) {
+    for (const char* name : {"self_attn.in_proj_weight", "self_attn.in_proj_bias", "self_attn.out_proj.weight",
+                             "self_attn.out_proj.bias", "linear1.weight", "linear1.bias", "linear2.weight",
+                             "linear2.bias", "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"}) {
+      expected.push_back(std::string(layer) + name);
+    }
+  }
+  for (const char* name : {"norm.weight", "norm.bias", "output.weight", "output.bias"}) expected.push_back(name);
+  EXPECT_EQ(names, expected);
+  model = Mlp(1, 8);
+  model.kind = "residual_mlp";
+  model.inner_width = 12;
+  names.clear();
+  for (const TensorLayout& tensor : LayoutOf(model, 7, 7).tensors) names.push_back(tensor.name);
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"embedding.weight", "layers.0.norm.weight", "layers.0.norm.bias",
+                                      "layers.0.linear1.weight", "layers.0.linear1.bias", "layers.0.linear2.weight",
+                                      "layers.0.linear2.bias", "output.weight", "output.bias"}));
+}
+
+TEST(ModelLayoutTest, LayerNormAndAttentionBiasesStartAsConstants) {
+  ModelParameters model = Transformer(1, 64, 4);
+  model.equals_token = true;
+  const ModelLayout layout = LayoutOf(model, 97, 97);
+  const std::vector<double> slab = InitialSlab(layout, 5, 3);
+  const auto largest = [&](const std::string& name) {
+    for (const TensorLayout& tensor : layout.tensors) {
+      if (tensor.name != name) continue;
+      const auto begin = slab.begin() + tensor.offset;
+      return std::abs(
+          *std::max_element(begin, begin + tensor.size, [](double x, double y) { return std::abs(x) < std::abs(y); }));
+    }
+    return -1.0;
+  };
+  EXPECT_EQ(layout.tensors[0].shape, (std::vector<int64_t>{98, 64}));
+  EXPECT_EQ(layout.tensors[1].shape, (std::vector<int64_t>{3, 64}));
+  EXPECT_EQ(largest("layers.0.norm1.weight"), 1);  // init_scale 3 leaves it alone
+  EXPECT_EQ(largest("layers.0.norm2.bias"), 0);
+  EXPECT_EQ(largest("layers.0.self_attn.in_proj_bias"), 0);
+  EXPECT_EQ(largest("layers.0.self_attn.out_proj.bias"), 0);
+  // The largest of thousands of uniform draws is just below the bound.
+  EXPECT_NEAR(largest("layers.0.self_attn.in_proj_weight"), 3 * std::sqrt(6.0 / 256), 0.002);
+  EXPECT_NEAR(largest("layers.0.self_attn.out_proj.weight"), 3 / std::sqrt(64.0), 0.002);
+  EXPECT_NEAR(largest("layers.0.linear2.weight"), 3 / std::sqrt(256.0), 0.002);
+  EXPECT_LT(largest("positions.weight"), 3 * 0.02 * 5);
+  EXPECT_GT(largest("positions.weight"), 3 * 0.02 * 1.5);
 }
 
 TEST(ModelLayoutTest, TensorsAreAlignedAndDoNotOverlap) {

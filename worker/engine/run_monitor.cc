@@ -26,6 +26,18 @@ std::string TextOf(const StopRule& rule) {
                       rule.held_for > 1 ? absl::StrCat(" held for ", rule.held_for, " rows") : "");
 }
 
+bool IsOfFamily(const std::string& metric) {
+  return metric.rfind(absl::StrCat(kWeightNormFamily, "."), 0) == 0;
+}
+
+absl::Status UnknownMetric(const std::string& metric) {
+  std::vector<std::string> known;
+  for (size_t i = 0; i < kMetricCount; ++i) known.emplace_back(MetricName(static_cast<Metric>(i)));
+  const std::optional<std::string> nearest = NearestWord(metric, known);
+  return absl::InvalidArgumentError(absl::StrCat("stop rule: the engine measures no '", metric, "'",
+                                                 nearest ? absl::StrCat("; did you mean '", *nearest, "'?") : ""));
+}
+
 Json StepOrNull(const std::optional<int64_t>& step) {
   return step ? Json(*step) : Json(nullptr);
 }
@@ -42,15 +54,8 @@ absl::StatusOr<RunMonitor> RunMonitor::Create(const RunTemplate& shared) {
     RuleState state;
     state.rule = rule;
     state.text = TextOf(rule);
-    const std::optional<Metric> metric = MetricNamed(rule.metric.c_str());
-    if (!metric) {
-      std::vector<std::string> known;
-      for (size_t i = 0; i < kMetricCount; ++i) known.emplace_back(MetricName(static_cast<Metric>(i)));
-      const std::optional<std::string> nearest = NearestWord(rule.metric, known);
-      return absl::InvalidArgumentError(absl::StrCat("stop rule: the engine measures no '", rule.metric, "'",
-                                                     nearest ? absl::StrCat("; did you mean '", *nearest, "'?") : ""));
-    }
-    state.metric = *metric;
+    state.metric = MetricNamed(rule.metric.c_str());
+    if (!state.metric && !IsOfFamily(rule.metric)) return UnknownMetric(rule.metric);
     monitor.rules_.push_back(std::move(state));
   }
   return monitor;
@@ -77,6 +82,11 @@ void RunMonitor::ObserveTraining(int64_t step, double loss, double accuracy) {
   NoteReached(Metric::kTrainAccuracy, accuracy);
 }
 
+void RunMonitor::ObserveBatch(int64_t step, double loss) {
+  if (!std::isfinite(loss) && !first_nonfinite_step_) first_nonfinite_step_ = step;
+  NoteReached(Metric::kBatchLoss, loss);
+}
+
 void RunMonitor::ObserveEvaluation(int64_t step, double loss, double accuracy) {
   last_test_loss_ = loss;
   last_test_accuracy_ = accuracy;
@@ -86,7 +96,7 @@ void RunMonitor::ObserveEvaluation(int64_t step, double loss, double accuracy) {
 
 void RunMonitor::ObserveRow(const MetricRow& row) {
   for (RuleState& state : rules_) {
-    const std::optional<double>& value = row[state.metric];
+    const std::optional<double> value = state.metric ? row[*state.metric] : row.Find(state.rule.metric);
     if (!value) continue;
     if (!Meets(state.rule, *value)) {
       state.held = 0;
@@ -118,7 +128,9 @@ std::string RunMonitor::Outcome() const {
   if (first_nonfinite_step_) return "diverged";
   const std::optional<int64_t>& memorised = train_crossings_[kNinetyNine];
   const std::optional<int64_t>& generalised = test_crossings_[kNinetyNine];
-  if (generalised && (!memorised || *generalised <= *evaluation_after_memorising_)) return "generalised";
+  if (generalised && (!memorised || *generalised <= evaluation_after_memorising_.value_or(*generalised))) {
+    return "generalised";
+  }
   if (generalised) return "grokked";
   return memorised ? "memorised" : "not_memorised";
 }

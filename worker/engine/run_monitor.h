@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/json.h"
 #include "common/schema/run_specification.h"
@@ -24,16 +25,19 @@ struct Ending {
 };
 
 // Watches one run: first crossings, stop rules, budget and outcome. Pure bookkeeping, without torch or clocks. For each
-// step, in this order: ObserveTraining; ObserveRow with the row's training metrics if the step is logged;
-// ObserveEvaluation and ObserveRow with the others if it is evaluated; EndingAt at any point asks whether what is known
-// so far ends the run.
+// step, in this order: ObserveTraining or ObserveBatch; ObserveRow with the row's training metrics if the step is
+// logged; ObserveEvaluation and ObserveRow with the others if it is evaluated; ObserveRow with those of an analysis;
+// EndingAt at any point asks whether what is known so far ends the run.
 class RunMonitor {
  public:
   // INVALID_ARGUMENT if a stop rule names a metric that the trainer does not have.
   static absl::StatusOr<RunMonitor> Create(const RunTemplate& shared);
 
-  // Every step, logged or not: this is what makes t_train_* exact.
+  // Over all training examples: at every step of full-batch training, logged or not, which is what makes t_train_*
+  // exact; with minibatches before each ObserveEvaluation.
   void ObserveTraining(int64_t step, double loss, double accuracy);
+  // With minibatches, at every step: whether the loss of the batch is a finite number.
+  void ObserveBatch(int64_t step, double loss);
   void ObserveEvaluation(int64_t step, double loss, double accuracy);
   // Metrics that are absent from `row` are passed over.
   void ObserveRow(const MetricRow& row);
@@ -49,12 +53,17 @@ class RunMonitor {
   // The keys of the protocol's `summary` that follow from the measures.
   Json Summary(const std::optional<Ending>& ending) const;
 
+  // All that was observed, for a checkpoint; a monitor of the same template that is restored to it goes on as if it had
+  // observed it. INVALID_ARGUMENT, naming the key, for what State cannot have written; the monitor is then of no use.
+  Json State() const;
+  absl::Status Restore(const Json& state);
+
  private:
   struct RuleState {
     StopRule rule;
-    Metric metric = Metric::kTrainLoss;
-    std::string text;  // for the reason
-    int64_t held = 0;  // successive rows that met it, up to the last
+    std::optional<Metric> metric;  // nothing if it is one of a family, known by its name
+    std::string text;              // for the reason
+    int64_t held = 0;              // successive rows that met it, up to the last
     int64_t held_since = 0;
     bool was_reached = false;
   };

@@ -195,6 +195,38 @@ TEST(RunMonitorTest, NonFiniteValuesAreNamed) {
   EXPECT_EQ(result.summary["final_train_loss"], "NaN");
 }
 
+// With minibatches the whole training set is looked at now and then only, but a batch that is not finite ends the run.
+TEST(RunMonitorTest, BatchesEndARunButMemoriseNothing) {
+  RunMonitor monitor = RunMonitor::Create(Budgeted(100)).value();
+  monitor.ObserveBatch(3, 0.001);
+  EXPECT_FALSE(monitor.EndingAt(3, 0));
+  EXPECT_EQ(monitor.Outcome(), "not_memorised");
+  EXPECT_EQ(monitor.Summary(std::nullopt)["final_train_loss"], nullptr);
+  monitor.ObserveBatch(4, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(monitor.EndingAt(4, 0)->reason, "stop rule not finite");
+  EXPECT_EQ(monitor.Outcome(), "diverged");
+  EXPECT_EQ(monitor.Summary(std::nullopt)["first_nonfinite_step"], 4);
+}
+
+TEST(RunMonitorTest, RulesOnTheNormOfATensor) {
+  StopRule rule = Threshold("weight_norm.layers.0.weight", 2.5, 2);
+  rule.direction = StopRule::Direction::kAtMost;
+  RunMonitor monitor = RunMonitor::Create(Budgeted(100, {rule})).value();
+  const std::vector<std::optional<double>> norms = {3.0, 2.0, 2.6, 2.4, std::nullopt, 2.5};
+  for (size_t step = 0; step < norms.size(); ++step) {
+    MetricRow row;
+    row.step = static_cast<int64_t>(step);
+    row.others = {{"weight_norm.layers.0.bias", 0.0}};
+    if (norms[step]) row.others.emplace_back("weight_norm.layers.0.weight", *norms[step]);
+    monitor.ObserveRow(row);
+    const std::optional<Ending> ending = monitor.EndingAt(row.step, 0);
+    EXPECT_EQ(ending.has_value(), step == 5) << step;
+    if (ending) {
+      EXPECT_EQ(ending->held_since, 3);
+    }
+  }
+}
+
 TEST(RunMonitorTest, RefusesAMetricThatItDoesNotMeasure) {
   const auto monitor = RunMonitor::Create(Budgeted(9, {Threshold("test_acuracy", 0.9, 1)}));
   ASSERT_FALSE(monitor.ok());

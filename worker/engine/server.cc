@@ -12,8 +12,12 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
@@ -21,82 +25,86 @@
 #include "worker/engine/line_channel.h"
 #include "worker/engine/messages.h"
 #include "worker/engine/numerics.h"
-#include "worker/engine/training.h"
+#include "worker/engine/pack.h"
 
 namespace seedbed::engine {
 namespace {
 
-constexpr int kCapacity = 1;  // on a CPU one run per thread is fastest
-
-struct StartRequest {
+struct CheckpointCommand {
   int64_t run = 0;
-  absl::StatusOr<RunSpecification> specification = absl::UnknownError("not read");
 };
+struct StopCommand {
+  int64_t run = 0;
+  bool checkpoint = false;
+};
+struct ShutDownCommand {};
+// A start that cannot be used, and why.
+struct WrongStart {
+  int64_t run = 0;
+  absl::Status status;
+};
+using Command = std::variant<RunRequest, WrongStart, CheckpointCommand, StopCommand, ShutDownCommand>;
 
-// The place where the one run is trained, shared by the thread that talks and the thread that trains. Thread-safe.
-class Place {
+// From the thread that talks to the thread that trains. Thread-safe.
+class CommandQueue {
  public:
-  // False if it is taken.
-  bool Start(StartRequest request) {
+  void Push(Command command) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (run_) return false;
-    run_ = request.run;
-    request_ = std::move(request);
-    stop_is_wanted_ = false;
-    changed_.notify_all();
-    return true;
-  }
-  // Does nothing for a run that is not in the place: it may have just ended.
-  void Stop(int64_t run) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (run_ == run) stop_is_wanted_ = true;
-  }
-  void ShutDown() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    is_shut_down_ = true;
-    stop_is_wanted_ = true;
+    commands_.push_back(std::move(command));
+    has_some_ = true;
     changed_.notify_all();
   }
-  // Waits for a run to train; none after ShutDown, but for one that was already given: each is to be answered.
-  std::optional<StartRequest> Take() {
+  // All that there are, in their order; with `wait`, at least one.
+  std::vector<Command> Take(bool wait) {
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return is_shut_down_ || request_.has_value(); });
-    std::optional<StartRequest> request = std::move(request_);
-    request_.reset();
-    return request;
+    if (wait) changed_.wait(lock, [&] { return !commands_.empty(); });
+    has_some_ = false;
+    return std::exchange(commands_, {});
   }
-  void Free() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    run_.reset();
-  }
-  bool StopIsWanted() const { return stop_is_wanted_; }
+  bool HasSome() const { return has_some_; }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<int64_t> run_;  // guarded by mutex_, as the next two
-  std::optional<StartRequest> request_;
-  bool is_shut_down_ = false;
-  std::atomic<bool> stop_is_wanted_{false};
+  std::vector<Command> commands_;  // guarded by mutex_
+  std::atomic<bool> has_some_{false};
 };
 
-void TrainRuns(Place* place, LineChannel* channel) {
+// Does what the commands say to a pack.
+class Trainer {
+ public:
+  Trainer(Pack* pack, LineChannel* channel) : pack_(pack), channel_(channel) {}
+
+  void operator()(RunRequest& request) const { pack_->Start(std::move(request)); }
+  void operator()(WrongStart& start) const {
+    channel_->Send(FailedMessage(start.run, FailureKind::kError, std::string(start.status.message())));
+  }
+  void operator()(CheckpointCommand& command) const { pack_->Checkpoint(command.run); }
+  void operator()(StopCommand& command) const { pack_->Stop(command.run, command.checkpoint); }
+  void operator()(ShutDownCommand&) {
+    pack_->StopAll(false);
+    is_shut_down_ = true;
+  }
+  bool is_shut_down() const { return is_shut_down_; }
+
+ private:
+  Pack* const pack_;
+  LineChannel* const channel_;
+  bool is_shut_down_ = false;
+};
+
+void TrainRuns(const EngineSettings& settings, CommandQueue* commands, LineChannel* channel) {
   SetUpTrainingThread();
-  channel->Send(ReadyMessage(NumericsFingerprint(), "cpu", PhysicalMemoryBytes(), kCapacity));
-  const auto send = [&](std::string message) { channel->Send(std::move(message)); };
-  const auto is_stopped = [&] { return place->StopIsWanted(); };
-  const auto wants_stop = [&] {
-    if (is_stopped()) return true;
-    channel->WaitForRoom(is_stopped);
-    return is_stopped();
-  };
-  while (const std::optional<StartRequest> request = place->Take()) {
-    std::string last_message =
-        request->specification.ok()
-            ? TrainRun(request->run, *request->specification, send, wants_stop)
-            : FailedMessage(request->run, FailureKind::kError, std::string(request->specification.status().message()));
-    place->Free();  // first: who reads the message may start another run at once
-    channel->Send(std::move(last_message));
+  PackSettings pack_settings;
+  pack_settings.capacity = settings.capacity;
+  pack_settings.numerics = NumericsFingerprint();
+  channel->Send(ReadyMessage(pack_settings.numerics, settings.device, PhysicalMemoryBytes(), settings.capacity));
+  Pack pack(pack_settings, [&](std::string message) { channel->Send(std::move(message)); });
+  Trainer trainer(&pack, channel);
+  while (!trainer.is_shut_down() || !pack.is_empty()) {
+    for (Command& command : commands->Take(pack.is_empty())) std::visit(trainer, command);
+    channel->WaitForRoom([&] { return commands->HasSome() || trainer.is_shut_down(); });
+    pack.Advance();
   }
   channel->Close();
 }
@@ -104,7 +112,7 @@ void TrainRuns(Place* place, LineChannel* channel) {
 // Carries the worker's messages out. An error means that the worker does not speak the protocol.
 class Listener {
  public:
-  Listener(Place* place, LineChannel* channel) : place_(place), channel_(channel) {}
+  Listener(CommandQueue* commands, LineChannel* channel) : commands_(commands), channel_(channel) {}
 
   absl::Status Hear(const std::string& line) {
     SEEDBED_ASSIGN_OR_RETURN(const Json message, ParseJson(line, "a message"));
@@ -120,46 +128,58 @@ class Listener {
     if (run == message.end() || !run->is_number_integer()) {
       return absl::InvalidArgumentError(absl::StrCat("expected an integer at 'run' in: ", line.substr(0, 200)));
     }
-    if (*type == "start") return Start(run->get<int64_t>(), message);
-    if (*type == "stop") {
-      place_->Stop(run->get<int64_t>());
-      channel_->Notify();
-      return absl::OkStatus();
-    }
-    if (*type == "checkpoint") {
-      std::cerr << "seedbed-engine: writes no checkpoints (its `ready` says so); run " << *run << " goes on"
-                << std::endl;
-      return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError(absl::StrCat("there is no message of type ", type->dump()));
-  }
-
-  void ShutDown() {
-    place_->ShutDown();
-    channel_->Notify();
-  }
-
- private:
-  absl::Status Start(int64_t run, const Json& message) {
-    StartRequest request;
-    request.run = run;
-    const auto specification = message.find("specification");
-    const auto resume = message.find("resume");
-    if (specification == message.end()) {
-      request.specification = absl::InvalidArgumentError("the start message has no specification");
-    } else if (resume != message.end() && !resume->is_null()) {
-      request.specification =
-          absl::UnimplementedError("this engine resumes from no checkpoint (its `ready` says so); start the run anew");
+    const auto id = run->get<int64_t>();
+    if (*type == "start") {
+      Command start = StartCommand(id, message);
+      Push(std::move(start));
+    } else if (*type == "stop") {
+      Push(StopCommand{id, message.value("checkpoint", Json(false)) == Json(true)});
+    } else if (*type == "checkpoint") {
+      Push(CheckpointCommand{id});
     } else {
-      request.specification = RunSpecificationFromJson(*specification);
-    }
-    if (!place_->Start(std::move(request))) {
-      channel_->Send(FailedMessage(run, FailureKind::kError, "the engine has no free place: wait for a run to end"));
+      return absl::InvalidArgumentError(absl::StrCat("there is no message of type ", type->dump()));
     }
     return absl::OkStatus();
   }
 
-  Place* const place_;
+  void ShutDown() { Push(ShutDownCommand()); }
+
+ private:
+  void Push(Command command) {
+    commands_->Push(std::move(command));
+    channel_->Notify();
+  }
+
+  // The string at `key`, or none where it is null or missing.
+  static absl::StatusOr<std::optional<std::string>> PathAt(const Json& message, const char* key) {
+    const auto found = message.find(key);
+    if (found == message.end() || found->is_null()) return std::optional<std::string>();
+    if (found->is_string()) return std::optional<std::string>(found->get<std::string>());
+    return absl::InvalidArgumentError(absl::StrCat("expected a path or null at '", key, "' of the start message"));
+  }
+
+  static absl::StatusOr<RunRequest> ReadStart(int64_t run, const Json& message) {
+    RunRequest request;
+    request.run = run;
+    const auto specification = message.find("specification");
+    if (specification == message.end()) {
+      return absl::InvalidArgumentError("the start message has no specification");
+    }
+    SEEDBED_ASSIGN_OR_RETURN(request.specification, RunSpecificationFromJson(*specification));
+    SEEDBED_ASSIGN_OR_RETURN(const std::optional<std::string> directory, PathAt(message, "directory"));
+    request.directory = directory.value_or(".");
+    SEEDBED_ASSIGN_OR_RETURN(request.resume, PathAt(message, "resume"));
+    request.final_checkpoint = message.value("final_checkpoint", Json(false)) == Json(true);
+    return request;
+  }
+
+  static Command StartCommand(int64_t run, const Json& message) {
+    absl::StatusOr<RunRequest> request = ReadStart(run, message);
+    if (!request.ok()) return WrongStart{run, request.status()};
+    return *std::move(request);
+  }
+
+  CommandQueue* const commands_;
   LineChannel* const channel_;
 };
 
@@ -176,12 +196,12 @@ int SignalDescriptor() {
 
 }  // namespace
 
-int ServeEngine(int input_fd, int output_fd) {
+int ServeEngine(int input_fd, int output_fd, const EngineSettings& settings) {
   const int signal_fd = SignalDescriptor();
-  Place place;
+  CommandQueue commands;
   LineChannel channel(input_fd, output_fd, signal_fd);
-  Listener listener(&place, &channel);
-  std::thread trainer(TrainRuns, &place, &channel);
+  Listener listener(&commands, &channel);
+  std::thread trainer(TrainRuns, settings, &commands, &channel);
 
   LineChannel::Handlers handlers;
   handlers.on_line = [&](const std::string& line) { return listener.Hear(line); };

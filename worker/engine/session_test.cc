@@ -5,9 +5,7 @@
 
 #include "common/schema/modular.h"
 #include "gtest/gtest.h"
-#include "worker/engine/messages.h"
 #include "worker/engine/numerics.h"
-#include "worker/engine/training.h"
 
 namespace seedbed::engine {
 namespace {
@@ -43,8 +41,13 @@ std::vector<int64_t> Steps(const std::vector<MetricRow>& rows) {
 
 TEST(SessionTest, MetricsAreTheSchemasInItsOrder) {
   const std::vector<MetricDefinition>& metrics = ModularTrainerSchema().metrics;
-  ASSERT_EQ(metrics.size(), kMetricCount);
-  for (size_t i = 0; i < kMetricCount; ++i) EXPECT_EQ(metrics[i].name, MetricName(static_cast<Metric>(i)));
+  ASSERT_EQ(metrics.size(), kMetricCount + 1);
+  for (size_t i = 0; i < kMetricCount; ++i) {
+    EXPECT_EQ(metrics[i].name, MetricName(static_cast<Metric>(i)));
+    EXPECT_FALSE(metrics[i].is_family);
+  }
+  EXPECT_EQ(metrics.back().name, kWeightNormFamily);
+  EXPECT_TRUE(metrics.back().is_family);
 }
 
 TEST(SessionTest, RowsStandAtBothIntervalsAndAtTheEnd) {
@@ -108,6 +111,17 @@ TEST(SessionTest, UnorderedPairsHaveNoMirroredAccuracy) {
   for (const MetricRow& row : RowsOf(run)) {
     EXPECT_FALSE(row[Metric::kTestAccuracyMirrored].has_value());
     EXPECT_EQ(row[Metric::kTestAccuracyUnseen], row[Metric::kTestAccuracy]);
+  }
+}
+
+TEST(SessionTest, OperationsThatDoNotCommuteHaveNoMirrors) {
+  RunSpecification run = SmallRun();
+  run.parameters["task.operation"] = "subtract";
+  const std::vector<MetricRow> rows = RowsOf(run);
+  EXPECT_TRUE(rows[0][Metric::kTestAccuracy].has_value());
+  for (const MetricRow& row : rows) {
+    EXPECT_FALSE(row[Metric::kTestAccuracyMirrored].has_value());
+    EXPECT_FALSE(row[Metric::kTestAccuracyUnseen].has_value());
   }
 }
 
@@ -210,54 +224,6 @@ TEST(SessionTest, MistakesAreNamed) {
   RunSpecification other = SmallRun();
   other.shared.trainer = "another";
   EXPECT_FALSE(Session::Create(other).ok());
-}
-
-TEST(TrainRunTest, ReportsRowsThenTheEnd) {
-  std::vector<Json> messages;
-  const auto send = [&](std::string text) { messages.push_back(Json::parse(text)); };
-  RunSpecification run = SmallRun();
-  run.shared.metrics = {1, 1};
-  run.shared.budget.steps = 1200;  // more rows than a batch holds
-  const Json last = Json::parse(TrainRun(5, run, send, [] { return false; }));
-  EXPECT_EQ(last["type"], "finished");
-  EXPECT_EQ(last["last_step"], 1200);
-  int64_t next = 0;
-  for (const Json& message : messages) {
-    EXPECT_EQ(message["run"], 5);
-    if (message["type"] != "metrics") continue;
-    EXPECT_LE(message["steps"].size(), 512u);
-    for (const Json& step : message["steps"]) EXPECT_EQ(step, next++);
-    for (const auto& [name, values] : message["values"].items())
-      EXPECT_EQ(values.size(), message["steps"].size()) << name;
-  }
-  EXPECT_EQ(next, 1201);
-}
-
-TEST(TrainRunTest, StopsBeforeTheNextStep) {
-  int asked = 0;
-  const Json last = Json::parse(TrainRun(
-      5, SmallRun(), [](std::string) {}, [&] { return ++asked > 4; }));
-  EXPECT_EQ(last, (Json{{"type", "stopped"}, {"run", 5}, {"last_step", 2}}));
-}
-
-TEST(TrainRunTest, AMistakeFailsTheRunAlone) {
-  RunSpecification run = SmallRun();
-  run.parameters["model.depth"] = "deep";
-  const Json last = Json::parse(TrainRun(
-      6, run, [](std::string) {}, [] { return false; }));
-  EXPECT_EQ(last["type"], "failed");
-  EXPECT_EQ(last["kind"], "error");
-}
-
-TEST(TrainRunTest, TooLargeAModelIsOutOfMemory) {
-  RunSpecification run = SmallRun();
-  run.parameters["model.width"] = 16384;
-  run.parameters["model.depth"] = 64;
-  run.parameters["task.modulus"] = 4096;
-  const Json last = Json::parse(TrainRun(
-      6, run, [](std::string) {}, [] { return false; }));
-  EXPECT_EQ(last["type"], "failed");
-  EXPECT_EQ(last["kind"], "out_of_memory") << last;
 }
 
 }  // namespace

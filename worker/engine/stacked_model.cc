@@ -3,51 +3,65 @@
 namespace seedbed::engine {
 namespace {
 
+constexpr double kLayerNormEpsilon = 1e-5;  // PyTorch's default
+
+// Every model, by the value of model.kind; the schema allows no other.
+struct KnownModel {
+  const char* kind;
+  std::unique_ptr<StackedModel> (*make)(const ModelParameters& model, int64_t symbols, int64_t classes);
+};
+constexpr KnownModel kModels[] = {
+    {"mlp", MakeStackedMlp},
+    {"residual_mlp", MakeStackedResidualMlp},
+    {"transformer", MakeStackedTransformer},
+};
+
+}  // namespace
+
+std::unique_ptr<StackedModel> MakeStackedModel(const ModelParameters& model, int64_t symbols, int64_t classes) {
+  for (const KnownModel& known : kModels) {
+    if (model.kind == known.kind) return known.make(model, symbols, classes);
+  }
+  return nullptr;
+}
+
+ModelLayout LayoutOf(const ModelParameters& model, int64_t symbols, int64_t classes) {
+  return MakeStackedModel(model, symbols, classes)->Layout();
+}
+
+double ValuesPerExample(const ModelParameters& model, int64_t symbols, int64_t classes) {
+  return MakeStackedModel(model, symbols, classes)->ValuesPerExample();
+}
+
 at::Tensor Activate(Activation activation, const at::Tensor& z) {
   switch (activation) {
     case Activation::kRelu:
       return at::relu(z);
     case Activation::kTanh:
       return at::tanh(z);
+    case Activation::kQuadratic:
+      return at::square(z);
     case Activation::kGelu:
       break;
   }
   return at::gelu(z);  // the erf form
 }
 
-// h [K, n, inputs], weight [K, outputs, inputs], bias [K, outputs] -> [K, n, outputs]
-at::Tensor Linear(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor Lookup(const at::Tensor& table, const at::Tensor& index) {
+  return at::index_select(table, 1, index);
+}
+
+at::Tensor Linear(const at::Tensor& h, ParameterReader* parameters) {
+  const at::Tensor& weight = parameters->Next();
+  const at::Tensor& bias = parameters->Next();
   return at::baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2));
 }
 
-class StackedMlp final : public StackedModel {
- public:
-  StackedMlp(const ModelParameters& model, int64_t symbols, int64_t classes)
-      : model_(model), symbols_(symbols), classes_(classes) {}
-
-  ModelLayout Layout() const override { return MlpLayout(model_, symbols_, classes_); }
-
-  at::Tensor Logits(const std::vector<at::Tensor>& parameters, const at::Tensor& a,
-                    const at::Tensor& b) const override {
-    const at::Tensor& embedding = parameters[0];
-    at::Tensor h = at::index_select(embedding, 1, a) + at::index_select(embedding, 1, b);
-    size_t next = 1;
-    for (int64_t i = 0; i < model_.depth; ++i, next += 2) {
-      h = Activate(model_.activation, Linear(h, parameters[next], parameters[next + 1]));
-    }
-    return Linear(h, parameters[next], parameters[next + 1]);
-  }
-
- private:
-  const ModelParameters model_;
-  const int64_t symbols_;
-  const int64_t classes_;
-};
-
-}  // namespace
-
-std::unique_ptr<StackedModel> MakeStackedModel(const ModelParameters& model, int64_t symbols, int64_t classes) {
-  return std::make_unique<StackedMlp>(model, symbols, classes);
+at::Tensor LayerNorm(const at::Tensor& h, ParameterReader* parameters) {
+  const at::Tensor& weight = parameters->Next();
+  const at::Tensor& bias = parameters->Next();
+  const at::Tensor normed = at::layer_norm(h, {h.size(-1)}, {}, {}, kLayerNormEpsilon);
+  return at::addcmul(bias.unsqueeze(1), normed, weight.unsqueeze(1));
 }
 
 }  // namespace seedbed::engine

@@ -1,20 +1,36 @@
-#include "worker/engine/symmetric_rows.h"
+#include "worker/engine/example_rows.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <tuple>
+#include <utility>
 
 namespace seedbed::engine {
 namespace {
 
-using Row = SymmetricRows::Row;
+using Row = ExampleRows::Row;
 
-Row SortedRow(const Example& example) {
+Row RowOf(const Example& example) {
   Row row;
-  row.a = std::min(example.a, example.b);
-  row.b = std::max(example.a, example.b);
+  row.a = example.a;
+  row.b = example.b;
   row.label = example.label;
   return row;
+}
+
+// Training examples, then tested ones.
+std::vector<Row> OneRowEach(const Task& task) {
+  std::vector<Row> rows;
+  rows.reserve(task.train.size() + task.test.size());
+  for (const Example& example : task.train) {
+    rows.push_back(RowOf(example));
+    rows.back().train_weight = 1;
+  }
+  for (size_t i = 0; i < task.test.size(); ++i) {
+    rows.push_back(RowOf(task.test[i]));
+    (task.test_is_mirrored[i] ? rows.back().mirrored_weight : rows.back().unseen_weight) = 1;
+  }
+  return rows;
 }
 
 // Rows with the same pair and label become one, in rising order of (a, b, label).
@@ -34,27 +50,29 @@ std::vector<Row> Merge(std::vector<Row> rows) {
   return merged;
 }
 
-}  // namespace
-
-SymmetricRows MergeMirrored(const Task& task) {
-  std::vector<Row> rows;
-  rows.reserve(task.train.size() + task.test.size());
-  for (const Example& example : task.train) {
-    rows.push_back(SortedRow(example));
-    rows.back().train_weight = 1;
-  }
-  for (size_t i = 0; i < task.test.size(); ++i) {
-    rows.push_back(SortedRow(task.test[i]));
-    (task.test_is_mirrored[i] ? rows.back().mirrored_weight : rows.back().unseen_weight) = 1;
-  }
-  SymmetricRows result;
-  for (const Row& row : Merge(std::move(rows))) {
+ExampleRows Divide(const std::vector<Row>& rows) {
+  ExampleRows result;
+  for (const Row& row : rows) {
     (row.train_weight > 0 ? result.trained : result.tested_only).push_back(row);
     result.train_examples += row.train_weight;
     result.mirrored_examples += row.mirrored_weight;
     result.unseen_examples += row.unseen_weight;
   }
   return result;
+}
+
+}  // namespace
+
+ExampleRows MergeMirrored(const Task& task) {
+  std::vector<Row> rows = OneRowEach(task);
+  for (Row& row : rows) {
+    if (row.a > row.b) std::swap(row.a, row.b);
+  }
+  return Divide(Merge(std::move(rows)));
+}
+
+ExampleRows KeepOrder(const Task& task) {
+  return Divide(OneRowEach(task));
 }
 
 }  // namespace seedbed::engine

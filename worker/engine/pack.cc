@@ -1,0 +1,109 @@
+#include "worker/engine/pack.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "worker/engine/messages.h"
+#include "worker/engine/numerics.h"
+#include "worker/engine/packed_run.h"
+
+namespace seedbed::engine {
+namespace {
+
+// From here on steps are announced as `busy`, as `alive` might come too late.
+constexpr double kLongStepSeconds = 3;
+
+}  // namespace
+
+Pack::Pack(PackSettings settings, Send send) : settings_(std::move(settings)), send_(std::move(send)) {}
+
+Pack::~Pack() = default;
+
+void Pack::Start(RunRequest request) {
+  if (runs_.size() >= static_cast<size_t>(settings_.capacity)) {
+    send_(FailedMessage(
+        request.run, FailureKind::kError,
+        absl::StrFormat("the engine has no free place among its %d: wait for a run to end", settings_.capacity)));
+    return;
+  }
+  runs_.push_back(std::make_unique<PackedRun>(std::move(request), settings_, send_));
+}
+
+PackedRun* Pack::Find(int64_t run) {
+  for (const std::unique_ptr<PackedRun>& packed : runs_) {
+    if (packed->run() == run) return packed.get();
+  }
+  return nullptr;
+}
+
+void Pack::Checkpoint(int64_t run) {
+  if (PackedRun* const packed = Find(run)) packed->WantCheckpoint();
+}
+
+void Pack::Stop(int64_t run, bool checkpoint) {
+  if (PackedRun* const packed = Find(run)) packed->WantStop(checkpoint);
+}
+
+void Pack::StopAll(bool checkpoint) {
+  for (const std::unique_ptr<PackedRun>& packed : runs_) packed->WantStop(checkpoint);
+}
+
+absl::Status Pack::CheckMemory(const PackedRun& run) const {
+  double others = 0;
+  for (const std::unique_ptr<PackedRun>& packed : runs_) others += packed->is_built() ? packed->needed_bytes() : 0;
+  const auto available = static_cast<double>(PhysicalMemoryBytes());
+  // One that does not even fit alone is refused with advice when its learner is made.
+  if (others == 0 || others + run.needed_bytes() <= available) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "this run needs about %.1f GB of memory, the others in its pack take %.1f and the machine has %.1f: use smaller "
+      "packs",
+      run.needed_bytes() * 1e-9, others * 1e-9, available * 1e-9));
+}
+
+void Pack::Advance() {
+  if (runs_.empty()) return;
+  if (next_ >= runs_.size()) next_ = 0;
+  PackedRun* const run = runs_[next_].get();
+  std::optional<std::string> last_message;
+  if (run->EndsUnbuilt()) {
+    last_message = run->Stopped();
+  } else if (!run->is_built()) {
+    if (run->first_step_seconds() >= kLongStepSeconds) {
+      SayThatAllAreBusy(10 + run->first_step_seconds(), "building a model");
+    }
+    const absl::Status fits = CheckMemory(*run);
+    last_message = fits.ok() ? run->Build() : run->Failed(fits);
+  }
+  if (!last_message) last_message = run->Train(PackedRun::SteadyClock::now() + settings_.turn);
+  if (last_message) {
+    runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(next_));  // first: its place and its memory are free
+    send_(*std::move(last_message));
+  } else {
+    ++next_;
+  }
+  SayThatAllLive();
+}
+
+void Pack::SayThatAllLive() {
+  double long_steps = 0;
+  for (const std::unique_ptr<PackedRun>& run : runs_) {
+    if (run->step_seconds() >= kLongStepSeconds) long_steps += run->step_seconds();
+  }
+  const PackedRun::SteadyClock::time_point now = PackedRun::SteadyClock::now();
+  for (const std::unique_ptr<PackedRun>& run : runs_) {
+    if (!run->SendWhatIsDue(now)) continue;
+    if (long_steps > 0) {
+      run->SayBusy(10 + 4 * long_steps, "steps take long", now);
+    } else {
+      run->SayAlive(now);
+    }
+  }
+}
+
+void Pack::SayThatAllAreBusy(double seconds, const std::string& reason) {
+  const PackedRun::SteadyClock::time_point now = PackedRun::SteadyClock::now();
+  for (const std::unique_ptr<PackedRun>& run : runs_) run->SayBusy(seconds, reason, now);
+}
+
+}  // namespace seedbed::engine

@@ -1,0 +1,163 @@
+#include "worker/engine/packed_run.h"
+
+#include <algorithm>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/engine/messages.h"
+
+namespace seedbed::engine {
+namespace {
+
+constexpr size_t kMostRowsPerBatch = 512;
+constexpr std::chrono::milliseconds kBetweenBatches(500);
+constexpr std::chrono::seconds kBetweenSigns(2);
+
+// An upper bound for the first step, so that a large model is not taken for a hang before its first sign of life.
+double FirstStepSeconds(const RunParameters& parameters) {
+  constexpr double kSlowestFlopsPerSecond = 5e9;
+  const auto symbols = static_cast<double>(parameters.task.modulus);
+  const auto width = static_cast<double>(parameters.model.width);
+  const double weights = 2 * symbols * width + static_cast<double>(parameters.model.depth) * width * width;
+  return 6 * weights * symbols * symbols / kSlowestFlopsPerSecond;
+}
+
+// LibTorch reports failed allocations as errors of its own, told apart by their text alone.
+bool IsAboutMemory(const std::string& text) {
+  for (const char* sign : {"out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory"}) {
+    if (text.find(sign) != std::string::npos) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+PackedRun::PackedRun(RunRequest request, const PackSettings& settings, const Pack::Send& send)
+    : request_(std::move(request)),
+      settings_(settings),
+      send_(send),
+      last_batch_(SteadyClock::now()),
+      last_said_(last_batch_) {
+  const absl::StatusOr<RunParameters> parameters = ReadRunParameters(request_.specification.parameters);
+  if (!parameters.ok()) return;  // Build says what is wrong
+  needed_bytes_ = NeededBytes(*parameters);
+  first_step_seconds_ = FirstStepSeconds(*parameters);
+}
+
+void PackedRun::WantStop(bool checkpoint) {
+  wants_stop_ = true;
+  wants_checkpoint_ = wants_checkpoint_ || checkpoint;
+}
+
+template <typename F>
+std::optional<std::string> PackedRun::Guarded(F train) {
+  try {
+    return train();
+  } catch (const std::bad_alloc&) {
+    return Failed(absl::ResourceExhaustedError("not enough memory for this run; use a smaller model or modulus"));
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return Failed(IsAboutMemory(text) ? absl::ResourceExhaustedError(text) : absl::InternalError(text));
+  }
+}
+
+std::optional<std::string> PackedRun::Build() {
+  return Guarded([&]() -> std::optional<std::string> {
+    const RunSpecification& specification = request_.specification;
+    absl::StatusOr<std::unique_ptr<Session>> session =
+        request_.resume ? Session::Resume(specification, *request_.resume, settings_.make_learner)
+                        : Session::Create(specification, settings_.make_learner);
+    if (!session.ok()) return Failed(session.status());
+    session_ = *std::move(session);
+    last_step_ = session_->step();
+    return std::nullopt;
+  });
+}
+
+std::optional<std::string> PackedRun::Train(SteadyClock::time_point until) {
+  return Guarded([&]() -> std::optional<std::string> {
+    SteadyClock::time_point now = SteadyClock::now();
+    while (true) {
+      const SteadyClock::time_point begin = now;
+      if (wants_stop_ && !wants_checkpoint_) return Stopped();
+      if (std::optional<std::string> last_message = MeasureIfDue()) return last_message;
+      if (wants_checkpoint_) WriteCheckpoint();
+      if (wants_stop_) return Stopped();
+      session_->Update();
+      now = SteadyClock::now();
+      step_seconds_ = std::chrono::duration<double>(now - begin).count();
+      if (rows_.size() >= kMostRowsPerBatch) Flush(now);
+      if (now >= until) return std::nullopt;
+    }
+  });
+}
+
+std::optional<std::string> PackedRun::MeasureIfDue() {
+  if (!session_->is_measured()) {
+    last_step_ = session_->step();
+    const Session::Progress progress = session_->Measure();
+    if (progress.row) rows_.push_back(*progress.row);
+  }
+  if (!session_->ending()) return std::nullopt;
+  if (request_.final_checkpoint) WriteCheckpoint();
+  Flush(SteadyClock::now());
+  return FinishedMessage(run(), session_->Outcome(), session_->ending()->reason, last_step_, session_->Summary());
+}
+
+void PackedRun::WriteCheckpoint() {
+  wants_checkpoint_ = false;
+  const SteadyClock::time_point now = SteadyClock::now();
+  Flush(now);  // a checkpoint follows all rows up to its step
+  const std::string path = !request_.checkpoint_file.empty()
+                               ? request_.checkpoint_file
+                               : absl::StrCat(request_.directory, "/checkpoint-", session_->step(), ".sbc");
+  const absl::StatusOr<std::string> sum = session_->Save(path, settings_.numerics);
+  if (sum.ok()) {
+    Say(CheckpointMessage(run(), session_->step(), path, *sum, settings_.numerics), now);
+  } else {
+    std::cerr << "seedbed-engine: run " << run() << " goes on without a checkpoint of step " << session_->step() << ": "
+              << sum.status().message() << std::endl;
+  }
+}
+
+std::string PackedRun::Stopped() {
+  Flush(SteadyClock::now());
+  return StoppedMessage(run(), last_step_);
+}
+
+std::string PackedRun::Failed(const absl::Status& status) {
+  Flush(SteadyClock::now());
+  return FailedMessage(run(), absl::IsResourceExhausted(status) ? FailureKind::kOutOfMemory : FailureKind::kError,
+                       std::string(status.message()));
+}
+
+bool PackedRun::SendWhatIsDue(SteadyClock::time_point now) {
+  if (now - last_batch_ >= kBetweenBatches) Flush(now);
+  return now - last_said_ >= kBetweenSigns;
+}
+
+void PackedRun::SayAlive(SteadyClock::time_point now) {
+  Say(AliveMessage(run(), last_step_), now);
+}
+
+void PackedRun::SayBusy(double seconds, const std::string& reason, SteadyClock::time_point now) {
+  constexpr double kMostBusySeconds = 3600;  // the protocol's bound
+  Say(BusyMessage(run(), std::min(kMostBusySeconds, seconds), reason), now);
+}
+
+void PackedRun::Flush(SteadyClock::time_point now) {
+  last_batch_ = now;
+  if (rows_.empty()) return;
+  send_(MetricsMessage(run(), rows_));
+  rows_.clear();
+}
+
+void PackedRun::Say(std::string message, SteadyClock::time_point now) {
+  last_said_ = now;
+  send_(std::move(message));
+}
+
+}  // namespace seedbed::engine
