@@ -50,6 +50,8 @@ struct SweepDraft {
   std::vector<int64_t> seeds;  // empty for `seeds: N`
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
+  std::string keep_checkpoints = "last";
+  std::string numerics = "any";
   Json metric;
   std::vector<ParameterDraft> parameters;
   std::vector<PointEntry> zip;

@@ -32,7 +32,9 @@ const std::vector<std::string>& DocumentKeys() {
                                                                "metrics.log_every",
                                                                "metrics.evaluate_every",
                                                                "priority",
-                                                               "max_concurrent"};
+                                                               "max_concurrent",
+                                                               "checkpoints.keep",
+                                                               "numerics"};
   return *keys;
 }
 

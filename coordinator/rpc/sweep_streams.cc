@@ -160,6 +160,21 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::Callb
   return stream.get();
 }
 
+grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
+    grpc::CallbackServerContext* context, const v1::ReadCheckpointRequest* request) {
+  const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
+  const absl::Status allowed = authenticator_->Check(*context);
+  if (!allowed.ok()) {
+    stream->End(allowed);
+    return stream.get();
+  }
+  const RunId run(request->run_id());
+  const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
+  pools_->files.Post(
+      [coordinator = coordinator_, run, step, stream] { SendCheckpoint(coordinator, run, step, stream.get()); });
+  return stream.get();
+}
+
 grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::CallbackServerContext* context,
                                                                          const v1::ReadLogRequest* request) {
   const auto reading = std::make_shared<LogReading>();
