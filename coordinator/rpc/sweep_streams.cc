@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/call.h"
+#include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/progress_watch.h"
 #include "coordinator/rpc/sweep_service.h"
 
