@@ -37,6 +37,8 @@ void AddListCommands(Commands& commands);       // sweeps, runs, workers
 void AddShowCommands(Commands& commands);       // show, logs
 void AddControlCommands(Commands& commands);    // pause, resume, cancel, retry, extend, delete, prune, drain
 void AddDataCommands(Commands& commands);       // query, export
+void AddCheckpointCommands(Commands& commands);  // checkpoint
+void AddVerifyCommand(Commands& commands);       // verify
 void AddProgramCommands(Commands& commands);    // version, completion
 
 // Parses `arguments` (without the program's name), does the command, prints errors, and returns the exit code.

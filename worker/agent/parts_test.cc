@@ -86,7 +86,7 @@ TEST(EngineSlotsTest, NeverMoreThanTheSlots) {
   EXPECT_EQ(engines.capacity(), 2);
   engines.Take(0, AttemptId(1), {});
   engines.Take(0, AttemptId(2), {});
-  EXPECT_EQ(engines.Choose(absl::ZeroDuration()), std::nullopt);
+  EXPECT_EQ(engines.Choose(absl::ZeroDuration(), {}), std::nullopt);
 }
 
 // The loop is the one place with a thread: what is posted reaches the agent, and the loop ends with it.
