@@ -160,7 +160,6 @@ class Agent {
   void Discard(Lease& lease);
   bool HasUnsent(const Lease& lease) const;
   absl::Duration CheckpointDue(const Lease& lease) const;
-  // When it and FinishSaving and the like must be looked at again.
   std::optional<absl::Duration> NextCheckpointWake(absl::Duration now) const;
 
   // agent_shutdown.cc

@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kMostCostShare = 0.01;  // of the training time
 constexpr absl::Duration kTryAgain = absl::Seconds(1);
+constexpr absl::Duration kGivenUpAfter = absl::Minutes(5);
 
 std::string Named(const LeaseKey& key) {
   return absl::StrCat("run ", key.run.value(), " attempt ", key.attempt);
@@ -22,9 +23,9 @@ std::string Named(const LeaseKey& key) {
 // --- from engines
 
 absl::Duration Agent::CheckpointDue(const Lease& lease) const {
-  if (lease.phase != LeasePhase::kTraining || lease.checkpoint_asked || !engines_.WritesCheckpoints(lease.engine)) {
-    return absl::InfiniteDuration();
-  }
+  if (lease.phase != LeasePhase::kTraining || !engines_.WritesCheckpoints(lease.engine)) return absl::InfiniteDuration();
+  // One that could not be written does not come.
+  if (lease.checkpoint_asked) return *lease.checkpoint_asked + std::max(kGivenUpAfter, options_.checkpoint_every);
   // As if all that train were of this one's size.
   const double bytes = static_cast<double>(lease.checkpoint_bytes) * std::max(1, engines_.taken());
   const absl::Duration interval = std::max({options_.checkpoint_every, lease.checkpoint_cost / kMostCostShare,
