@@ -138,7 +138,8 @@ TEST(EngineLinesTest, AreOneJsonObjectEach) {
   start.specification = {{"trainer", "modular"}, {"note", "two\nlines"}};
   start.directory = "/d";
   EXPECT_EQ(StartLine(start),
-            R"({"directory":"/d","resume":null,"run":3,"specification":{"note":"two\nlines","trainer":"modular"},)"
+            R"({"directory":"/d","final_checkpoint":false,"resume":null,"run":3,)"
+            R"("specification":{"note":"two\nlines","trainer":"modular"},)"
             R"("type":"start"})"
             "\n");
   start.resume = "/d/c";
