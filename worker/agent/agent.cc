@@ -114,9 +114,9 @@ void Agent::React(absl::Duration now) {
     AskForCheckpoints(now);
   }
   if (stage_ != Stage::kClosing && stage_ != Stage::kDone) {
-    SendReports(now);
     SendCheckpoints(now);
     FinishSaving(now);
+    SendReports(now);  // last: an end that waited for its checkpoint is reported at once
     const std::optional<absl::Duration> due = synchronizer_.DueAt();
     if (stage_ != Stage::kGoodbye && due && *due <= now) Synchronize(/*goodbye=*/false, now);
   }
