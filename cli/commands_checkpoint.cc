@@ -33,10 +33,11 @@ absl::StatusOr<int> List(Context& context, const CheckpointOptions& options) {
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
   SEEDBED_RETURN_IF_ERROR(client->GetRun(options.run).status());  // NOT_FOUND if there is no such run
   v1::QueryRequest request;
-  request.set_sql(absl::StrCat("SELECT step, attempt, bytes, sha256, path, numerics, "
-                               "strftime('%Y-%m-%dT%H:%M:%SZ', created_at / 1e6, 'unixepoch') AS created_at "
-                               "FROM checkpoints WHERE run_id = ",
-                               options.run, " ORDER BY step"));
+  request.set_sql(
+      absl::StrCat("SELECT step, attempt, bytes, sha256, path, numerics, "
+                   "strftime('%Y-%m-%dT%H:%M:%SZ', created_at / 1e6, 'unixepoch') AS created_at "
+                   "FROM checkpoints WHERE run_id = ",
+                   options.run, " ORDER BY step"));
   std::vector<v1::Row> rows;
   SEEDBED_RETURN_IF_ERROR(client->Query(request, [&rows](const v1::QueryResponse& response) {
     rows.insert(rows.end(), response.rows().begin(), response.rows().end());
@@ -112,12 +113,14 @@ absl::Status Fetch(Client& client, const CheckpointOptions& options, const std::
   SEEDBED_RETURN_IF_ERROR(read);
   SEEDBED_RETURN_IF_ERROR(output.status());
   if (HexOf(sum.Finish()) == expected) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("the checkpoint of run ", options.run, " is damaged; `seedbed checkpoint list ",
-                                          options.run, "` shows whether there is another"));
+  return absl::DataLossError(absl::StrCat("the checkpoint of run ", options.run,
+                                          " is damaged; `seedbed checkpoint list ", options.run,
+                                          "` shows whether there is another"));
 }
 
 absl::StatusOr<int> ExportCheckpoint(Context& context, const CheckpointOptions& options) {
-  if (options.file.empty()) return absl::InvalidArgumentError("checkpoint export needs a file to write, such as out.pt");
+  if (options.file.empty())
+    return absl::InvalidArgumentError("checkpoint export needs a file to write, such as out.pt");
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryDirectory> directory, TemporaryDirectory::Make());
   const std::string fetched = directory->path() + "/checkpoint";
@@ -126,7 +129,8 @@ absl::StatusOr<int> ExportCheckpoint(Context& context, const CheckpointOptions& 
   if (context.options.json) {
     context.PrintJson({{"run_id", options.run}, {"file", options.file}});
   } else {
-    context.Note(absl::StrCat("wrote ", options.file, "; torch.load(\"", options.file, "\", weights_only=True) opens it"));
+    context.Note(
+        absl::StrCat("wrote ", options.file, "; torch.load(\"", options.file, "\", weights_only=True) opens it"));
   }
   return kExitOk;
 }

@@ -77,8 +77,7 @@ absl::Status ReadRows(Client& client, int64_t run, Rows* rows) {
   int64_t after = -1;
   for (bool more = true; more;) {
     v1::QueryRequest request;
-    request.set_sql(
-        absl::StrCat("SELECT * FROM steps WHERE run_id = ", run, " AND step > ", after, " ORDER BY step"));
+    request.set_sql(absl::StrCat("SELECT * FROM steps WHERE run_id = ", run, " AND step > ", after, " ORDER BY step"));
     std::vector<std::string> columns;
     more = false;
     SEEDBED_RETURN_IF_ERROR(client.Query(request, [&](const v1::QueryResponse& response) {
@@ -124,20 +123,19 @@ void TakeMetrics(const Json& message, Rows* stored, Verdict* verdict) {
 absl::Status TrainAgain(const std::string& specification, Rows stored, Verdict* verdict) {
   absl::Status problem;
   bool finished = false;
-  SEEDBED_RETURN_IF_ERROR(
-      RunEngine({"train", "--specification", "-"}, specification, [&](std::string_view line) {
-        const Json message = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-        if (!message.is_object()) return true;
-        const std::string type = message.value("type", "");
-        try {
-          if (type == "metrics") TakeMetrics(message, &stored, verdict);
-        } catch (const Json::exception& error) {
-          problem = absl::InternalError(absl::StrCat("a message of the engine cannot be read: ", error.what()));
-        }
-        if (type == "failed") problem = absl::InternalError(message.value("reason", "the engine failed"));
-        finished = finished || type == "finished";
-        return problem.ok();
-      }));
+  SEEDBED_RETURN_IF_ERROR(RunEngine({"train", "--specification", "-"}, specification, [&](std::string_view line) {
+    const Json message = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!message.is_object()) return true;
+    const std::string type = message.value("type", "");
+    try {
+      if (type == "metrics") TakeMetrics(message, &stored, verdict);
+    } catch (const Json::exception& error) {
+      problem = absl::InternalError(absl::StrCat("a message of the engine cannot be read: ", error.what()));
+    }
+    if (type == "failed") problem = absl::InternalError(message.value("reason", "the engine failed"));
+    finished = finished || type == "finished";
+    return problem.ok();
+  }));
   SEEDBED_RETURN_IF_ERROR(problem);
   if (!finished) return absl::InternalError("the engine did not come to the end of the run");
   for (const auto& [step, values] : stored) Note({step, "", std::nullopt, std::nullopt}, verdict);
@@ -162,9 +160,10 @@ absl::StatusOr<std::string> WhyNot(Client& client, int64_t run, const std::strin
   const Json budget = json.is_object() ? json.value("budget", Json::object()) : Json::object();
   if (budget.is_object() && budget.value("seconds", Json()).is_number()) return std::string("its budget is in time");
   v1::QueryRequest request;
-  request.set_sql(absl::StrCat("SELECT numerics FROM attempts WHERE run_id = ", run,
-                               " AND last_step IS NOT NULL AND attempt >= (SELECT max(attempt) FROM attempts WHERE run_id = ",
-                               run, " AND resume_step IS NULL)"));
+  request.set_sql(
+      absl::StrCat("SELECT numerics FROM attempts WHERE run_id = ", run,
+                   " AND last_step IS NOT NULL AND attempt >= (SELECT max(attempt) FROM attempts WHERE run_id = ", run,
+                   " AND resume_step IS NULL)"));
   bool same = true;
   SEEDBED_RETURN_IF_ERROR(client.Query(request, [&](const v1::QueryResponse& response) {
     for (const v1::Row& row : response.rows()) same = same && row.values(0).text() == numerics;
@@ -188,7 +187,8 @@ absl::StatusOr<std::vector<int64_t>> Sample(Client& client, const VerifyOptions&
   if (size <= options.sample) return finished;
   // Evenly over the sweep, so that the same runs are taken again.
   std::vector<int64_t> sample;
-  for (int64_t i = 0; i < options.sample; ++i) sample.push_back(finished[static_cast<size_t>(i * size / options.sample)]);
+  for (int64_t i = 0; i < options.sample; ++i)
+    sample.push_back(finished[static_cast<size_t>(i * size / options.sample)]);
   return sample;
 }
 
@@ -199,7 +199,9 @@ std::string Shown(const std::optional<double>& value) {
 OrderedJson ToJson(const Verdict& verdict) {
   OrderedJson differences = OrderedJson::array();
   for (const Difference& each : verdict.differences) {
-    const auto value = [](const std::optional<double>& number) { return number ? OrderedJson(*number) : OrderedJson(); };
+    const auto value = [](const std::optional<double>& number) {
+      return number ? OrderedJson(*number) : OrderedJson();
+    };
     differences.push_back({{"step", each.step},
                            {"metric", each.metric.empty() ? OrderedJson() : OrderedJson(each.metric)},
                            {"stored", value(each.stored)},
@@ -217,10 +219,9 @@ void Print(Context& context, const Verdict& verdict) {
     context.Print(absl::StrCat("run ", verdict.run, ": passed over: ", verdict.skipped, "\n"));
     return;
   }
-  context.Print(absl::StrCat("run ", verdict.run, ": ", FormatPlural(verdict.rows, "row"), ", ",
-                             verdict.different == 0 ? "the same bits"
-                                                    : absl::StrCat(FormatCount(verdict.different), " differences"),
-                             "\n"));
+  context.Print(absl::StrCat(
+      "run ", verdict.run, ": ", FormatPlural(verdict.rows, "row"), ", ",
+      verdict.different == 0 ? "the same bits" : absl::StrCat(FormatCount(verdict.different), " differences"), "\n"));
   for (const Difference& each : verdict.differences) {
     context.Print(each.metric.empty() ? absl::StrCat("  step ", each.step, ": the row is on one side only\n")
                                       : absl::StrCat("  step ", each.step, " ", each.metric, ": ", Shown(each.stored),

@@ -96,8 +96,7 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointFiles::Write(RunId r
                                                                          int64_t size,
                                                                          const std::string& sha256) const {
   // The random end: the same checkpoint may come twice, and the second must not touch the first one's file.
-  std::string path =
-      absl::StrCat(kFolder, "/", run.value(), "-", attempt, "-", step, "-", RandomHex(4), ".checkpoint");
+  std::string path = absl::StrCat(kFolder, "/", run.value(), "-", attempt, "-", step, "-", RandomHex(4), ".checkpoint");
   std::unique_ptr<CheckpointWriter> writer(new CheckpointWriter(data_directory_, std::move(path), size, sha256));
   SEEDBED_RETURN_IF_ERROR(writer->Open());
   return writer;

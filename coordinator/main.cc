@@ -76,8 +76,9 @@ void Describe(CLI::App* app, Arguments* arguments) {
                   "MiB of free disk below which metric rows wait while control goes on")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
-  app->add_option("--checkpoint-quota", arguments->checkpoint_quota_gibibytes,
-                  "GiB that checkpoints may take up in the data directory; beyond it new ones are refused (0: no limit)")
+  app->add_option(
+         "--checkpoint-quota", arguments->checkpoint_quota_gibibytes,
+         "GiB that checkpoints may take up in the data directory; beyond it new ones are refused (0: no limit)")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   app->add_flag("--insecure", arguments->insecure, "allow unencrypted TCP beyond this machine");

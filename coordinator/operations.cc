@@ -29,8 +29,7 @@ absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, cons
   begin.source = submission.text;
   begin.priority = sweep.priority;
   begin.max_concurrent = sweep.max_concurrent;
-  begin.keep_checkpoints =
-      core::KeepCheckpointsFromName(sweep.keep_checkpoints).value_or(core::KeepCheckpoints::kLast);
+  begin.keep_checkpoints = core::KeepCheckpointsFromName(sweep.keep_checkpoints).value_or(core::KeepCheckpoints::kLast);
   begin.numerics = core::NumericsPolicyFromName(sweep.numerics).value_or(core::NumericsPolicy::kAny);
   SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(std::move(begin)));
   return std::get<core::BeginSubmissionAnswer>(answer);

@@ -84,13 +84,15 @@ void AddOptions(CLI::App& app, WorkerOptions& options, Texts& texts) {
   app.add_option("--prefetch", options.prefetch, "Leases held beyond the slots while runs are short")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  app.add_option("--pack", texts.pack,
-                 "Runs of like shape that one engine trains together; auto: 1 on a CPU, on a GPU what its memory allows")
+  app.add_option(
+         "--pack", texts.pack,
+         "Runs of like shape that one engine trains together; auto: 1 on a CPU, on a GPU what its memory allows")
       ->check(CheckPack)
       ->capture_default_str();
-  app.add_option("--checkpoint-every", options.checkpoint_every,
-                 "Seconds between two checkpoints of a run, longer where they cost more than 1 %; 0: only at the end and "
-                 "where a run is handed back")
+  app.add_option(
+         "--checkpoint-every", options.checkpoint_every,
+         "Seconds between two checkpoints of a run, longer where they cost more than 1 %; 0: only at the end and "
+         "where a run is handed back")
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   app.add_option("--exit-with-parent", options.exit_with_parent,

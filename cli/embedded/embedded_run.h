@@ -58,8 +58,8 @@ class EmbeddedRun {
   std::string address_;
   std::string token_file_;
   std::map<std::string, std::string> worker_names_;  // by the child's name
-  bool ours_ = false;         // the coordinator is our child
-  bool own_workers_ = false;  // so are workers
+  bool ours_ = false;                                // the coordinator is our child
+  bool own_workers_ = false;                         // so are workers
   v1::ProgressResponse latest_;
 };
 

@@ -69,9 +69,9 @@ absl::Status PutCheckpointCall::Begin(const v1::CheckpointHeader& header) {
   if (header.size() < 0 || header.size() > kMostCheckpointBytes) return Wrong("size", "bytes, at most 1 TiB");
   if (header.numerics_json().size() > kMostNumericsBytes) return Wrong("numerics_json", "at most 1 MiB");
   SEEDBED_ASSIGN_OR_RETURN(command_.lease, FromProto(header.lease()));
-  SEEDBED_ASSIGN_OR_RETURN(const Json numerics,
-                           ParseJson(header.numerics_json().empty() ? "{}" : header.numerics_json(),
-                                     "header.numerics_json"));
+  SEEDBED_ASSIGN_OR_RETURN(
+      const Json numerics,
+      ParseJson(header.numerics_json().empty() ? "{}" : header.numerics_json(), "header.numerics_json"));
   if (!numerics.is_object()) return Wrong("numerics_json", "a JSON object");
   command_.worker = WorkerId(header.worker_id());
   command_.numerics_json = CanonicalJson(numerics);
@@ -132,8 +132,8 @@ void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> 
   if (!row.ok()) return stream->End(row.status());
   const int descriptor = open(row->path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    return stream->End(absl::DataLossError(
-        absl::StrCat("the file of run ", run.value(), "'s checkpoint at step ", row->step, ": ", std::strerror(errno))));
+    return stream->End(absl::DataLossError(absl::StrCat("the file of run ", run.value(), "'s checkpoint at step ",
+                                                        row->step, ": ", std::strerror(errno))));
   }
   v1::CheckpointChunk chunk;
   chunk.set_size(row->bytes);

@@ -26,8 +26,7 @@ class SynchronizeCall final : public grpc::ServerUnaryReactor {
 
 }  // namespace
 
-WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator,
-                                     ServicePools* pools)
+WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools)
     : coordinator_(coordinator),
       authenticator_(authenticator),
       pools_(pools),

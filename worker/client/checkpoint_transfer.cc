@@ -100,7 +100,8 @@ void CheckpointPutCall::OnDone(const grpc::Status& status) {
   put.fate = FateOf(status);
   put.bytes = size_;
   put.reason = problem_;
-  if (put.reason.empty()) put.reason = status.ok() ? response_.reason() : std::string(StatusOf(status, server_).message());
+  if (put.reason.empty())
+    put.reason = status.ok() ? response_.reason() : std::string(StatusOf(status, server_).message());
   // Deletes this; `status` belongs to gRPC.
   const OnDoneCallback on_done = std::move(on_done_);
   on_done(std::move(put));

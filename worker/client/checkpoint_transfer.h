@@ -28,8 +28,7 @@ class CheckpointTransfer {
   grpc::ClientContext context_;
 };
 
-class CheckpointPutCall final : public CheckpointTransfer,
-                                private grpc::ClientWriteReactor<v1::PutCheckpointRequest> {
+class CheckpointPutCall final : public CheckpointTransfer, private grpc::ClientWriteReactor<v1::PutCheckpointRequest> {
  public:
   using OnDoneCallback = std::function<void(agent::CheckpointPut)>;
   CheckpointPutCall(const std::string& token, const std::string& server, agent::CheckpointUpload upload,

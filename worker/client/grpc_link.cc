@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "seedbed/v1/worker_service.grpc.pb.h"
-#include "worker/client/convert.h"
 #include "worker/client/checkpoint_transfer.h"
+#include "worker/client/convert.h"
 #include "worker/client/report_stream.h"
 
 namespace seedbed::client {
@@ -199,19 +199,17 @@ void GrpcLink::OpenReports(int64_t stream) {
 void GrpcLink::PutCheckpoint(agent::CheckpointUpload upload) {
   // The callback needs the transfer's own address, which exists only after its construction.
   auto self = std::make_shared<CheckpointTransfer*>(nullptr);
-  *self = new CheckpointPutCall(shared_->options.token, shared_->options.server, std::move(upload),
-                                [shared = shared_, self](agent::CheckpointPut put) {
-                                  shared->TransferDone(*self, std::move(put));
-                                });
+  *self = new CheckpointPutCall(
+      shared_->options.token, shared_->options.server, std::move(upload),
+      [shared = shared_, self](agent::CheckpointPut put) { shared->TransferDone(*self, std::move(put)); });
   shared_->Begin(*self, connection_->stub.get());
 }
 
 void GrpcLink::GetCheckpoint(agent::CheckpointDownload download) {
   auto self = std::make_shared<CheckpointTransfer*>(nullptr);
-  *self = new CheckpointGetCall(shared_->options.token, shared_->options.server, std::move(download),
-                                [shared = shared_, self](agent::CheckpointGot got) {
-                                  shared->TransferDone(*self, std::move(got));
-                                });
+  *self = new CheckpointGetCall(
+      shared_->options.token, shared_->options.server, std::move(download),
+      [shared = shared_, self](agent::CheckpointGot got) { shared->TransferDone(*self, std::move(got)); });
   shared_->Begin(*self, connection_->stub.get());
 }
 

@@ -128,7 +128,10 @@ class FakeEngine {
     if (type == "start") {
       absl::StatusOr<FakeRun> run = FakeRun::FromStart(message);
       if (!run.ok()) {
-        Say({{"type", "failed"}, {"run", message.at("run")}, {"kind", "error"}, {"reason", std::string(run.status().message())}});
+        Say({{"type", "failed"},
+             {"run", message.at("run")},
+             {"kind", "error"},
+             {"reason", std::string(run.status().message())}});
         return;
       }
       printf("run %lld starts at step %lld\n", static_cast<long long>(run->id()), static_cast<long long>(run->step()));
