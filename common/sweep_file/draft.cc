@@ -209,9 +209,9 @@ void ReadMetric(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
 
 const std::vector<std::string>& SweepKeys() {
   static const auto* const keys = new std::vector<std::string>{
-      "name", "description", "trainer", "method", "run_cap", "random_seed", "metric",   "seeds",         "parameters",
-      "zip",  "include",     "exclude", "budget", "stop",    "metrics",     "priority", "max_concurrent",
-      "checkpoints", "numerics"};
+      "name",           "description", "trainer", "method",  "run_cap", "random_seed", "metric",  "seeds",
+      "parameters",     "zip",         "include", "exclude", "budget",  "stop",        "metrics", "priority",
+      "max_concurrent", "checkpoints", "numerics"};
   return *keys;
 }
 

@@ -161,8 +161,8 @@ struct LeaseToStart {
   int64_t seed = 0;
   std::optional<int64_t> resume_step;  // of a checkpoint that the coordinator has
   bool final_checkpoint = false;       // one is wanted of the last step too
-  Digest pack_key;     // runs of one engine must share it
-  int pack_limit = 0;  // how many may share its engine, itself included; 0: any number
+  Digest pack_key;                     // runs of one engine must share it
+  int pack_limit = 0;                  // how many may share its engine, itself included; 0: any number
 };
 struct LeaseToStop {
   LeaseKey lease;
@@ -213,7 +213,7 @@ struct ReportAnswer {
 struct StoreCheckpoint {
   WorkerId worker;
   LeaseKey lease;
-  Checkpoint checkpoint;  // `attempt` and `numerics` are set by the core
+  Checkpoint checkpoint;      // `attempt` and `numerics` are set by the core
   std::string numerics_json;  // canonical
 };
 enum class CheckpointVerdict {
@@ -237,12 +237,11 @@ struct VoidLeases {
   std::vector<WorkerId> workers;
 };
 
-using Command =
-    std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep, ResumeSweep,
-                 CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize, Report, StoreCheckpoint, Tick, VoidLeases>;
+using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep,
+                             ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize,
+                             Report, StoreCheckpoint, Tick, VoidLeases>;
 struct Done {};
-using Answer =
-    std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer, ReportAnswer,
-                 CheckpointAnswer>;
+using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer,
+                            ReportAnswer, CheckpointAnswer>;
 
 }  // namespace seedbed::core

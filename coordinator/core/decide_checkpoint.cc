@@ -12,8 +12,8 @@ namespace {
 
 absl::Status CheckCheckpoint(const StoreCheckpoint& command) {
   const Checkpoint& checkpoint = command.checkpoint;
-  const bool is_hex = checkpoint.sha256.size() == 64 &&
-                      checkpoint.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const bool is_hex =
+      checkpoint.sha256.size() == 64 && checkpoint.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (checkpoint.step >= 0 && checkpoint.sequence >= 0 && checkpoint.bytes >= 0 && !checkpoint.path.empty() && is_hex) {
     return absl::OkStatus();
   }

@@ -195,10 +195,9 @@ struct ClockTicked {
 };
 
 using Event = std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded,
-                           RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored, CheckpointsDropped,
-                           AttemptEnded, RunStateChanged,
-                           RunsDeleted, SweepDeleted, WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed,
-                           LeasesExtended, ClockTicked>;
+                           RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored,
+                           CheckpointsDropped, AttemptEnded, RunStateChanged, RunsDeleted, SweepDeleted,
+                           WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed, LeasesExtended, ClockTicked>;
 
 // False for the events that live in memory only.
 bool IsDurable(const Event& event);

@@ -156,8 +156,7 @@ bool HasWork(const State& state, const std::vector<TrainerOffer>& trainers) {
 }
 
 std::vector<RunId> PickRuns(const State& state, const std::vector<TrainerOffer>& trainers,
-                            const std::vector<EngineRoom>& engines, int most,
-                            const std::vector<RunId>& already_running,
+                            const std::vector<EngineRoom>& engines, int most, const std::vector<RunId>& already_running,
                             const std::function<bool(const Run&)>& suits) {
   Picker picker(state, trainers, already_running, suits);
   std::vector<RunId> runs;

@@ -199,8 +199,8 @@ class State {
   absl::Status LoadSweep(SweepEntry sweep);
   absl::Status LoadConfiguration(ConfigurationEntry configuration);  // without runs
   absl::Status LoadWorker(WorkerEntry worker);
-  absl::Status LoadRun(Run run);                                // not running
-  absl::Status LoadRun(Run run, const WorkerId& lease_holder);  // running: run.state is set here
+  absl::Status LoadRun(Run run);                                  // not running
+  absl::Status LoadRun(Run run, const WorkerId& lease_holder);    // running: run.state is set here
   absl::Status LoadCheckpoint(RunId run, Checkpoint checkpoint);  // of each run by rising step
   void LoadNextIds(SweepId sweep, ConfigurationId configuration, RunId run);
   absl::Status FinishLoading(absl::Duration now);

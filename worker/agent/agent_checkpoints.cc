@@ -23,7 +23,8 @@ std::string Named(const LeaseKey& key) {
 // --- from engines
 
 absl::Duration Agent::CheckpointDue(const Lease& lease) const {
-  if (lease.phase != LeasePhase::kTraining || !engines_.WritesCheckpoints(lease.engine)) return absl::InfiniteDuration();
+  if (lease.phase != LeasePhase::kTraining || !engines_.WritesCheckpoints(lease.engine))
+    return absl::InfiniteDuration();
   // One that could not be written does not come.
   if (lease.checkpoint_asked) return *lease.checkpoint_asked + std::max(kGivenUpAfter, options_.checkpoint_every);
   // As if all that train were of this one's size.
@@ -115,8 +116,8 @@ void Agent::OnCheckpointPut(const CheckpointPut& put, absl::Duration now) {
       break;
     case CheckpointFate::kNoRoom:
     case CheckpointFate::kLost:
-      observer_->Warning(absl::StrCat(Named(lease.key), ": its checkpoint of step ", put.step,
-                                      " was not stored: ", put.reason));
+      observer_->Warning(
+          absl::StrCat(Named(lease.key), ": its checkpoint of step ", put.step, " was not stored: ", put.reason));
       break;
   }
   files_->RemoveFile(sent.checkpoint.path);
@@ -177,8 +178,8 @@ void Agent::OnCheckpointGot(const CheckpointGot& got, absl::Duration now) {
     return;
   }
   EndOfAttempt end{ReportedEnd::kPreempted,
-                   absl::StrCat("the checkpoint of step ", got.step, " could not be fetched: ",
-                                ValidText(std::string(got.status.message()))),
+                   absl::StrCat("the checkpoint of step ", got.step,
+                                " could not be fetched: ", ValidText(std::string(got.status.message()))),
                    1,
                    {},
                    {}};

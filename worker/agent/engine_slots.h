@@ -32,7 +32,9 @@ class EngineSlots {
   // Where such a run goes: to an engine with others of its pack, else to the one with the most room; none if none has
   // room.
   std::optional<int> Choose(absl::Duration now, const PackNeeds& needs) const;
-  void Take(int engine, AttemptId attempt, const PackNeeds& needs) { engines_[Index(engine)].attempts[attempt] = needs; }
+  void Take(int engine, AttemptId attempt, const PackNeeds& needs) {
+    engines_[Index(engine)].attempts[attempt] = needs;
+  }
   void Release(AttemptId attempt);
   // The engine said to be ready and did not take an attempt: leave it alone for a while.
   void Avoid(int engine, absl::Duration until) { engines_[Index(engine)].avoid_until = until; }
