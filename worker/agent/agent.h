@@ -27,8 +27,8 @@ struct AgentOptions {
   std::string name;
   std::string host;
   std::string version;
-  int slots = 1;               // runs at once, at most
-  bool slots_by_engine = false;  // as many as the engines say they can take, within `slots`
+  int slots = 1;                      // runs at once, at most
+  bool slots_by_engine = false;       // as many as the engines say they can take, within `slots`
   std::vector<std::string> trainers;  // those allowed; empty: all that the engines offer
   std::string required_device;        // "cpu", "cuda" (any), "cuda:1"; empty: whatever the engine has
   // Leases held beyond the slots while runs are short, so that no slot waits for the coordinator between them.
@@ -42,8 +42,8 @@ struct AgentOptions {
   absl::Duration flush_patience = absl::Seconds(5);    // at shutdown, for acknowledgements
   absl::Duration goodbye_patience = absl::Seconds(3);  // at shutdown, for the last answer
   absl::Duration pool_patience = absl::Seconds(15);    // at shutdown, for the engines
-  // Between two checkpoints of a run. More where one costs more than 1 % of that time, or all of them together more than
-  // most_checkpoint_rate. Infinite: only where a run is handed back, and the final one.
+  // Between two checkpoints of a run. More where one costs more than 1 % of that time, or all of them together more
+  // than most_checkpoint_rate. Infinite: only where a run is handed back, and the final one.
   absl::Duration checkpoint_every = absl::Seconds(60);
   double most_checkpoint_rate = 20e6;                 // bytes/s, of this worker
   absl::Duration save_patience = absl::Seconds(30);   // an end waits so long for the last checkpoint to be stored
