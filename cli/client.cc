@@ -172,6 +172,13 @@ absl::Status Client::Query(const v1::QueryRequest& request,
   return Stream(*stub_->service, &Service::Stub::Query, request, where_, &context, on_message);
 }
 
+absl::Status Client::ReadCheckpoint(const v1::ReadCheckpointRequest& request,
+                                    const std::function<bool(const v1::CheckpointChunk&)>& on_message) {
+  grpc::ClientContext context;
+  Prepare(token_, &context);
+  return Stream(*stub_->service, &Service::Stub::ReadCheckpoint, request, where_, &context, on_message);
+}
+
 absl::Status Client::ReadLog(const v1::ReadLogRequest& request,
                              const std::function<bool(const v1::ReadLogResponse&)>& on_message) {
   grpc::ClientContext context;

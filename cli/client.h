@@ -58,6 +58,8 @@ class Client {
   // Streams: `on_message` is called on this thread; false from it ends the call early, with OK. CANCELLED after
   // Canceller::Cancel.
   absl::Status Query(const v1::QueryRequest& request, const std::function<bool(const v1::QueryResponse&)>& on_message);
+  absl::Status ReadCheckpoint(const v1::ReadCheckpointRequest& request,
+                              const std::function<bool(const v1::CheckpointChunk&)>& on_message);
   absl::Status ReadLog(const v1::ReadLogRequest& request,
                        const std::function<bool(const v1::ReadLogResponse&)>& on_message);
   absl::Status WatchProgress(const v1::WatchProgressRequest& request,

@@ -149,6 +149,8 @@ int RunCommandLine(const std::vector<std::string>& arguments, Environment& envir
   AddShowCommands(commands);
   AddControlCommands(commands);
   AddDataCommands(commands);
+  AddCheckpointCommands(commands);
+  AddVerifyCommand(commands);
   AddProgramCommands(commands);
 
   // CLI11 reports by exceptions; none leaves this function. It takes the words in reverse order.

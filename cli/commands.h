@@ -30,14 +30,16 @@ class Commands {
   Action chosen_;
 };
 
-void AddSweepFileCommands(Commands& commands);  // plan, submit
-void AddRunCommand(Commands& commands);         // run
-void AddProgressCommands(Commands& commands);   // status, watch, wait
-void AddListCommands(Commands& commands);       // sweeps, runs, workers
-void AddShowCommands(Commands& commands);       // show, logs
-void AddControlCommands(Commands& commands);    // pause, resume, cancel, retry, extend, delete, prune, drain
-void AddDataCommands(Commands& commands);       // query, export
-void AddProgramCommands(Commands& commands);    // version, completion
+void AddSweepFileCommands(Commands& commands);   // plan, submit
+void AddRunCommand(Commands& commands);          // run
+void AddProgressCommands(Commands& commands);    // status, watch, wait
+void AddListCommands(Commands& commands);        // sweeps, runs, workers
+void AddShowCommands(Commands& commands);        // show, logs
+void AddControlCommands(Commands& commands);     // pause, resume, cancel, retry, extend, delete, prune, drain
+void AddDataCommands(Commands& commands);        // query, export
+void AddCheckpointCommands(Commands& commands);  // checkpoint
+void AddVerifyCommand(Commands& commands);       // verify
+void AddProgramCommands(Commands& commands);     // version, completion
 
 // Parses `arguments` (without the program's name), does the command, prints errors, and returns the exit code.
 int RunCommandLine(const std::vector<std::string>& arguments, Environment& environment);

@@ -67,8 +67,9 @@ _seedbed() {
   else
     case $command in
       plan|run|submit) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")) ;;
+      checkpoint) COMPREPLY=($(compgen -W "list export" -- "$current")) ;;
       completion) COMPREPLY=($(compgen -W "bash" -- "$current")) ;;
-      show|watch|wait|status|sweeps|runs|pause|resume|cancel|retry|extend|delete|prune|export)
+      show|watch|wait|status|sweeps|runs|pause|resume|cancel|retry|extend|delete|prune|export|verify)
         COMPREPLY=($(compgen -W "last all" -- "$current")) ;;
     esac
   fi

@@ -255,6 +255,7 @@ void CommitLoop::Commit(Turn turn) {
   for (const Answering& answer : turn.answers) answer(absl::OkStatus());
   for (const auto& look : turn.looks) look(LiveView{*state_, progress_, turn.batch.now.monotonic});
   for (const auto& [run, attempts] : turn.deleted_logs) logs_->Delete(run, attempts);
+  if (!turn.dropped_files.empty() && options_.remove_files) options_.remove_files(std::move(turn.dropped_files));
   if (!turn.deleted_logs.empty()) {
     reclaim_ = true;
   } else if (reclaim_ && !anything) {

@@ -55,6 +55,9 @@ struct CommitLoopOptions {
   absl::Duration first_retry = absl::Milliseconds(100);   // after a failed commit, doubled up to last_retry
   absl::Duration last_retry = absl::Seconds(5);
   LogLine log;  // never null
+  // Removes checkpoints' files, by their paths below the data directory, after the commit that drops them; quick. None:
+  // they stay.
+  std::function<void(std::vector<std::string>)> remove_files;
   // For tests: called by the loop's thread after every batch, committed or volatile, with what memory and database say.
   std::function<void(const core::State&, Store&)> after_batch;
 };
@@ -139,6 +142,7 @@ class CommitLoop {
     bool registered = false;                          // the command decided last registered a worker
     std::vector<WorkerId> concerned;                  // workers to which something happened
     std::vector<std::pair<RunId, int>> deleted_logs;  // run and its number of attempts
+    std::vector<std::string> dropped_files;           // of checkpoints
   };
 
   void Push(Item item);
@@ -150,6 +154,7 @@ class CommitLoop {
 
   absl::StatusOr<core::Answer> DecideAndApply(const core::Command& command, Turn* turn);
   void Observe(const core::Event& event, Turn* turn);
+  void ObserveCheckpoints(const core::Event& event, Turn* turn) const;
   void DoReport(ReportItem item, Turn* turn);
   void DoCommand(CommandItem item, Turn* turn);
   void DoSynchronize(SynchronizeItem item, Turn* turn);

@@ -29,6 +29,7 @@ absl::StatusOr<core::Answer> CommitLoop::DecideAndApply(const core::Command& com
   SEEDBED_ASSIGN_OR_RETURN(core::Decision decision, core::Decide(*state_, command, now));
   for (core::Event& event : decision.events) {
     Observe(event, turn);
+    ObserveCheckpoints(event, turn);
     progress_.Observe(*state_, event);
     state_->Apply(event);
     if (core::IsDurable(event)) turn->batch.events.push_back(std::move(event));
@@ -67,6 +68,26 @@ void CommitLoop::Observe(const core::Event& event, Turn* turn) {
       const core::Run* gone = state_->FindRun(id);
       if (gone != nullptr && gone->attempts > 0) turn->deleted_logs.emplace_back(id, gone->attempts);
     }
+  }
+}
+
+void CommitLoop::ObserveCheckpoints(const core::Event& event, Turn* turn) const {
+  const auto drop = [&](RunId run, const auto& condition) {
+    for (const core::Checkpoint& each : state_->CheckpointsOf(run)) {
+      if (condition(each.step)) turn->dropped_files.push_back(each.path);
+    }
+  };
+  const auto all = [](int64_t) { return true; };
+  if (const auto* dropped = std::get_if<core::CheckpointsDropped>(&event)) {
+    drop(dropped->run, [&](int64_t step) {
+      return std::find(dropped->steps.begin(), dropped->steps.end(), step) != dropped->steps.end();
+    });
+  } else if (const auto* granted = std::get_if<core::AttemptGranted>(&event)) {
+    drop(granted->lease.run, [&](int64_t step) { return step > granted->resume_step.value_or(-1); });
+  } else if (const auto* changed = std::get_if<core::RunStateChanged>(&event)) {
+    if (changed->delete_rows) drop(changed->run, all);
+  } else if (const auto* deleted = std::get_if<core::RunsDeleted>(&event)) {
+    for (const RunId run : deleted->runs) drop(run, all);
   }
 }
 

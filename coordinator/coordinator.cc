@@ -73,10 +73,19 @@ absl::Status Coordinator::OpenStore() {
   reader_options.most_connections = 1;
   SEEDBED_ASSIGN_OR_RETURN(loop_reader_, Reader::Open(store->database_path(), reader_options));
   logs_ = std::make_unique<RunLogs>(options_.directory);
+  files_ = std::make_unique<CheckpointFiles>(options_.directory);
+  absl::flat_hash_set<std::string> referenced;
+  for (const auto& [run, checkpoints] : state.checkpoints()) {
+    for (const core::Checkpoint& each : checkpoints) referenced.insert(each.path);
+  }
+  if (const int orphans = files_->RemoveOrphans(referenced); orphans > 0) {
+    options_.log(LogLevel::kInfo, absl::StrCat(orphans, " checkpoint files that were never committed are removed"));
+  }
 
   CommitLoopOptions loop_options = options_.loop;
   loop_options.settings = options_.settings;
   loop_options.log = options_.log;
+  loop_options.remove_files = [this](std::vector<std::string> paths) { files_->Remove(std::move(paths)); };
   loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
                                        clock_, loop_reader_.get(), logs_.get());
   loop_->Start();
@@ -202,6 +211,54 @@ void Coordinator::Report(core::Report report, std::optional<MetricRows> rows, in
 
 void Coordinator::AppendLog(const core::LeaseKey& lease, std::string text) {
   if (loop_) loop_->AppendLog(lease, std::move(text));
+}
+
+absl::Status Coordinator::CheckQuota(const core::LeaseKey& lease, int64_t size) {
+  if (loop_->metrics_held()) {
+    return absl::ResourceExhaustedError("the coordinator's disk is nearly full: no checkpoint is taken");
+  }
+  if (options_.most_checkpoint_bytes <= 0) return absl::OkStatus();
+  int64_t bytes = 0;
+  SEEDBED_RETURN_IF_ERROR(Inspect([&](LiveView view) {
+    bytes = view.state.checkpoint_bytes() + size;
+    // The oldest of the two makes room for it.
+    const std::vector<core::Checkpoint>& present = view.state.CheckpointsOf(lease.run);
+    const core::Run* run = view.state.FindRun(lease.run);
+    const bool keeps_all =
+        run != nullptr && view.state.FindSweep(run->sweep)->keep_checkpoints == core::KeepCheckpoints::kAll;
+    if (!keeps_all && present.size() >= core::kMostCheckpointsWhileRunning) bytes -= present.front().bytes;
+  }));
+  const bool reached = bytes > options_.most_checkpoint_bytes;
+  if (reached != quota_reached_.exchange(reached)) {
+    const std::string detail = reached ? absl::StrCat("checkpoints take up all of the ", options_.most_checkpoint_bytes,
+                                                      " bytes allowed: further ones are refused, and runs go on")
+                                       : std::string("there is room for checkpoints again");
+    options_.log(reached ? LogLevel::kWarning : LogLevel::kInfo, detail);
+    loop_->Note(AuditNote{reached ? "checkpoint_quota_reached" : "checkpoint_quota_has_room", detail, {}, {}, {}});
+  }
+  if (!reached) return absl::OkStatus();
+  return absl::ResourceExhaustedError("the quota of the coordinator's checkpoints is reached; see --checkpoint-quota");
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> Coordinator::BeginCheckpoint(const core::LeaseKey& lease,
+                                                                               int64_t step, int64_t size,
+                                                                               const std::string& sha256) {
+  if (!loop_) return ReadOnly();
+  SEEDBED_RETURN_IF_ERROR(CheckQuota(lease, size));
+  return files_->Write(lease.run, lease.attempt, step, size, sha256);
+}
+
+absl::StatusOr<CheckpointRow> Coordinator::FindCheckpoint(RunId run, std::optional<int64_t> step) {
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows, reader_->ListCheckpoints(run));
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    if (step && row->step != *step) continue;
+    CheckpointRow found = *row;
+    found.path = absl::StrCat(options_.directory, "/", row->path);
+    return found;
+  }
+  return absl::NotFoundError(absl::StrCat("run ", run.value(), " has no checkpoint",
+                                          step ? absl::StrCat(" of step ", *step) : "",
+                                          rows.empty() ? "" : "; `seedbed checkpoint list` shows those it has"));
 }
 
 absl::StatusOr<core::Answer> Coordinator::ExecuteAndWait(core::Command command) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "coordinator/checkpoint_files.h"
 #include "coordinator/commit_loop.h"
 #include "coordinator/core/command.h"
 #include "coordinator/housekeeper.h"
@@ -30,6 +32,7 @@ struct CoordinatorOptions {
   // Every worker that the database knows is dead (embedded mode, which starts its own): their leases end at once.
   bool workers_are_gone = false;
   int64_t least_free_bytes = LeastFreeBytes();  // of disk; below it metric rows wait
+  int64_t most_checkpoint_bytes = 0;            // of all files; beyond it new ones are refused. 0: no limit
   LogLine log;                                  // none: silent
 
   // For tests.
@@ -79,6 +82,13 @@ class Coordinator {
   void Report(core::Report report, std::optional<MetricRows> rows, int64_t bytes, ReportDone done);
   void AppendLog(const core::LeaseKey& lease, std::string text);
 
+  // The file of a checkpoint that comes in; once it is finished, a core::StoreCheckpoint makes it count. Blocks.
+  // RESOURCE_EXHAUSTED beyond the quota, and while the disk is nearly full.
+  absl::StatusOr<std::unique_ptr<CheckpointWriter>> BeginCheckpoint(const core::LeaseKey& lease, int64_t step,
+                                                                    int64_t size, const std::string& sha256);
+  // One that is stored, its path absolute; the newest without a step. NOT_FOUND if there is none.
+  absl::StatusOr<CheckpointRow> FindCheckpoint(RunId run, std::optional<int64_t> step);
+
   // Block the calling thread until the commit; never from a callback of the above.
   absl::StatusOr<core::Answer> ExecuteAndWait(core::Command command);
   // Repeats a chunked command until nothing is left to do; returns the sum of `changed`.
@@ -92,6 +102,7 @@ class Coordinator {
   Progress LoadProgress();
   void VoidOldLeases();
   void FinishDeletions();
+  absl::Status CheckQuota(const core::LeaseKey& lease, int64_t size);
 
   CoordinatorOptions options_;
   SystemClock system_clock_;
@@ -102,6 +113,8 @@ class Coordinator {
   std::unique_ptr<Reader> reader_;
   std::unique_ptr<Reader> loop_reader_;  // the commit loop's own: it never waits for other readers
   std::unique_ptr<RunLogs> logs_;
+  std::unique_ptr<CheckpointFiles> files_;  // none if read-only
+  std::atomic<bool> quota_reached_{false};
   std::unique_ptr<CommitLoop> loop_;  // none if read-only
   std::unique_ptr<Housekeeper> housekeeper_;
   std::thread deletions_;  // takes up deletions that an earlier process left unfinished

@@ -266,9 +266,9 @@ TEST_F(CoordinatorTest, PausingNowWakesAndDrainingTells) {
   call.leases.clear();
   Pending<SynchronizeReply> idle;
   coordinator_->Synchronize(call, idle.Callback());
-  EXPECT_EQ(*ControlWorkers(coordinator_.get(), "w", /*resume=*/false), 1);
+  EXPECT_EQ(*ControlWorkers(coordinator_.get(), "w", WorkerAction::kDrain), 1);
   EXPECT_EQ(idle.Get()->answer.state, core::WorkerState::kDraining);
-  EXPECT_THAT(std::string(ControlWorkers(coordinator_.get(), "x", false).status().message()),
+  EXPECT_THAT(std::string(ControlWorkers(coordinator_.get(), "x", WorkerAction::kDrain).status().message()),
               HasSubstr("no worker 'x'"));
 }
 

@@ -44,6 +44,7 @@ struct Arguments {
   std::string synchronous = "full";
   std::string journal = "wal";
   int64_t least_free_mebibytes = LeastFreeBytes() >> 20;
+  double checkpoint_quota_gibibytes = 0;
   bool insecure = false;
   bool workers_are_gone = false;
   std::string log_level = "info";
@@ -74,6 +75,11 @@ void Describe(CLI::App* app, Arguments* arguments) {
   app->add_option("--least-free-disk", arguments->least_free_mebibytes,
                   "MiB of free disk below which metric rows wait while control goes on")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  app->add_option(
+         "--checkpoint-quota", arguments->checkpoint_quota_gibibytes,
+         "GiB that checkpoints may take up in the data directory; beyond it new ones are refused (0: no limit)")
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   app->add_flag("--insecure", arguments->insecure, "allow unencrypted TCP beyond this machine");
   app->add_flag("--workers-are-gone", arguments->workers_are_gone,
@@ -123,6 +129,7 @@ CoordinatorOptions OptionsOf(const Arguments& arguments) {
   if (arguments.synchronous == "normal") options.synchronous = StoreOptions::Synchronous::kNormal;
   if (arguments.journal == "delete") options.journal = StoreOptions::Journal::kDelete;
   options.workers_are_gone = arguments.workers_are_gone;
+  options.most_checkpoint_bytes = static_cast<int64_t>(arguments.checkpoint_quota_gibibytes * (int64_t{1} << 30));
   options.least_free_bytes = arguments.least_free_mebibytes << 20;
   options.log = [](LogLevel level, const std::string& text) { spdlog::log(LevelOf(level), "{}", text); };
   return options;

@@ -30,6 +30,8 @@ absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, cons
   begin.priority = sweep.priority;
   begin.retries = static_cast<int>(sweep.retries);
   begin.max_concurrent = sweep.max_concurrent;
+  begin.keep_checkpoints = core::KeepCheckpointsFromName(sweep.keep_checkpoints).value_or(core::KeepCheckpoints::kLast);
+  begin.numerics = core::NumericsPolicyFromName(sweep.numerics).value_or(core::NumericsPolicy::kAny);
   SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(std::move(begin)));
   return std::get<core::BeginSubmissionAnswer>(answer);
 }
@@ -228,7 +230,7 @@ absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std:
   return result;
 }
 
-absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::string& worker, bool resume) {
+absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::string& worker, WorkerAction action) {
   std::vector<WorkerId> matching;
   std::vector<std::string> names;
   SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&](LiveView view) {
@@ -249,7 +251,8 @@ absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::stri
   }
   for (const WorkerId& id : matching) {
     core::Command command = core::DrainWorker{id};
-    if (resume) command = core::ResumeWorker{id};
+    if (action == WorkerAction::kResume) command = core::ResumeWorker{id};
+    if (action == WorkerAction::kKnownDead) command = core::VoidLeases{{id}};
     SEEDBED_RETURN_IF_ERROR(coordinator->ExecuteAndWait(std::move(command)).status());
   }
   return static_cast<int64_t>(matching.size());

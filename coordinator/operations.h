@@ -57,7 +57,12 @@ struct ControlResult {
 absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
                                             const std::vector<RunId>& runs, const SweepAction& action);
 
-// Drains (or with `resume` un-drains, also out of quarantine) the workers that have this name or id and are not gone.
-absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::string& worker, bool resume);
+enum class WorkerAction {
+  kDrain,
+  kResume,     // out of draining or quarantine
+  kKnownDead,  // whoever started it saw it end: its runs are queued again at once, and nobody is blamed
+};
+// Does so to the workers that have this name or id and are not gone.
+absl::StatusOr<int64_t> ControlWorkers(Coordinator* coordinator, const std::string& worker, WorkerAction action);
 
 }  // namespace seedbed

@@ -14,6 +14,7 @@
 #include "worker/agent/agent_loop.h"
 #include "worker/client/grpc_link.h"
 #include "worker/host.h"
+#include "worker/process/engine_messages.h"
 #include "worker/process/process_engine_pool.h"
 #include "worker/process/spawner.h"
 #include "worker/signal_watch.h"
@@ -56,6 +57,7 @@ EnginePoolOptions PoolOptions(const WorkerOptions& options) {
   launch.blas_kernel = options.blas_kernel;
   launch.removed_environment = {"SEEDBED_TOKEN"};
   launch.environment = {{"SEEDBED_ENGINE_DEVICE", options.device}};
+  if (options.pack > 0) launch.environment.emplace_back("SEEDBED_ENGINE_CAPACITY", absl::StrCat(options.pack));
   EnginePoolOptions pool;
   pool.engines.assign(static_cast<size_t>(options.slots), launch);
   return pool;
@@ -67,7 +69,10 @@ agent::AgentOptions OptionsOfAgent(const WorkerOptions& options, const std::stri
   made.name = options.name;
   made.host = HostName();
   made.version = SEEDBED_VERSION;
-  made.slots = options.slots;
+  made.slots = options.slots * (options.pack > 0 ? options.pack : kMostEngineCapacity);
+  made.slots_by_engine = options.pack == 0;
+  made.checkpoint_every =
+      options.checkpoint_every > 0 ? absl::Seconds(options.checkpoint_every) : absl::InfiniteDuration();
   made.trainers = options.trainers;
   made.required_device = options.device == "auto" ? "" : options.device;
   made.most_prefetch = options.prefetch;

@@ -102,6 +102,11 @@ absl::StatusOr<std::string> StateDirectory::Create(RunId run, int attempt) {
   return made;
 }
 
+void StateDirectory::RemoveFile(const std::string& path) {
+  // Of ours only, whatever an engine may have said.
+  if (absl::StartsWith(path, path_ + "/")) unlink(path.c_str());
+}
+
 void StateDirectory::Remove(RunId run, int attempt) {
   const auto found = attempts_.find({run, attempt});
   if (found == attempts_.end()) return;

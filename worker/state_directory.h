@@ -30,6 +30,7 @@ class StateDirectory final : public agent::AttemptFiles {
 
   absl::StatusOr<std::string> Create(RunId run, int attempt) override;
   void Remove(RunId run, int attempt) override;
+  void RemoveFile(const std::string& path) override;
 
   const std::string& path() const { return path_; }
 

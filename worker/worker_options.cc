@@ -46,7 +46,14 @@ std::string CheckName(const std::string& name) {
                            : "a name is 1 to 128 letters, digits, '_', '.', '-', and begins with a letter or digit";
 }
 
+std::string CheckPack(const std::string& pack) {
+  int number = 0;
+  if (pack == "auto" || (absl::SimpleAtoi(pack, &number) && number >= 1 && number <= 4096)) return "";
+  return "expected auto or a number from 1 to 4096, got " + pack;
+}
+
 struct Texts {
+  std::string pack = "auto";
   std::string token_file;
   std::vector<std::string> trainers;
 };
@@ -77,6 +84,17 @@ void AddOptions(CLI::App& app, WorkerOptions& options, Texts& texts) {
   app.add_option("--prefetch", options.prefetch, "Leases held beyond the slots while runs are short")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  app.add_option(
+         "--pack", texts.pack,
+         "Runs of like shape that one engine trains together; auto: 1 on a CPU, on a GPU what its memory allows")
+      ->check(CheckPack)
+      ->capture_default_str();
+  app.add_option(
+         "--checkpoint-every", options.checkpoint_every,
+         "Seconds between two checkpoints of a run, longer where they cost more than 1 %; 0: only at the end and "
+         "where a run is handed back")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
   app.add_option("--exit-with-parent", options.exit_with_parent,
                  "Leave when this open descriptor comes to its end of file")
       ->check(CLI::NonNegativeNumber);
@@ -91,6 +109,11 @@ absl::Status FillIn(WorkerOptions& options, const Texts& texts) {
   if (!token.ok()) return token.status();
   options.token = *std::move(token);
   options.trainers = texts.trainers;
+  const bool on_gpu = absl::StartsWith(options.device, "cuda");
+  options.pack = on_gpu ? 0 : 1;
+  if (texts.pack != "auto" && !absl::SimpleAtoi(texts.pack, &options.pack)) {
+    return absl::InvalidArgumentError("--pack: " + CheckPack(texts.pack));
+  }
   if (options.name.empty()) options.name = absl::StrCat(HostName(), "-", getpid());
   if (options.engine.empty()) options.engine = ProgramDirectory() + "/seedbed-engine";
   if (absl::StrContains(options.engine, "/") && access(options.engine.c_str(), X_OK) != 0) {

@@ -20,7 +20,9 @@ struct WorkerOptions {
   std::vector<std::string> trainers;  // empty: all that the engine offers
   std::string blas_kernel = "auto";
   int prefetch = 1;
-  int exit_with_parent = -1;  // a descriptor
+  int pack = 1;                  // runs trained together in one engine, at most; 0: as the engine says
+  double checkpoint_every = 60;  // seconds; 0: only at the end and where a run is handed back
+  int exit_with_parent = -1;     // a descriptor
   std::string log_level = "info";
 };
 

@@ -136,6 +136,7 @@ absl::Status EmbeddedRun::StartWorkers() {
     const std::string name = ours_ ? absl::StrCat("worker-", i) : absl::StrCat("worker-", getpid(), "-", i);
     ChildCommand command;
     command.name = absl::StrCat("worker ", i);
+    worker_names_[command.name] = name;
     command.arguments = {program_directory_ + "/seedbed-worker",
                          "--server",
                          address_,
@@ -206,7 +207,9 @@ absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
     }
     if (const std::optional<absl::Status> end = feed.ended()) return *end;
     std::vector<std::string> news;
-    SEEDBED_RETURN_IF_ERROR(supervisor_->LookAfter(now, &news));
+    std::vector<std::string> died;
+    SEEDBED_RETURN_IF_ERROR(supervisor_->LookAfter(now, &news, &died));
+    for (const std::string& child : died) TellOfDeath(child);
     for (const std::string& line : news) {
       display.SetNote(line, now);
       note_until = now + absl::Seconds(10);
@@ -215,6 +218,16 @@ absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
     display.Tick(now);
   }
   return absl::OkStatus();
+}
+
+void EmbeddedRun::TellOfDeath(const std::string& child) {
+  const auto worker = worker_names_.find(child);
+  if (worker == worker_names_.end()) return;
+  v1::ControlWorkerRequest request;
+  request.set_worker(worker->second);
+  request.set_action(v1::ControlWorkerRequest::ACTION_KNOWN_DEAD);
+  // Its leases would run out anyway: this only spares the wait.
+  (void)client_->ControlWorker(request);
 }
 
 bool EmbeddedRun::WaitUntilGone(size_t first, absl::Duration most) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,8 @@ class EmbeddedRun {
   absl::Status Submit();
   absl::Status MentionOtherSweeps();
   absl::Status FollowToTheEnd(ProgressDisplay& display);
+  // The coordinator hears of a worker's death from us, long before its leases run out.
+  void TellOfDeath(const std::string& child);
   void StopChildren();
   bool WaitUntilGone(size_t first, absl::Duration most);
   absl::StatusOr<int> Report(absl::Duration took, bool nothing_was_left);
@@ -54,8 +57,9 @@ class EmbeddedRun {
   size_t first_worker_ = 0;  // index among the children: 1 if the coordinator is one of them
   std::string address_;
   std::string token_file_;
-  bool ours_ = false;         // the coordinator is our child
-  bool own_workers_ = false;  // so are workers
+  std::map<std::string, std::string> worker_names_;  // by the child's name
+  bool ours_ = false;                                // the coordinator is our child
+  bool own_workers_ = false;                         // so are workers
   v1::ProgressResponse latest_;
 };
 

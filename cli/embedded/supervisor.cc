@@ -46,9 +46,11 @@ void Supervisor::Reap(Child& child, absl::Time now, std::vector<std::string>* ne
                                due.has_value() ? "; starting it again" : "", " (see ", child.command.log_path, ")"));
 }
 
-absl::Status Supervisor::LookAfter(absl::Time now, std::vector<std::string>* news) {
+absl::Status Supervisor::LookAfter(absl::Time now, std::vector<std::string>* news, std::vector<std::string>* died) {
   for (Child& child : children_) {
+    const bool lived = child.pid != 0;
     Reap(child, now, news);
+    if (died != nullptr && lived && child.pid == 0) died->push_back(child.command.name);
     if (child.pid != 0 || !child.wanted) continue;
     if (child.due == absl::InfiniteFuture()) {
       return absl::InternalError(absl::StrCat("the ", child.command.name, " ", DescribeExit(child.last_status), ", ",

@@ -25,7 +25,8 @@ class Supervisor {
 
   // Collects the dead and starts those that are due again. An error, with the end of its log, once one has died too
   // often. `news`, if given, receives a line on each death.
-  absl::Status LookAfter(absl::Time now, std::vector<std::string>* news);
+  // `died`, if given, receives the names (ChildCommand::name) of those that have died since the last call.
+  absl::Status LookAfter(absl::Time now, std::vector<std::string>* news, std::vector<std::string>* died = nullptr);
 
   // Asks the children from index `first` on to leave. They are not started again from now on.
   void Terminate(size_t first = 0);

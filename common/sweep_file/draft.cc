@@ -79,6 +79,28 @@ void ReadLabels(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   }
 }
 
+// One of `words`; the first after a mistake.
+std::string ReadWord(const YamlNode& node, const std::string& what, const std::vector<std::string>& words,
+                     Mistakes* mistakes) {
+  const std::optional<std::string> text = ReadText(node, what, mistakes);
+  if (!text) return words.front();
+  if (std::find(words.begin(), words.end(), *text) != words.end()) return *text;
+  mistakes->Add(node.location, absl::StrCat(what, ": expected ", absl::StrJoin(words, ", "), ", got ", ShownText(*text),
+                                            DidYouMean(*text, words)));
+  return words.front();
+}
+
+void ReadCheckpoints(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
+  if (const YamlEntry* numerics = root.Find("numerics")) {
+    draft->numerics = ReadWord(*numerics->value, "numerics", {"any", "strict"}, mistakes);
+  }
+  const YamlEntry* checkpoints = root.Find("checkpoints");
+  if (checkpoints == nullptr || !CheckMap(*checkpoints->value, "checkpoints", {"keep"}, mistakes)) return;
+  if (const YamlEntry* keep = checkpoints->value->Find("keep")) {
+    draft->keep_checkpoints = ReadWord(*keep->value, "checkpoints.keep", {"last", "none", "all"}, mistakes);
+  }
+}
+
 void ReadTrainer(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   draft->shared.trainer = "modular";
   const YamlEntry* trainer = root.Find("trainer");
@@ -208,8 +230,9 @@ void ReadMetric(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
 
 const std::vector<std::string>& SweepKeys() {
   static const auto* const keys = new std::vector<std::string>{
-      "name", "description", "trainer", "method", "run_cap", "random_seed", "metric",   "seeds",         "parameters",
-      "zip",  "include",     "exclude", "budget", "stop",    "metrics",     "priority", "max_concurrent", "retries"};
+      "name",           "description", "trainer",  "method",  "run_cap", "random_seed", "metric",  "seeds",
+      "parameters",     "zip",         "include",  "exclude", "budget",  "stop",        "metrics", "priority",
+      "max_concurrent", "checkpoints", "numerics", "retries"};
   return *keys;
 }
 
@@ -235,6 +258,7 @@ SweepDraft ReadDraft(const YamlNode& root, Mistakes* mistakes) {
   ReadBudget(root, &draft, mistakes);
   ReadMetricIntervals(root, &draft, mistakes);
   ReadMetric(root, &draft, mistakes);
+  ReadCheckpoints(root, &draft, mistakes);
   const YamlEntry* stop = root.Find("stop");
   draft.shared.stop = ReadStopRules(stop == nullptr ? nullptr : stop->value.get(), draft.shared.trainer, mistakes);
   draft.points_location = root.location;

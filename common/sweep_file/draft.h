@@ -51,6 +51,8 @@ struct SweepDraft {
   int64_t priority = 0;
   int64_t retries = 0;
   std::optional<int64_t> max_concurrent;
+  std::string keep_checkpoints = "last";
+  std::string numerics = "any";
   Json metric;
   std::vector<ParameterDraft> parameters;
   std::vector<PointEntry> zip;

@@ -34,6 +34,8 @@ const std::vector<std::string>& DocumentKeys() {
                                                                "metrics.analyze_every",
                                                                "priority",
                                                                "max_concurrent",
+                                                               "checkpoints.keep",
+                                                               "numerics",
                                                                "retries"};
   return *keys;
 }

@@ -57,6 +57,8 @@ void Parse(const std::string& text, const std::vector<std::string>& arguments, c
   sweep->priority = draft.priority;
   sweep->retries = draft.retries;
   sweep->max_concurrent = draft.max_concurrent;
+  sweep->keep_checkpoints = draft.keep_checkpoints;
+  sweep->numerics = draft.numerics;
   sweep->metric = draft.metric;
   sweep->fixed_json = FixedJson(draft);
 }

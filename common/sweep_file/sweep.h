@@ -29,10 +29,12 @@ struct Sweep {
   int64_t priority = 0;                   // higher first
   std::optional<int64_t> max_concurrent;  // runs at once, over all workers
   int64_t retries = 0;                    // further attempts at a run that has failed by itself
+  std::string keep_checkpoints = "last";  // of a finished run: last, none, all
+  std::string numerics = "any";           // where a run may be resumed: any, strict (same fingerprint only)
   Json metric;                            // {"name", "goal": "minimize"|"maximize"} or null
   // Canonical JSON of all that a name fixes: {"trainer", "budget", "stop", "metrics", "metric", "method"}, "random_seed"
-  // for a random sweep, and "retries" if not 0. So everything but the points and the seeds (description, priority and
-  // max_concurrent are not fixed either: they do not change a result).
+  // for a random sweep, and "retries" if not 0. So everything but the points and the seeds (description, priority,
+  // max_concurrent, checkpoints and numerics are not fixed either).
   std::string fixed_json;
   std::vector<Configuration> configurations;
   int64_t run_count() const { return static_cast<int64_t>(configurations.size() * seeds.size()); }

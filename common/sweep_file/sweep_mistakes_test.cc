@@ -291,7 +291,7 @@ TEST(SweepMistakes, AreAllReportedInTheFilesOrder) {
       "s.yaml:1:1: the sweep has no 'budget'; expected one, such as budget: {steps: 10000}\n"
       "s.yaml:2:1: unknown key 'budgt'; did you mean 'budget'? (expected name, description, trainer, method, run_cap, "
       "random_seed, metric, seeds, parameters, zip, include, exclude, budget, stop, metrics, priority, "
-      "max_concurrent, retries)\n"
+      "max_concurrent, checkpoints, numerics, retries)\n"
       "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer of at least 1, got '0'\n"
       "s.yaml:5:3: trainer modular has no parameter 'model.widht'; did you mean 'model.width'?\n"
       "s.yaml:6:25: model.depth.values: expected a list with at least one element, got an empty list\n"

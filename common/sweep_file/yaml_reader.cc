@@ -159,8 +159,8 @@ std::string KindOf(const YamlNode& node) {
 
 YamlNodePtr ReadYaml(const std::string& text, const SweepLimits& limits, Mistakes* mistakes) {
   if (static_cast<int64_t>(text.size()) > limits.most_file_bytes) {
-    mistakes->AddExcess(
-        Location{}, absl::StrCat("the file is too large; expected at most ", limits.most_file_bytes, " bytes"));
+    mistakes->AddExcess(Location{},
+                        absl::StrCat("the file is too large; expected at most ", limits.most_file_bytes, " bytes"));
     return nullptr;
   }
   if (!CheckBytes(text, mistakes)) return nullptr;

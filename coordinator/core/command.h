@@ -31,6 +31,8 @@ struct BeginSubmission {
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
   int retries = 0;
+  KeepCheckpoints keep_checkpoints = KeepCheckpoints::kLast;
+  NumericsPolicy numerics = NumericsPolicy::kAny;
 };
 // FAILED_PRECONDITION with a diff (DiffFixedParts) if the name exists with other fixed parts, or is being deleted.
 struct BeginSubmissionAnswer {
@@ -157,9 +159,10 @@ struct LeaseToStart {
   SweepId sweep;
   ConfigurationId configuration;
   int64_t seed = 0;
-  std::optional<int64_t> resume_step;
-  Digest pack_key;     // runs of one engine must share it
-  int pack_limit = 0;  // how many may share its engine, itself included; 0: any number
+  std::optional<int64_t> resume_step;  // of a checkpoint that the coordinator has
+  bool final_checkpoint = false;       // one is wanted of the last step too
+  Digest pack_key;                     // runs of one engine must share it
+  int pack_limit = 0;                  // how many may share its engine, itself included; 0: any number
 };
 struct LeaseToStop {
   LeaseKey lease;
@@ -188,6 +191,9 @@ struct Report {
     std::string reason;
     int pack = 1;  // how many replicas the engine was training
     std::optional<RunResult> result;
+    // The checkpoint of this step could not be used (cut short, damaged): it is dropped, so that the next attempt goes
+    // on from the one before.
+    std::optional<int64_t> unusable_checkpoint;
   };
   std::optional<End> end;
 };
@@ -203,6 +209,24 @@ struct ReportAnswer {
   std::string reason;  // of a refusal
 };
 
+// A checkpoint whose file is complete and synced under its final name. INVALID_ARGUMENT for a malformed one.
+struct StoreCheckpoint {
+  WorkerId worker;
+  LeaseKey lease;
+  Checkpoint checkpoint;      // `attempt` and `numerics` are set by the core
+  std::string numerics_json;  // canonical
+};
+enum class CheckpointVerdict {
+  kStored,
+  kDuplicate,  // one of this step or a later one is there: this file is not needed
+  kRefused,    // stale fence or unknown lease
+  kTooEarly,   // its report is not durable yet: send it again once that was acknowledged
+};
+struct CheckpointAnswer {
+  CheckpointVerdict verdict = CheckpointVerdict::kRefused;
+  std::string reason;  // of kRefused and kTooEarly
+};
+
 // --- time and process
 // -----------------------------------------------------------------------------------------------------
 
@@ -213,11 +237,11 @@ struct VoidLeases {
   std::vector<WorkerId> workers;
 };
 
-using Command =
-    std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep, ResumeSweep,
-                 CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize, Report, Tick, VoidLeases>;
+using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep,
+                             ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize,
+                             Report, StoreCheckpoint, Tick, VoidLeases>;
 struct Done {};
-using Answer =
-    std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer, ReportAnswer>;
+using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer,
+                            ReportAnswer, CheckpointAnswer>;
 
 }  // namespace seedbed::core

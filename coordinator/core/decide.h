@@ -20,6 +20,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const DrainWorker& comman
 absl::StatusOr<Decision> DecideOne(const State& state, const ResumeWorker& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const Synchronize& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const Report& command, const Moment& now);
+absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const Tick& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const VoidLeases& command, const Moment& now);
 

@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/attempt_end.h"
 #include "coordinator/core/decide.h"
+#include "coordinator/core/resume.h"
 
 // Reports: what a worker says of a run that it trains.
 namespace seedbed::core {
@@ -31,6 +34,24 @@ Decision Refuse(std::string reason, int64_t acknowledged_sequence = 0) {
   return {{}, answer};
 }
 
+// What the end of the attempt means for the run's checkpoints.
+std::optional<CheckpointsDropped> DropAtEnd(const State& state, const Run& run, const Report::End& end) {
+  const std::vector<Checkpoint>& checkpoints = state.CheckpointsOf(run.id);
+  CheckpointsDropped dropped{run.id, {}, ""};
+  if (end.end == AttemptEnd::kFinished) {
+    const KeepCheckpoints keep = state.FindSweep(run.sweep)->keep_checkpoints;
+    dropped.steps = OldestBeyond(checkpoints, MostAfterFinish(keep, checkpoints.size()));
+  } else if (end.unusable_checkpoint) {
+    const int64_t step = *end.unusable_checkpoint;
+    const bool there = std::any_of(checkpoints.begin(), checkpoints.end(),
+                                   [step](const Checkpoint& each) { return each.step == step; });
+    if (there) dropped.steps = {step};
+    dropped.damage = end.reason.empty() ? "it could not be used" : end.reason;
+  }
+  if (dropped.steps.empty()) return std::nullopt;
+  return dropped;
+}
+
 Decision Accept(const State& state, const Run& run, const Report& report) {
   Decision decision;
   decision.events.push_back(ReportAcknowledged{run.id, run.attempts, report.sequence, report.last_step});
@@ -45,6 +66,7 @@ Decision Accept(const State& state, const Run& run, const Report& report) {
     const WorkerEntry& worker = *std::get<Running>(run.state).worker;
     CountedEndsInARow in_a_row(state, worker);
     in_a_row.Add(ended);
+    if (auto dropped = DropAtEnd(state, run, *report.end)) decision.events.push_back(*std::move(dropped));
     decision.events.push_back(std::move(ended));
     if (auto quarantine = in_a_row.Quarantine(worker.state)) decision.events.push_back(*std::move(quarantine));
   }

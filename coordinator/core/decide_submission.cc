@@ -52,6 +52,8 @@ Decision CreateSweep(const State& state, const BeginSubmission& command) {
   created.priority = command.priority;
   created.max_concurrent = command.max_concurrent;
   created.retries = command.retries;
+  created.keep_checkpoints = command.keep_checkpoints;
+  created.numerics = command.numerics;
   BeginSubmissionAnswer answer;
   answer.sweep = created.sweep;
   answer.created = true;
@@ -139,7 +141,8 @@ absl::StatusOr<Decision> DecideOne(const State& state, const BeginSubmission& co
   Decision decision;
   if (sweep->submission_id != command.submission_id) {
     decision.events.push_back(SweepExtended{sweep->id, command.submission_id, command.description, command.source,
-                                            command.priority, command.max_concurrent});
+                                            command.priority, command.max_concurrent, command.keep_checkpoints,
+                                            command.numerics});
   }
   decision.answer = answer;
   return decision;

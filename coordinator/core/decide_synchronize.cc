@@ -9,6 +9,7 @@
 #include "coordinator/core/attempt_end.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/policy.h"
+#include "coordinator/core/resume.h"
 
 // Synchronize: a worker's facts against what the coordinator knows. Costs O(its leases · log n).
 namespace seedbed::core {
@@ -41,7 +42,8 @@ class SynchronizeDecision {
         facts_(facts),
         now_(now),
         worker_(state.FindWorker(facts.worker)),
-        expires_at_(now.monotonic + state.settings().lease_duration) {}
+        expires_at_(now.monotonic + state.settings().lease_duration),
+        resume_(state, facts.worker, facts.trainers) {}
 
   Decision Make() {
     if (IsOutdated()) {
@@ -178,7 +180,7 @@ class SynchronizeDecision {
         Preempt(run, absl::StrCat("sweep '", sweep.name, "' was paused before it started"));
       } else {
         repeated_.push_back(id);
-        answer_.start.push_back(Describe(run, LeaseOf(run)));
+        answer_.start.push_back(Describe(run, LeaseOf(run), run.resume_step));
       }
     }
     if (auto quarantine = in_a_row.Quarantine(worker_state_)) {
@@ -187,12 +189,15 @@ class SynchronizeDecision {
     }
   }
 
-  LeaseToStart Describe(const Run& run, const LeaseKey& lease) const {
+  // `resume_step`: -1 if from the start.
+  LeaseToStart Describe(const Run& run, const LeaseKey& lease, int64_t resume_step) const {
     LeaseToStart start;
     start.lease = lease;
     start.sweep = run.sweep;
     start.configuration = run.configuration;
     start.seed = run.seed;
+    if (resume_step >= 0) start.resume_step = resume_step;
+    start.final_checkpoint = state_.FindSweep(run.sweep)->keep_checkpoints != KeepCheckpoints::kNone;
     start.pack_key = state_.FindConfiguration(run.configuration)->pack_key;
     start.pack_limit = run.pack_limit;
     return start;
@@ -224,13 +229,17 @@ class SynchronizeDecision {
   void Grant() {
     const int most = facts_.free_slots - static_cast<int>(repeated_.size());
     if (worker_state_ != WorkerState::kActive || most <= 0) return;
-    for (const RunId id : PickRuns(state_, facts_.trainers, RoomLeft(), most, restored_)) {
+    for (const RunId id : PickRuns(state_, facts_.trainers, RoomLeft(), most, restored_,
+                                   [this](const Run& run) { return !resume_.For(run).waits; })) {
       const Run& run = *state_.FindRun(id);
       AttemptGranted granted;
       granted.lease = {id, run.attempts + 1, run.fence.Next()};
       granted.worker = facts_.worker;
       granted.expires_at = expires_at_;
-      answer_.start.push_back(Describe(run, granted.lease));
+      const ResumePoint resume = resume_.For(run);
+      granted.resume_step = resume.step;
+      granted.mixes_numerics = resume.mixes_numerics;
+      answer_.start.push_back(Describe(run, granted.lease, resume.step.value_or(-1)));
       events_.push_back(granted);
     }
   }
@@ -240,6 +249,7 @@ class SynchronizeDecision {
   const Moment& now_;
   const WorkerEntry* const worker_;  // null: not heard of before
   const absl::Duration expires_at_;
+  ResumeChooser resume_;
   WorkerState worker_state_ = WorkerState::kActive;
   absl::flat_hash_set<RunId> listed_;  // and rightly so
   std::vector<RunId> restored_;

@@ -1,6 +1,7 @@
 #include "coordinator/core/event.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace seedbed::core {
 namespace {
@@ -51,6 +52,14 @@ struct Describer {
   std::string operator()(const ReportAcknowledged& e) const {
     return absl::StrCat("ReportAcknowledged: run ", e.run.value(), " attempt ", e.attempt, " sequence ", e.sequence,
                         " step ", e.last_step);
+  }
+  std::string operator()(const CheckpointStored& e) const {
+    return absl::StrCat("CheckpointStored: run ", e.run.value(), " step ", e.checkpoint.step, " attempt ",
+                        e.checkpoint.attempt);
+  }
+  std::string operator()(const CheckpointsDropped& e) const {
+    return absl::StrCat("CheckpointsDropped: run ", e.run.value(), " steps ", absl::StrJoin(e.steps, ", "),
+                        e.damage.empty() ? "" : ": ", e.damage);
   }
   std::string operator()(const AttemptEnded& e) const {
     return absl::StrCat("AttemptEnded: run ", e.run.value(), " attempt ", e.attempt, " ", Name(e.end), " -> ",

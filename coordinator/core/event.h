@@ -26,6 +26,8 @@ struct SweepCreated {
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
   int retries = 0;
+  KeepCheckpoints keep_checkpoints = KeepCheckpoints::kLast;
+  NumericsPolicy numerics = NumericsPolicy::kAny;
 };
 
 // A later submission under the same name, or the taking up of one that was interrupted. The sweep's state stays: an
@@ -37,6 +39,8 @@ struct SweepExtended {
   std::string source;
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
+  KeepCheckpoints keep_checkpoints = KeepCheckpoints::kLast;
+  NumericsPolicy numerics = NumericsPolicy::kAny;
 };
 
 // Memory only: all of this submission arrived, so a repetition of it has nothing more to send.
@@ -70,13 +74,14 @@ struct RunAdded {
   int64_t round = 0;
 };
 
-// queued → running, with nothing acknowledged yet. Deletes the run's rows beyond `resume_step` (all of them without
-// one).
+// queued → running, with nothing acknowledged yet. Deletes the run's rows and checkpoints beyond `resume_step` (all of
+// them without one).
 struct AttemptGranted {
   LeaseKey lease;
   WorkerId worker;
   std::optional<int64_t> resume_step;
-  absl::Duration expires_at;  // monotonic; memory only
+  bool mixes_numerics = false;  // goes on from a checkpoint of another numerics fingerprint
+  absl::Duration expires_at;    // monotonic; memory only
 };
 
 // queued → running: the same attempt goes on under a new fence, its end (lost) undone. A worker came back after its
@@ -94,6 +99,21 @@ struct ReportAcknowledged {
   int attempt = 0;
   int64_t sequence = 0;
   int64_t last_step = -1;  // of the rows that came with it; -1: none came. The run's last step is the largest of these
+};
+
+// The run can be resumed from it from now on.
+struct CheckpointStored {
+  RunId run;
+  Checkpoint checkpoint;
+  std::string numerics_json;  // canonical
+};
+
+// These checkpoints of the run are of no use any more; their files go after the commit. `damage`: why people should
+// know of it, empty where it is the ordinary way of things.
+struct CheckpointsDropped {
+  RunId run;
+  std::vector<int64_t> steps;  // rising
+  std::string damage;
 };
 
 // running → next_state, under a raised fence. `result` stands for kFinished only.
@@ -175,9 +195,9 @@ struct ClockTicked {
 };
 
 using Event = std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded,
-                           RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, AttemptEnded, RunStateChanged,
-                           RunsDeleted, SweepDeleted, WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed,
-                           LeasesExtended, ClockTicked>;
+                           RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored,
+                           CheckpointsDropped, AttemptEnded, RunStateChanged, RunsDeleted, SweepDeleted,
+                           WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed, LeasesExtended, ClockTicked>;
 
 // False for the events that live in memory only.
 bool IsDurable(const Event& event);

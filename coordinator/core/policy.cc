@@ -10,8 +10,9 @@ namespace {
 // Draws runs in the policy's order from a snapshot, counting its own draws as running.
 class Picker {
  public:
-  Picker(const State& state, const std::vector<TrainerOffer>& trainers, const std::vector<RunId>& already_running)
-      : state_(state) {
+  Picker(const State& state, const std::vector<TrainerOffer>& trainers, const std::vector<RunId>& already_running,
+         const std::function<bool(const Run&)>& suits)
+      : state_(state), suits_(suits) {
     for (const TrainerOffer& offer : trainers) {
       if (!trainers_.insert(offer.trainer).second) continue;
       const auto& ready = state.ready(offer.trainer);
@@ -32,7 +33,9 @@ class Picker {
       BringInBetterSource();
       if (order_.empty()) return nullptr;
       Draw& draw = draws_.at(order_.begin()->sweep);
-      while (draw.next != draw.sweep->queue.end() && taken_.count(draw.next->run) > 0) ++draw.next;
+      while (draw.next != draw.sweep->queue.end() && (taken_.count(draw.next->run) > 0 || !Suits(draw.next->run))) {
+        ++draw.next;
+      }
       if (draw.next != draw.sweep->queue.end()) return draw.sweep;
       Retire(draw);
     }
@@ -68,7 +71,7 @@ class Picker {
         if (!HasRoom(draw)) break;
         const RunId id = it->second.run;
         const int limit = state_.FindRun(id)->pack_limit;
-        if (taken_.count(id) > 0 || (limit > 0 && occupied + 1 > limit)) continue;
+        if (taken_.count(id) > 0 || (limit > 0 && occupied + 1 > limit) || !Suits(id)) continue;
         if (limit > 0) capacity = std::min(capacity, limit);
         taken_.insert(id);
         CountOne(draw);
@@ -108,6 +111,8 @@ class Picker {
     return draw;
   }
 
+  bool Suits(RunId id) const { return !suits_ || suits_(*state_.FindRun(id)); }
+
   void Retire(Draw& draw) {
     order_.erase(draw.rank);
     draw.waiting = false;
@@ -135,6 +140,7 @@ class Picker {
   }
 
   const State& state_;
+  const std::function<bool(const Run&)>& suits_;
   std::set<std::string> trainers_;
   std::vector<Source> sources_;
   std::map<SweepId, Draw> draws_;  // sweeps that were drawn from or looked at
@@ -150,9 +156,9 @@ bool HasWork(const State& state, const std::vector<TrainerOffer>& trainers) {
 }
 
 std::vector<RunId> PickRuns(const State& state, const std::vector<TrainerOffer>& trainers,
-                            const std::vector<EngineRoom>& engines, int most,
-                            const std::vector<RunId>& already_running) {
-  Picker picker(state, trainers, already_running);
+                            const std::vector<EngineRoom>& engines, int most, const std::vector<RunId>& already_running,
+                            const std::function<bool(const Run&)>& suits) {
+  Picker picker(state, trainers, already_running, suits);
   std::vector<RunId> runs;
   const auto left = [&] { return most - static_cast<int>(runs.size()); };
   for (const EngineRoom& engine : engines) {

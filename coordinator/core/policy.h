@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,10 +24,12 @@ namespace seedbed::core {
 bool HasWork(const State& state, const std::vector<TrainerOffer>& trainers);
 
 // The runs that a worker should be given, in order, at most `most`. `engines` as in Synchronize, not empty.
+// `suits` (none: every one does) says which of the runs this worker may be given.
 // `already_running` are leases made by this same decision and not yet applied: they count as running.
-// Cost: O((picks + engines) · log(sweeps + runs)), however many runs wait.
+// Cost: O((picks + engines) · log(sweeps + runs)), however many runs wait that suit.
 std::vector<RunId> PickRuns(const State& state, const std::vector<TrainerOffer>& trainers,
                             const std::vector<EngineRoom>& engines, int most,
-                            const std::vector<RunId>& already_running = {});
+                            const std::vector<RunId>& already_running = {},
+                            const std::function<bool(const Run&)>& suits = nullptr);
 
 }  // namespace seedbed::core

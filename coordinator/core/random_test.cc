@@ -41,6 +41,7 @@ class Model {
   int64_t finished_ever = 0;
   int64_t restored_ever = 0;
   int64_t lost_ever = 0;
+  int64_t resumed_ever = 0;
 
  private:
   void RaiseFence(RunId run, Fence fence) {
@@ -57,6 +58,12 @@ class Model {
   void SeeOne(const AttemptGranted& e) {
     Hold(e.lease, e.worker);
     EXPECT_EQ(e.lease.attempt, ++attempts_[e.lease.run]) << "attempts are numbered without gaps";
+    const std::set<int64_t>& steps = checkpoints_[e.lease.run];
+    // All workers of this test have one fingerprint.
+    EXPECT_EQ(e.resume_step, steps.empty() ? std::nullopt : std::optional<int64_t>(*steps.rbegin()))
+        << "run " << e.lease.run << " goes on from its newest checkpoint";
+    if (e.resume_step) ++resumed_ever;
+    DropBeyond(e.lease.run, e.resume_step.value_or(-1));
   }
   void SeeOne(const LeaseRestored& e) {
     Hold(e.lease, e.worker);
@@ -70,12 +77,27 @@ class Model {
     EXPECT_TRUE(finished_.insert(e.run).second) << "run " << e.run << " finished twice";
     ++finished_ever;
   }
-  void SeeOne(const RunStateChanged& e) { RaiseFence(e.run, e.next_fence); }
+  void SeeOne(const CheckpointStored& e) {
+    EXPECT_EQ(holders_.count(e.run), 1u) << "a checkpoint of run " << e.run << " without a lease";
+    EXPECT_TRUE(checkpoints_[e.run].insert(e.checkpoint.step).second);
+  }
+  void SeeOne(const CheckpointsDropped& e) {
+    for (const int64_t step : e.steps) EXPECT_EQ(checkpoints_[e.run].erase(step), 1u);
+  }
+  void DropBeyond(RunId run, int64_t step) {
+    std::set<int64_t>& steps = checkpoints_[run];
+    steps.erase(steps.upper_bound(step), steps.end());
+  }
+  void SeeOne(const RunStateChanged& e) {
+    RaiseFence(e.run, e.next_fence);
+    if (e.delete_rows) DropBeyond(e.run, -1);
+  }
   void SeeOne(const RunsDeleted& e) {
     for (const RunId run : e.runs) {
       EXPECT_EQ(holders_.count(run), 0u);
       EXPECT_EQ(fences_.erase(run), 1u);
       finished_.erase(run);
+      checkpoints_.erase(run);
     }
   }
   template <typename Other>
@@ -85,6 +107,7 @@ class Model {
   std::map<RunId, WorkerId> holders_;
   std::map<RunId, int> attempts_;
   std::set<RunId> finished_;
+  std::map<RunId, std::set<int64_t>> checkpoints_;  // by step
 };
 
 class Chaos {
@@ -204,6 +227,8 @@ class Chaos {
     if (Below(3) == 0) options.max_concurrent = static_cast<int64_t>(1 + Below(4));
     options.retries = static_cast<int>(Below(3));
     options.packs = static_cast<int>(Below(3));
+    options.keep_checkpoints = static_cast<KeepCheckpoints>(Below(3));
+    options.numerics = static_cast<NumericsPolicy>(Below(2));
     const std::string name = absl::StrCat("sweep-", ++names_);
     const auto begun = Do(Scene::Begin(name, "s", options));
     const SweepId id = std::get<BeginSubmissionAnswer>(begun.answer).sweep;
@@ -267,6 +292,10 @@ class Chaos {
     report.end->end = end;
     report.end->pack = pack;
     if (end == AttemptEnd::kFinished) report.end->result = RunResult{};
+    const auto& checkpoints = scene_.state.CheckpointsOf(run);
+    if (end == AttemptEnd::kPreempted && !checkpoints.empty() && Below(2) == 0) {
+      report.end->unusable_checkpoint = checkpoints.back().step;
+    }
     SendReport(worker, report);
     worker.held.erase(run);
   }
@@ -285,7 +314,8 @@ class Chaos {
       std::advance(lease, Below(worker.held.size()));
       return SendReport(worker, worker.NextReport(lease->first));
     }
-    if (dice == 10) {  // forgets one
+    if (dice < 14) return SaveOne(worker);
+    if (dice == 14) {  // forgets one
       worker.held.erase(worker.held.begin());
       return;
     }
@@ -293,6 +323,17 @@ class Chaos {
                                     AttemptEnd::kFailed,      AttemptEnd::kCrashed,  AttemptEnd::kStalled,
                                     AttemptEnd::kOutOfMemory, AttemptEnd::kTimedOut, AttemptEnd::kPreempted};
     EndOne(worker, kEnds[Below(9)]);
+  }
+
+  void SaveOne(SceneWorker& worker) {
+    auto lease = worker.held.begin();
+    std::advance(lease, Below(worker.held.size()));
+    const StoreCheckpoint command = worker.NextCheckpoint(lease->first, static_cast<int64_t>(Below(1000)));
+    Do(command);
+    // Sent again because its answer was lost.
+    if (Below(3) == 0) {
+      EXPECT_NE(std::get<CheckpointAnswer>(Do(command).answer).verdict, CheckpointVerdict::kStored);
+    }
   }
 
   void RepeatOldReport() {
@@ -334,6 +375,7 @@ TEST(Random, ThousandsOfCommandsKeepTheLaws) {
   int64_t finished = 0;
   int64_t restored = 0;
   int64_t lost = 0;
+  int64_t resumed = 0;
   for (uint64_t seed = 1; seed <= 20 && !HasFailure(); ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     Chaos chaos(seed);
@@ -342,11 +384,13 @@ TEST(Random, ThousandsOfCommandsKeepTheLaws) {
     finished += chaos.model().finished_ever;
     restored += chaos.model().restored_ever;
     lost += chaos.model().lost_ever;
+    resumed += chaos.model().resumed_ever;
   }
   // The chaos reached what it is meant to reach.
   EXPECT_GT(finished, 1'000);
   EXPECT_GT(lost, 1'000);
   EXPECT_GT(restored, 100);
+  EXPECT_GT(resumed, 100);
 }
 
 }  // namespace

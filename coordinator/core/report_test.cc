@@ -62,7 +62,7 @@ TEST(Report, RepeatedAfterTheAttemptsEndIsAcknowledgedAgain) {
     Report rows = worker.NextReport(run);
     scene.Do(rows);
     Report end = worker.NextReport(run);
-    end.end = Report::End{AttemptEnd::kFinished, "", 1, RunResult{"grokked", "budget", 1, "{}"}};
+    end.end = Report::End{AttemptEnd::kFinished, "", 1, RunResult{"grokked", "budget", 1, "{}"}, {}};
     scene.Do(end);
     if (restarted) scene.Restart();
     for (const Report& repeated : {rows, end}) {
@@ -101,11 +101,11 @@ TEST(Report, MistakesAreErrors) {
   Report no_sequence = good;
   no_sequence.sequence = 0;
   Report no_result = good;
-  no_result.end = Report::End{AttemptEnd::kFinished, "", 1, std::nullopt};
+  no_result.end = Report::End{AttemptEnd::kFinished, "", 1, std::nullopt, {}};
   Report result_of_a_crash = good;
-  result_of_a_crash.end = Report::End{AttemptEnd::kCrashed, "", 1, RunResult{}};
+  result_of_a_crash.end = Report::End{AttemptEnd::kCrashed, "", 1, RunResult{}, {}};
   Report cancelled = good;
-  cancelled.end = Report::End{AttemptEnd::kCancelled, "", 1, std::nullopt};
+  cancelled.end = Report::End{AttemptEnd::kCancelled, "", 1, std::nullopt, {}};
   for (const Report& report : {no_sequence, no_result, result_of_a_crash, cancelled}) {
     EXPECT_EQ(scene.Fails(report).code(), absl::StatusCode::kInvalidArgument);
   }

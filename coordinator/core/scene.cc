@@ -48,6 +48,8 @@ BeginSubmission Scene::Begin(const std::string& name, const std::string& submiss
   begin.priority = options.priority;
   begin.max_concurrent = options.max_concurrent;
   begin.retries = options.retries;
+  begin.keep_checkpoints = options.keep_checkpoints;
+  begin.numerics = options.numerics;
   return begin;
 }
 
@@ -112,6 +114,8 @@ State Scene::Reloaded(absl::Duration now) const {
     row.priority = sweep.priority;
     row.max_concurrent = sweep.max_concurrent;
     row.retries = sweep.retries;
+    row.keep_checkpoints = sweep.keep_checkpoints;
+    row.numerics = sweep.numerics;
     expect_ok(loaded.LoadSweep(row));
   }
   for (const auto& [id, worker] : state.workers()) {
@@ -137,6 +141,9 @@ State Scene::Reloaded(absl::Duration now) const {
         run.pack_limit = 0;
         const Running* running = std::get_if<Running>(&run.state);
         expect_ok(running == nullptr ? loaded.LoadRun(run) : loaded.LoadRun(run, running->worker->id));
+        for (const Checkpoint& checkpoint : state.CheckpointsOf(run.id)) {
+          expect_ok(loaded.LoadCheckpoint(run.id, checkpoint));
+        }
       }
     }
   }
@@ -212,6 +219,23 @@ Report SceneWorker::NextReport(RunId run, int64_t step) {
 
 ReportAnswer SceneWorker::SendRows(RunId run, int64_t step) {
   return scene_.Ask<ReportAnswer>(NextReport(run, step));
+}
+
+StoreCheckpoint SceneWorker::NextCheckpoint(RunId run, int64_t step) {
+  StoreCheckpoint command;
+  command.worker = id;
+  command.lease = held.at(run);
+  command.checkpoint.step = step;
+  command.checkpoint.sequence = sequences[run];
+  command.checkpoint.path = absl::StrCat("checkpoints/", run.value(), "-", step);
+  command.checkpoint.sha256 = std::string(64, 'a');
+  command.checkpoint.bytes = 1000 + step;
+  command.numerics_json = trainers.front().numerics_json;
+  return command;
+}
+
+CheckpointVerdict SceneWorker::Save(RunId run, int64_t step) {
+  return scene_.Ask<CheckpointAnswer>(NextCheckpoint(run, step)).verdict;
 }
 
 ReportAnswer SceneWorker::End(RunId run, AttemptEnd end, int pack) {

@@ -18,6 +18,8 @@ struct SweepOptions {
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
   int retries = 0;
+  KeepCheckpoints keep_checkpoints = KeepCheckpoints::kLast;
+  NumericsPolicy numerics = NumericsPolicy::kAny;
   std::string trainer = "modular";
   int packs = 0;  // pack keys, point i has key i % packs; 0: each point its own
 };
@@ -86,6 +88,9 @@ class SceneWorker {
   core::Report NextReport(RunId run, int64_t step = 0);
   ReportAnswer SendRows(RunId run, int64_t step = 0);
   ReportAnswer End(RunId run, AttemptEnd end, int pack = 1);
+  // A checkpoint of a run that it holds, at or after all that it reported.
+  StoreCheckpoint NextCheckpoint(RunId run, int64_t step);
+  CheckpointVerdict Save(RunId run, int64_t step);
   ReportAnswer Finish(RunId run) { return End(run, AttemptEnd::kFinished); }
 
   const WorkerEntry& entry() const { return *scene_.state.FindWorker(id); }

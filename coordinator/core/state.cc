@@ -17,6 +17,12 @@ void State::Apply(const Event& event) {
   std::visit(StateApplier(*this, &event), event);
 }
 
+const std::vector<Checkpoint>& State::CheckpointsOf(RunId id) const {
+  static const auto* const kNone = new std::vector<Checkpoint>();
+  const auto found = checkpoints_.find(id);
+  return found == checkpoints_.end() ? *kNone : found->second;
+}
+
 const SweepEntry* State::FindSweep(SweepId id) const {
   const auto found = sweeps_.find(id);
   return found == sweeps_.end() ? nullptr : &found->second;

@@ -48,6 +48,7 @@ struct Run {
   int32_t attempts = 0;                // granted so far: the latest attempt's number
   int32_t counted_ends = 0;            // crashed, stalled, lost
   int32_t failed_ends = 0;             // failed, timed out, out of memory: against the sweep's retries
+  int64_t resume_step = -1;            // of the latest attempt: the checkpoint that it went on from; -1: none
   int16_t pack_limit = 0;              // 0: none; memory only
   std::optional<AttemptEnd> last_end;  // of the latest attempt; nullopt while it runs and before the first
   std::variant<Queued, Running, Finished, Failed, Cancelled> state;
@@ -111,6 +112,8 @@ struct SweepEntry {
   int64_t priority = 0;
   std::optional<int64_t> max_concurrent;
   int retries = 0;
+  KeepCheckpoints keep_checkpoints = KeepCheckpoints::kLast;
+  NumericsPolicy numerics = NumericsPolicy::kAny;
 
   // Indexes; a loader leaves them empty.
   RunCounts counts;
@@ -161,6 +164,10 @@ class State {
 
   const Settings& settings() const { return settings_; }
   const Run* FindRun(RunId id) const { return runs_.Find(id); }
+  // Of the run, by rising step; empty if it has none.
+  const std::vector<Checkpoint>& CheckpointsOf(RunId id) const;
+  const absl::flat_hash_map<RunId, std::vector<Checkpoint>>& checkpoints() const { return checkpoints_; }
+  int64_t checkpoint_bytes() const { return checkpoint_bytes_; }  // of all files
   const SweepEntry* FindSweep(SweepId id) const;
   const SweepEntry* FindSweepByName(const std::string& name) const;
   const ConfigurationEntry* FindConfiguration(ConfigurationId id) const { return configurations_.Find(id); }
@@ -185,14 +192,16 @@ class State {
   // Equality of all that is durable: what Load(database) must give back. On difference `difference` names the first.
   bool DurablyEquals(const State& other, std::string* difference) const;
 
-  // --- for the store's Load only: rebuilds from rows, in the order sweeps, configurations, workers, runs, then
+  // --- for the store's Load only: rebuilds from rows, in the order sweeps, configurations, workers, runs,
+  // checkpoints, then
   // FinishLoading. Only the durable fields are given; FinishLoading makes the indexes and gives every lease and worker
   // a fresh grace from `now`. A row that contradicts another is DATA_LOSS; the state is of no use then.
   absl::Status LoadSweep(SweepEntry sweep);
   absl::Status LoadConfiguration(ConfigurationEntry configuration);  // without runs
   absl::Status LoadWorker(WorkerEntry worker);
-  absl::Status LoadRun(Run run);                                // not running
-  absl::Status LoadRun(Run run, const WorkerId& lease_holder);  // running: run.state is set here
+  absl::Status LoadRun(Run run);                                  // not running
+  absl::Status LoadRun(Run run, const WorkerId& lease_holder);    // running: run.state is set here
+  absl::Status LoadCheckpoint(RunId run, Checkpoint checkpoint);  // of each run by rising step
   void LoadNextIds(SweepId sweep, ConfigurationId configuration, RunId run);
   absl::Status FinishLoading(absl::Duration now);
 
@@ -205,6 +214,9 @@ class State {
   absl::flat_hash_map<std::string, SweepId> sweep_by_name_;
   IdTable<ConfigurationId, ConfigurationEntry> configurations_;
   IdTable<RunId, Run> runs_;
+  // Beside the runs: most of a large sweep's have none.
+  absl::flat_hash_map<RunId, std::vector<Checkpoint>> checkpoints_;
+  int64_t checkpoint_bytes_ = 0;
   std::map<WorkerId, WorkerEntry> workers_;
   absl::flat_hash_map<std::string, absl::btree_set<SweepRank>> ready_;
   absl::btree_set<std::pair<Digest, SweepId>> sweeps_by_pack_;

@@ -72,6 +72,8 @@ void StateApplier::operator()(const SweepCreated& e) {
   sweep.priority = e.priority;
   sweep.max_concurrent = e.max_concurrent;
   sweep.retries = e.retries;
+  sweep.keep_checkpoints = e.keep_checkpoints;
+  sweep.numerics = e.numerics;
   Require(!sweep.trainer.empty(), "the template names no trainer");
   state_.sweep_by_name_[e.name] = e.sweep;
   if (state_.next_sweep_id_ <= e.sweep) state_.next_sweep_id_ = e.sweep.Next();
@@ -83,6 +85,8 @@ void StateApplier::operator()(const SweepExtended& e) {
   sweep.submission_id = e.submission_id;
   sweep.priority = e.priority;
   sweep.max_concurrent = e.max_concurrent;
+  sweep.keep_checkpoints = e.keep_checkpoints;
+  sweep.numerics = e.numerics;
   RefreshRank(sweep);
 }
 
@@ -143,6 +147,7 @@ void StateApplier::operator()(const RunsDeleted& e) {
     ConfigurationEntry* configuration = state_.configurations_.Find(run.configuration);
     Require(!configuration->runs.empty() && configuration->runs.back().second == id, "not its configuration's last");
     LeaveIndexes(run);
+    DropCheckpointsBeyond(id, -1);
     configuration->runs.pop_back();
     state_.runs_.Erase(id);
   }

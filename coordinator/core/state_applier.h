@@ -22,6 +22,8 @@ class StateApplier {
   void operator()(const AttemptGranted& e);
   void operator()(const LeaseRestored& e);
   void operator()(const ReportAcknowledged& e);
+  void operator()(const CheckpointStored& e);
+  void operator()(const CheckpointsDropped& e);
   void operator()(const AttemptEnded& e);
   void operator()(const RunStateChanged& e);
   void operator()(const RunsDeleted& e);
@@ -47,6 +49,7 @@ class StateApplier {
   Run& RunOf(RunId id);
   WorkerEntry& Worker(const WorkerId& id);
   QueuePosition PositionOf(const Run& run, const ConfigurationEntry& configuration) const;
+  void DropCheckpointsBeyond(RunId run, int64_t step);
   void Start(Run& run, const LeaseKey& lease, const WorkerId& worker, absl::Duration expires_at, bool listed);
 
   State& state_;

@@ -32,6 +32,12 @@ void StateApplier::operator()(const AttemptGranted& e) {
   Require(e.lease.attempt == run.attempts + 1, "not the next attempt");
   Start(run, e.lease, e.worker, e.expires_at, /*listed=*/false);
   run.last_acknowledged_sequence = 0;
+  run.resume_step = e.resume_step.value_or(-1);
+  const std::vector<Checkpoint>& checkpoints = state_.CheckpointsOf(run.id);
+  Require(!e.resume_step || std::any_of(checkpoints.begin(), checkpoints.end(),
+                                        [&](const Checkpoint& each) { return each.step == *e.resume_step; }),
+          "there is no checkpoint of the step to resume from");
+  DropCheckpointsBeyond(run.id, run.resume_step);
 }
 
 void StateApplier::operator()(const LeaseRestored& e) {
@@ -47,6 +53,42 @@ void StateApplier::operator()(const ReportAcknowledged& e) {
   Require(StateOf(run) == RunState::kRunning && e.attempt == run.attempts, "the attempt does not run");
   Require(e.sequence == run.last_acknowledged_sequence + 1, "not the next sequence");
   run.last_acknowledged_sequence = e.sequence;
+}
+
+void StateApplier::operator()(const CheckpointStored& e) {
+  const Run& run = RunOf(e.run);
+  Require(StateOf(run) == RunState::kRunning && e.checkpoint.attempt == run.attempts, "the attempt does not run");
+  Require(e.checkpoint.sequence <= run.last_acknowledged_sequence, "its report is not durable");
+  Require(e.checkpoint.step >= 0 && e.checkpoint.bytes >= 0, "no step or no size");
+  std::vector<Checkpoint>& checkpoints = state_.checkpoints_[e.run];
+  Require(checkpoints.empty() || checkpoints.back().step < e.checkpoint.step, "not beyond the one before");
+  checkpoints.push_back(e.checkpoint);
+  state_.checkpoint_bytes_ += e.checkpoint.bytes;
+}
+
+void StateApplier::operator()(const CheckpointsDropped& e) {
+  const auto found = state_.checkpoints_.find(e.run);
+  Require(found != state_.checkpoints_.end(), "the run has no checkpoints");
+  std::vector<Checkpoint>& checkpoints = found->second;
+  for (const int64_t step : e.steps) {
+    const auto place = std::find_if(checkpoints.begin(), checkpoints.end(),
+                                    [step](const Checkpoint& each) { return each.step == step; });
+    Require(place != checkpoints.end(), "no checkpoint of that step");
+    state_.checkpoint_bytes_ -= place->bytes;
+    checkpoints.erase(place);
+  }
+  if (checkpoints.empty()) state_.checkpoints_.erase(found);
+}
+
+void StateApplier::DropCheckpointsBeyond(RunId run, int64_t step) {
+  const auto found = state_.checkpoints_.find(run);
+  if (found == state_.checkpoints_.end()) return;
+  std::vector<Checkpoint>& checkpoints = found->second;
+  while (!checkpoints.empty() && checkpoints.back().step > step) {
+    state_.checkpoint_bytes_ -= checkpoints.back().bytes;
+    checkpoints.pop_back();
+  }
+  if (checkpoints.empty()) state_.checkpoints_.erase(found);
 }
 
 void StateApplier::operator()(const AttemptEnded& e) {
@@ -104,6 +146,7 @@ void StateApplier::operator()(const RunStateChanged& e) {
     run.counted_ends = 0;
     run.failed_ends = 0;
     run.pack_limit = 0;
+    if (e.delete_rows) DropCheckpointsBeyond(run.id, -1);
   }
   EnterIndexes(run);
   RefreshRank(Sweep(run.sweep));

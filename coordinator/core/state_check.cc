@@ -17,6 +17,7 @@ class StateChecker {
     for (const auto& [id, sweep] : state_.sweeps_) CheckSweep(sweep);
     CheckConfigurations();
     CheckWorkers();
+    CheckCheckpoints();
     Expect(state_.sweep_by_name_.size() == state_.sweeps_.size(), "as many names as sweeps");
     Expect(ranked_ == ready_size(), "only ranked sweeps stand among the ready");
     Expect(static_cast<int64_t>(state_.expiries_.size()) == running_, "one expiry for each running run");
@@ -164,6 +165,29 @@ class StateChecker {
     }
     Expect(state_.worker_expiries_.size() == here, "one expiry for each worker that is not gone");
     Expect(leases == running_, "workers hold the running runs and nothing else");
+  }
+
+  void CheckCheckpoints() {
+    int64_t bytes = 0;
+    for (const auto& [id, checkpoints] : state_.checkpoints_) {
+      const Run* run = state_.FindRun(id);
+      Expect(run != nullptr && run->attempts > 0 && !checkpoints.empty(), "checkpoints of run ", id.value(),
+             " belong to a run that was started");
+      if (!problem_.empty()) return;
+      for (size_t i = 0; i < checkpoints.size(); ++i) {
+        bytes += checkpoints[i].bytes;
+        Expect(i == 0 || checkpoints[i - 1].step < checkpoints[i].step, "checkpoints of run ", id.value(), " rise");
+        Expect(checkpoints[i].attempt >= 1 && checkpoints[i].attempt <= run->attempts, "a checkpoint of run ",
+               id.value(), " is of one of its attempts");
+      }
+      // What an attempt goes on from was there when it was granted, and nothing newer: later ones are its own.
+      for (const Checkpoint& each : checkpoints) {
+        Expect(each.attempt == run->attempts || each.step <= run->resume_step || run->attempts == 0 ||
+                   StateOf(*run) != RunState::kRunning,
+               "run ", id.value(), " has no checkpoint of an earlier attempt beyond its resume step");
+      }
+    }
+    Expect(bytes == state_.checkpoint_bytes_, "the checkpoints' bytes are counted");
   }
 
   const State& state_;

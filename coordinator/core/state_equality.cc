@@ -70,6 +70,8 @@ void CompareSweeps(const SweepEntry& a, const SweepEntry& b, Comparison& compari
   comparison.Compare("priority", a.priority, b.priority);
   comparison.Compare("max_concurrent", a.max_concurrent, b.max_concurrent);
   comparison.Compare("retries", static_cast<int64_t>(a.retries), static_cast<int64_t>(b.retries));
+  comparison.Compare("keep_checkpoints", std::string(Name(a.keep_checkpoints)), std::string(Name(b.keep_checkpoints)));
+  comparison.Compare("numerics", std::string(Name(a.numerics)), std::string(Name(b.numerics)));
   comparison.Compare("number of configurations", static_cast<int64_t>(a.configurations.size()),
                      static_cast<int64_t>(b.configurations.size()));
 }
@@ -94,8 +96,22 @@ void CompareRuns(const Run& a, const Run& b, Comparison& comparison) {
   comparison.Compare("failed_ends", int64_t{a.failed_ends}, int64_t{b.failed_ends});
   comparison.Compare("last_end", a.last_end, b.last_end);
   comparison.Compare("last_acknowledged_sequence", a.last_acknowledged_sequence, b.last_acknowledged_sequence);
+  comparison.Compare("resume_step", a.resume_step, b.resume_step);
   if (StateOf(a) == RunState::kRunning && StateOf(b) == RunState::kRunning) {
     comparison.Compare("worker", std::get<Running>(a.state).worker->id, std::get<Running>(b.state).worker->id);
+  }
+}
+
+void CompareCheckpoints(const std::vector<Checkpoint>& a, const std::vector<Checkpoint>& b, Comparison& comparison) {
+  comparison.Compare("number", static_cast<int64_t>(a.size()), static_cast<int64_t>(b.size()));
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    comparison.Compare("step", a[i].step, b[i].step);
+    comparison.Compare("attempt", int64_t{a[i].attempt}, int64_t{b[i].attempt});
+    comparison.Compare("sequence", a[i].sequence, b[i].sequence);
+    comparison.Compare("path", a[i].path, b[i].path);
+    comparison.Compare("sha256", a[i].sha256, b[i].sha256);
+    comparison.Compare("bytes", a[i].bytes, b[i].bytes);
+    comparison.Compare("numerics", a[i].numerics, b[i].numerics);
   }
 }
 
@@ -151,6 +167,7 @@ bool State::DurablyEquals(const State& other, std::string* difference) const {
   CompareTables("configuration", configurations_, other.configurations_, CompareConfigurations, comparison);
   CompareTables("run", runs_, other.runs_, CompareRuns, comparison);
   CompareMaps("worker", workers_, other.workers_, CompareWorkers, comparison);
+  CompareMaps("checkpoints of run", checkpoints_, other.checkpoints_, CompareCheckpoints, comparison);
   comparison.At("next ids");
   comparison.Compare("sweep", next_sweep_id_, other.next_sweep_id_);
   comparison.Compare("configuration", next_configuration_id_, other.next_configuration_id_);

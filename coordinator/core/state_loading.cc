@@ -96,6 +96,18 @@ absl::Status State::LoadRun(Run run, const WorkerId& lease_holder) {
   return LoadRun(std::move(run));
 }
 
+absl::Status State::LoadCheckpoint(RunId run, Checkpoint checkpoint) {
+  if (runs_.Find(run) == nullptr) return Damaged(absl::StrCat("a checkpoint names the unknown run ", run.value()));
+  std::vector<Checkpoint>& checkpoints = checkpoints_[run];
+  if (checkpoint.step < 0 || checkpoint.bytes < 0 || checkpoint.attempt < 1 ||
+      (!checkpoints.empty() && checkpoints.back().step >= checkpoint.step)) {
+    return Damaged(absl::StrCat("run ", run.value(), " has the checkpoint of step ", checkpoint.step));
+  }
+  checkpoint_bytes_ += checkpoint.bytes;
+  checkpoints.push_back(std::move(checkpoint));
+  return absl::OkStatus();
+}
+
 void State::LoadNextIds(SweepId sweep, ConfigurationId configuration, RunId run) {
   next_sweep_id_ = sweep;
   next_configuration_id_ = configuration;

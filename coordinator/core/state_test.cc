@@ -235,7 +235,7 @@ TEST(ApplyDeathTest, AnIllegalTransitionAborts) {
   const std::vector<Case> table = {
       {"the run is not queued",
        [](Busy& b) -> Event {
-         return AttemptGranted{{b.scene.RunAt(b.sweep, 0, 0).id, 2, Fence(9)}, b.worker.id, std::nullopt, {}};
+         return AttemptGranted{{b.scene.RunAt(b.sweep, 0, 0).id, 2, Fence(9)}, b.worker.id, std::nullopt, false, {}};
        }},
       {"the attempt does not run",
        [](Busy& b) -> Event {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -71,6 +72,33 @@ struct TrainerOffer {
   std::vector<std::string> pack_parameters;  // may differ inside a pack
 };
 
+// What stays of a sweep's checkpoints once a run has finished. While it runs (and after it failed) the newest two stay.
+enum class KeepCheckpoints : uint8_t {
+  kLast,  // the newest: the final weights
+  kNone,
+  kAll,  // every one, while it runs too
+};
+
+// Where a run may go on from a checkpoint that was written under another numerics fingerprint.
+enum class NumericsPolicy : uint8_t {
+  kAny,     // anywhere; runs.mixed_numerics then says so
+  kStrict,  // nowhere: it waits for a worker with the same fingerprint while there is one, and is restarted if not
+};
+
+// A run's state at one step, in a file of the data directory.
+struct Checkpoint {
+  int64_t step = 0;  // updates that it contains
+  int32_t attempt = 0;
+  int64_t sequence = 0;  // of that attempt: the last report at or before the step. It is durable
+  std::string path;      // below the data directory
+  std::string sha256;    // 64 lower-case hexadecimal digits
+  int64_t bytes = 0;
+  Digest numerics;  // of the fingerprint's canonical JSON
+};
+
+// So that a damaged one has another before it.
+constexpr size_t kMostCheckpointsWhileRunning = 2;
+
 // The name of a run's attempt: what a lease is a right to.
 struct LeaseKey {
   RunId run;
@@ -85,11 +113,15 @@ const char* Name(SweepState state);
 const char* Name(RunState state);
 const char* Name(AttemptEnd end);
 const char* Name(WorkerState state);
+const char* Name(KeepCheckpoints keep);
+const char* Name(NumericsPolicy policy);
 // The reverse; nullopt for a name that is none of them (a damaged or newer database).
 std::optional<SweepState> SweepStateFromName(const std::string& name);
 std::optional<RunState> RunStateFromName(const std::string& name);
 std::optional<AttemptEnd> AttemptEndFromName(const std::string& name);
 std::optional<WorkerState> WorkerStateFromName(const std::string& name);
+std::optional<KeepCheckpoints> KeepCheckpointsFromName(const std::string& name);
+std::optional<NumericsPolicy> NumericsPolicyFromName(const std::string& name);
 
 inline bool IsTerminal(RunState state) {
   return state == RunState::kFinished || state == RunState::kFailed || state == RunState::kCancelled;

@@ -92,6 +92,7 @@ absl::StatusOr<core::Report::End> EndedFromProto(const v1::AttemptEnded& ended) 
   if (ended.has_result() != (end.end == core::AttemptEnd::kFinished)) {
     return Wrong("ended.result", "a result where the end is finished, and only there");
   }
+  if (ended.has_unusable_checkpoint()) end.unusable_checkpoint = ended.unusable_checkpoint();
   if (!ended.has_result()) return end;
   core::RunResult result;
   SEEDBED_RETURN_IF_ERROR(CheckName("ended.result.outcome", ended.result().outcome()));
@@ -217,6 +218,7 @@ void ToProto(const SynchronizeReply& reply, v1::SynchronizeResponse* response) {
     start->set_sweep(granted.sweep_name);
     start->set_specification_json(granted.specification_json);
     if (granted.lease.resume_step) start->set_resume_step(*granted.lease.resume_step);
+    start->set_final_checkpoint(granted.lease.final_checkpoint);
     start->set_pack_key(granted.lease.pack_key.Hex());
     start->set_pack_limit(granted.lease.pack_limit);
   }

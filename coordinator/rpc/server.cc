@@ -60,7 +60,7 @@ struct Server::Parts {
   Parts(Coordinator* coordinator, std::string token, std::string hint)
       : authenticator(std::move(token), std::move(hint)),
         sweeps(coordinator, &authenticator, &pools),
-        workers(coordinator, &authenticator) {}
+        workers(coordinator, &authenticator, &pools) {}
 
   Authenticator authenticator;
   ServicePools pools;

@@ -73,12 +73,20 @@ absl::Status Control(Coordinator* coordinator, const v1::ControlSweepRequest& re
 absl::Status ControlWorkerOnce(Coordinator* coordinator, const v1::ControlWorkerRequest& request,
                                v1::ControlWorkerResponse* response) {
   if (request.worker().empty()) return absl::InvalidArgumentError("worker: expected a name or an id");
-  if (request.action() != v1::ControlWorkerRequest::ACTION_DRAIN &&
-      request.action() != v1::ControlWorkerRequest::ACTION_RESUME) {
-    return absl::InvalidArgumentError("action: expected drain or resume");
+  WorkerAction action = WorkerAction::kDrain;
+  switch (request.action()) {
+    case v1::ControlWorkerRequest::ACTION_DRAIN:
+      break;
+    case v1::ControlWorkerRequest::ACTION_RESUME:
+      action = WorkerAction::kResume;
+      break;
+    case v1::ControlWorkerRequest::ACTION_KNOWN_DEAD:
+      action = WorkerAction::kKnownDead;
+      break;
+    default:
+      return absl::InvalidArgumentError("action: expected drain, resume or known dead");
   }
-  const bool resume = request.action() == v1::ControlWorkerRequest::ACTION_RESUME;
-  SEEDBED_ASSIGN_OR_RETURN(const int64_t changed, ControlWorkers(coordinator, request.worker(), resume));
+  SEEDBED_ASSIGN_OR_RETURN(const int64_t changed, ControlWorkers(coordinator, request.worker(), action));
   response->set_changed(changed);
   return absl::OkStatus();
 }

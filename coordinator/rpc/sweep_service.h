@@ -14,8 +14,10 @@ struct ServicePools {
   TaskPool queries{2};
   TaskPool changes{1};
   TaskPool submissions{1};
+  TaskPool files{4};  // checkpoints, in and out
 
   void Stop() {
+    files.Stop();
     submissions.Stop();
     changes.Stop();
     queries.Stop();
@@ -51,6 +53,8 @@ class SweepServiceImpl final : public v1::SweepService::CallbackService {
                                           v1::ControlWorkerResponse* response) override;
   grpc::ServerWriteReactor<v1::QueryResponse>* Query(grpc::CallbackServerContext* context,
                                                      const v1::QueryRequest* request) override;
+  grpc::ServerWriteReactor<v1::CheckpointChunk>* ReadCheckpoint(grpc::CallbackServerContext* context,
+                                                                const v1::ReadCheckpointRequest* request) override;
   grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(grpc::CallbackServerContext* context,
                                                          const v1::ReadLogRequest* request) override;
   grpc::ServerWriteReactor<v1::ProgressResponse>* WatchProgress(grpc::CallbackServerContext* context,

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/call.h"
+#include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/progress_watch.h"
 #include "coordinator/rpc/sweep_service.h"
 
@@ -176,6 +177,21 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::Callb
   pools_->queries.Post([coordinator = coordinator_, request = *request, stream] {
     if (!stream->over()) RunQuery(coordinator, request, stream.get());
   });
+  return stream.get();
+}
+
+grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
+    grpc::CallbackServerContext* context, const v1::ReadCheckpointRequest* request) {
+  const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
+  const absl::Status allowed = authenticator_->Check(*context);
+  if (!allowed.ok()) {
+    stream->End(allowed);
+    return stream.get();
+  }
+  const RunId run(request->run_id());
+  const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
+  pools_->files.Post(
+      [coordinator = coordinator_, run, step, stream] { SendCheckpoint(coordinator, run, step, stream.get()); });
   return stream.get();
 }
 

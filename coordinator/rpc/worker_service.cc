@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/convert.h"
 #include "coordinator/rpc/report_stream.h"
 
@@ -25,9 +26,10 @@ class SynchronizeCall final : public grpc::ServerUnaryReactor {
 
 }  // namespace
 
-WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator)
+WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools)
     : coordinator_(coordinator),
       authenticator_(authenticator),
+      pools_(pools),
       database_id_(coordinator->Info().database_id),
       epoch_(coordinator->Info().epoch) {}
 
@@ -60,6 +62,27 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
 grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* WorkerServiceImpl::Report(
     grpc::CallbackServerContext* context) {
   return ReportStream::Make(coordinator_, authenticator_->Check(*context));
+}
+
+grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpoint(
+    grpc::CallbackServerContext* context, v1::PutCheckpointResponse* response) {
+  return new PutCheckpointCall(coordinator_, &pools_->files, authenticator_->Check(*context), response);
+}
+
+grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
+    grpc::CallbackServerContext* context, const v1::GetCheckpointRequest* request) {
+  const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
+  absl::Status problem = authenticator_->Check(*context);
+  const absl::StatusOr<core::LeaseKey> lease = FromProto(request->lease());
+  if (problem.ok()) problem = lease.status();
+  if (!problem.ok()) {
+    stream->End(problem);
+    return stream.get();
+  }
+  pools_->files.Post([coordinator = coordinator_, run = lease->run, step = request->step(), stream] {
+    SendCheckpoint(coordinator, run, step, stream.get());
+  });
+  return stream.get();
 }
 
 }  // namespace seedbed

@@ -102,24 +102,25 @@ absl::Status EventWriter::Finish() {
 
 absl::Status EventWriter::operator()(const core::SweepCreated& event) {
   RaiseNextId("next_sweep_id", event.sweep);
-  SEEDBED_RETURN_IF_ERROR(
-      ChangeOne("INSERT INTO sweeps (sweep_id, name, description, state, trainer, evaluate_every, template, fixed, "
-                "metric, source, "
-                "submission_id, priority, max_concurrent, retries, created_at, updated_at) "
-                "VALUES (?1, ?2, ?3, ?4, coalesce(json_extract(?5, '$.trainer'), ''), "
-                "json_extract(?5, '$.metrics.evaluate_every'), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
-                "?13, ?13)",
-                event.sweep, event.name, event.description, core::Name(core::SweepState::kSubmitting),
-                event.template_json, event.fixed_json, event.metric_json, event.source, event.submission_id,
-                event.priority, event.max_concurrent, event.retries, now_));
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "INSERT INTO sweeps (sweep_id, name, description, state, trainer, evaluate_every, template, fixed, "
+      "metric, source, "
+      "submission_id, priority, max_concurrent, retries, created_at, updated_at, keep_checkpoints, numerics) "
+      "VALUES (?1, ?2, ?3, ?4, coalesce(json_extract(?5, '$.trainer'), ''), "
+      "json_extract(?5, '$.metrics.evaluate_every'), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+      "?13, ?13, ?14, ?15)",
+      event.sweep, event.name, event.description, core::Name(core::SweepState::kSubmitting), event.template_json,
+      event.fixed_json, event.metric_json, event.source, event.submission_id, event.priority, event.max_concurrent,
+      event.retries, now_, core::Name(event.keep_checkpoints), core::Name(event.numerics)));
   return Audit("sweep_created", event.sweep, RunId(), "", event.name);
 }
 
 absl::Status EventWriter::operator()(const core::SweepExtended& event) {
-  SEEDBED_RETURN_IF_ERROR(ChangeOne(
-      "UPDATE sweeps SET submission_id = ?, description = ?, source = ?, priority = ?, max_concurrent = ?, "
-      "updated_at = ? WHERE sweep_id = ?",
-      event.submission_id, event.description, event.source, event.priority, event.max_concurrent, now_, event.sweep));
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("UPDATE sweeps SET submission_id = ?, description = ?, source = ?, priority = ?, max_concurrent = ?, "
+                "updated_at = ?, keep_checkpoints = ?, numerics = ? WHERE sweep_id = ?",
+                event.submission_id, event.description, event.source, event.priority, event.max_concurrent, now_,
+                core::Name(event.keep_checkpoints), core::Name(event.numerics), event.sweep));
   return Audit("sweep_extended", event.sweep, RunId(), "", "");
 }
 
@@ -168,10 +169,11 @@ absl::Status EventWriter::DeleteRowsBeyond(RunId run, int64_t step) {
 
 absl::Status EventWriter::operator()(const core::AttemptGranted& event) {
   SEEDBED_RETURN_IF_ERROR(DeleteRowsBeyond(event.lease.run, event.resume_step.value_or(-1)));
-  SEEDBED_RETURN_IF_ERROR(
-      ChangeOne("UPDATE runs SET state = ?, attempts = ?, fence = ?, started_at = ?, ended_at = NULL, reason = NULL "
-                "WHERE run_id = ?",
-                core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.lease.run));
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "UPDATE runs SET state = ?1, attempts = ?2, fence = ?3, started_at = ?4, ended_at = NULL, reason = NULL, "
+      "mixed_numerics = CASE WHEN ?5 IS NULL THEN 0 ELSE max(mixed_numerics, ?6) END WHERE run_id = ?7",
+      core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.resume_step,
+      event.mixes_numerics ? 1 : 0, event.lease.run));
   return ChangeOne(
       "INSERT INTO attempts (run_id, attempt, worker_id, fence, resume_step, started_at, numerics) "
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT json_extract(offer.value, '$.numerics') FROM runs AS r "
@@ -198,6 +200,25 @@ absl::Status EventWriter::operator()(const core::ReportAcknowledged& event) {
       "UPDATE attempts SET acknowledged_sequence = ?1, last_step = nullif(max(coalesce(last_step, -1), ?2), -1) "
       "WHERE run_id = ?3 AND attempt = ?4",
       event.sequence, event.last_step, event.run, event.attempt);
+}
+
+absl::Status EventWriter::operator()(const core::CheckpointStored& event) {
+  const core::Checkpoint& checkpoint = event.checkpoint;
+  return ChangeOne(
+      "INSERT INTO checkpoints (run_id, step, attempt, sequence, path, sha256, bytes, created_at, numerics) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      event.run, checkpoint.step, checkpoint.attempt, checkpoint.sequence, checkpoint.path, checkpoint.sha256,
+      checkpoint.bytes, now_, event.numerics_json);
+}
+
+absl::Status EventWriter::operator()(const core::CheckpointsDropped& event) {
+  for (const int64_t step : event.steps) {
+    SEEDBED_RETURN_IF_ERROR(ChangeOne("DELETE FROM checkpoints WHERE run_id = ? AND step = ?", event.run, step));
+    if (event.damage.empty()) continue;
+    SEEDBED_RETURN_IF_ERROR(
+        AuditRun("checkpoint_unusable", event.run, "", absl::StrCat("of step ", step, ": ", event.damage)));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status EventWriter::FinishRun(const core::AttemptEnded& event) {

@@ -34,6 +34,8 @@ class EventWriter {
   absl::Status operator()(const core::AttemptGranted& event);
   absl::Status operator()(const core::LeaseRestored& event);
   absl::Status operator()(const core::ReportAcknowledged& event);
+  absl::Status operator()(const core::CheckpointStored& event);
+  absl::Status operator()(const core::CheckpointsDropped& event);
   absl::Status operator()(const core::AttemptEnded& event);
   absl::Status operator()(const core::RunStateChanged& event);
   absl::Status operator()(const core::RunsDeleted& event);

@@ -23,7 +23,7 @@ absl::Status LoadSweeps(Database* database, core::State* state) {
   SEEDBED_ASSIGN_OR_RETURN(
       CachedStatement rows,
       database->Cached("SELECT sweep_id, name, trainer, fixed, template, submission_id, state, priority, "
-                       "max_concurrent, retries FROM sweeps ORDER BY sweep_id"));
+                       "max_concurrent, retries, keep_checkpoints, numerics FROM sweeps ORDER BY sweep_id"));
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return absl::OkStatus();
@@ -40,6 +40,13 @@ absl::Status LoadSweeps(Database* database, core::State* state) {
     sweep.priority = rows->Int(7);
     sweep.max_concurrent = rows->OptionalInt(8);
     sweep.retries = static_cast<int>(rows->Int(9));
+    const std::optional<core::KeepCheckpoints> keep = core::KeepCheckpointsFromName(rows->Text(10));
+    const std::optional<core::NumericsPolicy> numerics = core::NumericsPolicyFromName(rows->Text(11));
+    if (!keep || !numerics) {
+      return Damaged(*database, absl::StrCat("sweep ", sweep.id.value(), " has no known keep_checkpoints or numerics"));
+    }
+    sweep.keep_checkpoints = *keep;
+    sweep.numerics = *numerics;
     SEEDBED_RETURN_IF_ERROR(state->LoadSweep(std::move(sweep)));
   }
 }
@@ -135,7 +142,8 @@ absl::Status LoadRuns(Database* database, core::State* state) {
       CachedStatement rows,
       database->Cached(
           "SELECT r.run_id, r.sweep_id, r.configuration_id, r.seed, r.round, r.fence, r.attempts, r.counted_ends, "
-          "r.failed_ends, r.state, a.fence, a.acknowledged_sequence, a.ended_as, a.worker_id FROM runs AS r "
+          "r.failed_ends, r.state, a.fence, a.acknowledged_sequence, a.ended_as, a.worker_id, "
+          "coalesce(a.resume_step, -1) FROM runs AS r "
           "LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempts ORDER BY r.run_id"));
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
@@ -152,6 +160,7 @@ absl::Status LoadRuns(Database* database, core::State* state) {
     run.failed_ends = static_cast<int32_t>(rows->Int(8));
     run.attempt_fence = Fence(rows->Int(10));
     run.last_acknowledged_sequence = rows->Int(11);
+    run.resume_step = rows->Int(14);
     const std::optional<core::RunState> run_state = core::RunStateFromName(rows->Text(9));
     if (!run_state) return Damaged(*database, absl::StrCat("run ", run.id.value(), " has no known state"));
     if (!rows->IsNull(12)) {
@@ -163,6 +172,26 @@ absl::Status LoadRuns(Database* database, core::State* state) {
     SEEDBED_RETURN_IF_ERROR(*run_state == core::RunState::kRunning
                                 ? state->LoadRun(std::move(run), WorkerId(rows->Text(13)))
                                 : state->LoadRun(std::move(run)));
+  }
+}
+
+absl::Status LoadCheckpoints(Database* database, core::State* state) {
+  SEEDBED_ASSIGN_OR_RETURN(
+      CachedStatement rows,
+      database->Cached("SELECT run_id, step, attempt, sequence, path, sha256, bytes, numerics FROM checkpoints "
+                       "ORDER BY run_id, step"));
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
+    if (!row) return absl::OkStatus();
+    core::Checkpoint checkpoint;
+    checkpoint.step = rows->Int(1);
+    checkpoint.attempt = static_cast<int32_t>(rows->Int(2));
+    checkpoint.sequence = rows->Int(3);
+    checkpoint.path = rows->Text(4);
+    checkpoint.sha256 = rows->Text(5);
+    checkpoint.bytes = rows->Int(6);
+    checkpoint.numerics = DigestOf(rows->Text(7));
+    SEEDBED_RETURN_IF_ERROR(state->LoadCheckpoint(RunId(rows->Int(0)), std::move(checkpoint)));
   }
 }
 
@@ -181,6 +210,7 @@ absl::StatusOr<core::State> LoadState(Database* database, const core::Settings& 
   SEEDBED_RETURN_IF_ERROR(LoadConfigurations(database, &state));
   SEEDBED_RETURN_IF_ERROR(LoadWorkers(database, &state));
   SEEDBED_RETURN_IF_ERROR(LoadRuns(database, &state));
+  SEEDBED_RETURN_IF_ERROR(LoadCheckpoints(database, &state));
   SEEDBED_ASSIGN_OR_RETURN(const int64_t sweep, NextId(database, "next_sweep_id"));
   SEEDBED_ASSIGN_OR_RETURN(const int64_t configuration, NextId(database, "next_configuration_id"));
   SEEDBED_ASSIGN_OR_RETURN(const int64_t run, NextId(database, "next_run_id"));

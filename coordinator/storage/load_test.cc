@@ -58,6 +58,13 @@ TEST_F(LoadTest, EachKindOfEvent) {
   restored.lease = core::LeaseKey{RunId(3), 1, Fence(3)};
   restored.worker = WorkerId("w1");
   Step({restored}, &state);
+  core::CheckpointStored stored;
+  stored.run = RunId(3);
+  stored.checkpoint = {20, 1, 0, "checkpoints/3-1-20", std::string(64, 'a'), 5, DigestOf(R"({"cpu":"a"})")};
+  stored.numerics_json = R"({"cpu":"a"})";
+  Step({stored}, &state);
+  stored.checkpoint.step = 30;
+  Step({stored, core::CheckpointsDropped{RunId(3), {20}, "cut short"}}, &state);
   Step({core::AttemptEnded{RunId(3), 1, Fence(4), core::AttemptEnd::kFailed, "no", core::RunState::kFailed, {}, 0, 1}},
        &state);
   Step({core::RunStateChanged{RunId(2), core::RunState::kQueued, core::RunState::kCancelled, Fence(1), false}}, &state);
@@ -87,7 +94,7 @@ class RandomCommands {
   core::Command Next(const core::State& state) {
     sweeps_.clear();
     for (const auto& [id, sweep] : state.sweeps()) sweeps_.push_back(id);
-    switch (Below(14)) {
+    switch (Below(15)) {
       case 0:
         return Begin();
       case 1:
@@ -104,6 +111,8 @@ class RandomCommands {
       case 6:
       case 7:
         return Synchronize(state);
+      case 14:
+        return Save(state);
       default:
         return Report(state);
     }
@@ -124,6 +133,8 @@ class RandomCommands {
     begin.metric_json = "null";
     begin.priority = Below(3);
     begin.retries = static_cast<int>(Below(2));
+    begin.keep_checkpoints = static_cast<core::KeepCheckpoints>(Below(3));
+    begin.numerics = static_cast<core::NumericsPolicy>(Below(2));
     return begin;
   }
 
@@ -214,6 +225,22 @@ class RandomCommands {
     return report;
   }
 
+  core::Command Save(const core::State& state) {
+    core::StoreCheckpoint save;
+    save.worker = AnyWorker();
+    const core::WorkerEntry* worker = state.FindWorker(save.worker);
+    if (worker == nullptr || worker->leases.empty()) return core::Tick{};
+    const core::Run& run = *state.FindRun(*worker->leases.begin());
+    save.lease = core::LeaseOf(run);
+    save.checkpoint.step = Below(200);
+    save.checkpoint.sequence = run.last_acknowledged_sequence;
+    save.checkpoint.path = absl::StrCat("checkpoints/", run.id.value(), "-", save.checkpoint.step);
+    save.checkpoint.sha256 = std::string(64, 'b');
+    save.checkpoint.bytes = Below(1000);
+    save.numerics_json = Below(4) == 0 ? R"({"cpu":"other"})" : "{}";
+    return save;
+  }
+
   std::mt19937_64 random_;
   int64_t number_ = 0;
   std::map<WorkerId, std::map<RunId, core::LeaseKey>> held_;
@@ -250,7 +277,7 @@ TEST_F(LoadTest, WhateverTheCoreDecides) {
     }
   }
   for (const auto& [kind, count] : durable) RecordProperty(absl::StrCat("kind", kind), static_cast<int>(count));
-  EXPECT_GE(durable.size(), 12u) << "of 14 durable kinds of event; EachKindOfEvent has them all";
+  EXPECT_GE(durable.size(), 13u) << "of 16 durable kinds of event; EachKindOfEvent has them all";
   int64_t all = 0;
   for (const auto& [kind, count] : durable) all += count;
   EXPECT_GT(all, 1000);

@@ -6,7 +6,8 @@
 namespace seedbed {
 
 const std::vector<Migration>& Migrations() {
-  static const std::vector<Migration>& migrations = *new std::vector<Migration>{{1, TablesVersion1()}};
+  static const std::vector<Migration>& migrations =
+      *new std::vector<Migration>{{1, TablesVersion1()}, {2, StepToVersion2()}};
   return migrations;
 }
 

@@ -60,6 +60,23 @@ TEST_F(MigrationsTest, EveryOldVersionReachesTheNewest) {
   }
 }
 
+TEST_F(MigrationsTest, SweepsAndCheckpointsOfVersion1GetTheOrdinaryWishes) {
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), {Migrations().begin(), Migrations().begin() + 1}));
+  SEEDBED_ASSERT_OK(
+      database_->Execute("INSERT INTO sweeps (sweep_id, name, description, state, trainer, template, fixed, metric, "
+                         "source, submission_id, "
+                         "priority, retries, created_at, updated_at) "
+                         "VALUES (1, 'old', '', 'active', 'modular', '{}', '{}', 'null', '', 's', 0, 0, 1, 1);"
+                         "INSERT INTO configurations VALUES (1, 1, 0, 'd', 'p', '{}', '{}');"
+                         "INSERT INTO runs (run_id, sweep_id, configuration_id, seed, round, state, added_at) "
+                         "VALUES (1, 1, 1, 0, 0, 'failed', 1);"
+                         "INSERT INTO checkpoints VALUES (1, 10, 1, 2, 'checkpoints/1', 'abc', 5, 1)"));
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+  EXPECT_EQ(One(database_.get(), "SELECT keep_checkpoints || ' ' || numerics FROM sweeps"), "last any");
+  EXPECT_EQ(One(database_.get(), "SELECT mixed_numerics FROM run_results"), "0");
+  EXPECT_EQ(One(database_.get(), "SELECT step || numerics FROM checkpoints"), "10{}");
+}
+
 TEST_F(MigrationsTest, ALaterStepKeepsRowsAndRunsOnce) {
   SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
   SEEDBED_ASSERT_OK(database_->Execute("INSERT INTO meta (key, value) VALUES ('kept', 'yes')"));

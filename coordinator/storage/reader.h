@@ -98,6 +98,15 @@ struct RunDetail {
   std::string template_json;
 };
 
+// A row of the table checkpoints.
+struct CheckpointRow {
+  int64_t step = 0;
+  int64_t attempt = 0;
+  std::string path;  // below the data directory
+  std::string sha256;
+  int64_t bytes = 0;
+};
+
 // A row of the view configuration_results.
 struct ConfigurationRow {
   ConfigurationId id;
@@ -205,6 +214,8 @@ class Reader {
   absl::StatusOr<std::vector<RunRow>> ListRuns(const RunFilter& filter);
   absl::StatusOr<int64_t> CountRuns(const RunFilter& filter);  // without limit and offset
   absl::StatusOr<RunDetail> GetRun(RunId run);
+  // By rising step; empty if the run has none, or does not exist.
+  absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(RunId run);
   // By place in the sweep.
   absl::StatusOr<std::vector<ConfigurationRow>> ListConfigurations(SweepId sweep, int64_t limit = 1000,
                                                                    int64_t offset = 0);

@@ -290,6 +290,20 @@ absl::StatusOr<RunDetail> Reader::GetRun(RunId run) {
   }
 }
 
+absl::StatusOr<std::vector<CheckpointRow>> Reader::ListCheckpoints(RunId run) {
+  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
+  SEEDBED_ASSIGN_OR_RETURN(
+      CachedStatement rows,
+      database->Cached("SELECT step, attempt, path, sha256, bytes FROM checkpoints WHERE run_id = ? ORDER BY step"));
+  rows->Bind(run);
+  std::vector<CheckpointRow> checkpoints;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
+    if (!row) return checkpoints;
+    checkpoints.push_back({rows->Int(0), rows->Int(1), rows->Text(2), rows->Text(3), rows->Int(4)});
+  }
+}
+
 absl::StatusOr<std::vector<ConfigurationRow>> Reader::ListConfigurations(SweepId sweep, int64_t limit, int64_t offset) {
   SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
   SEEDBED_ASSIGN_OR_RETURN(

@@ -156,6 +156,13 @@ CREATE TABLE step_values (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+constexpr char kStepToVersion2[] = R"sql(
+ALTER TABLE sweeps ADD COLUMN keep_checkpoints TEXT NOT NULL DEFAULT 'last';
+ALTER TABLE sweeps ADD COLUMN numerics TEXT NOT NULL DEFAULT 'any';
+ALTER TABLE runs ADD COLUMN mixed_numerics INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE checkpoints ADD COLUMN numerics TEXT NOT NULL DEFAULT '{}';
+)sql";
+
 // Plain columns only: SQLite before 3.41 refuses JSON functions in views where its schema is not trusted.
 constexpr char kRunResults[] = R"sql(
 CREATE VIEW run_results AS
@@ -166,7 +173,7 @@ SELECT s.name AS sweep, r.run_id, r.configuration_id, r.seed, c.parameters, r.st
   coalesce(r.last_step, a.last_step, a.resume_step) AS last_step,
   coalesce(r.wall_seconds, (r.ended_at - r.started_at) / 1e6) AS wall_seconds, r.cpu_seconds,
   r.reason, r.collapsed, r.first_nonfinite_step, s.evaluate_every, c.varied, w.name AS worker,
-  r.started_at, r.ended_at, r.sweep_id, c.ordinal, a.worker_id, r.summary
+  r.started_at, r.ended_at, r.sweep_id, c.ordinal, a.worker_id, r.summary, r.mixed_numerics
 FROM runs AS r
 JOIN configurations AS c ON c.configuration_id = r.configuration_id
 JOIN sweeps AS s ON s.sweep_id = r.sweep_id AND s.state <> 'deleting'
@@ -258,6 +265,10 @@ std::string MetricsSql(const std::vector<std::string>& metric_columns) {
 
 const char* TablesVersion1() {
   return kTablesVersion1;
+}
+
+const char* StepToVersion2() {
+  return kStepToVersion2;
 }
 
 const std::vector<SummaryColumn>& SummaryColumns() {

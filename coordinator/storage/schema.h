@@ -12,6 +12,8 @@ constexpr int64_t kApplicationId = 0x53656564;
 
 // Version 1 of the tables, whole, without the metrics' columns.
 const char* TablesVersion1();
+// Checkpoints: what sweeps wish for them, and under which numerics they were written.
+const char* StepToVersion2();
 
 // Views are derived: dropped and created anew by every migration, and `metrics` and `curves` when a metric gets a
 // column.

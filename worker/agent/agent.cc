@@ -87,6 +87,10 @@ void Agent::OnLinkEvent(LinkEvent event, const Moment& now) {
     }
   } else if (auto* report = std::get_if<ReportAnswered>(&event)) {
     if (stream_open_ && report->stream == stream_) OnReportAnswer(report->answer, at);
+  } else if (auto* put = std::get_if<CheckpointPut>(&event)) {
+    OnCheckpointPut(*put, at);
+  } else if (auto* got = std::get_if<CheckpointGot>(&event)) {
+    OnCheckpointGot(*got, at);
   } else {
     OnStreamBroken(std::get<ReportStreamBroken>(event), at);
   }
@@ -104,11 +108,15 @@ void Agent::OnTime(const Moment& now) {
 
 void Agent::React(absl::Duration now) {
   if (stage_ == Stage::kWorking) {
+    Fetch(now);
     StartWaiting(now);
     HandBackStranded(now);
+    AskForCheckpoints(now);
   }
   if (stage_ != Stage::kClosing && stage_ != Stage::kDone) {
-    SendReports(now);
+    SendCheckpoints(now);
+    FinishSaving(now);
+    SendReports(now);  // last: an end that waited for its checkpoint is reported at once
     const std::optional<absl::Duration> due = synchronizer_.DueAt();
     if (stage_ != Stage::kGoodbye && due && *due <= now) Synchronize(/*goodbye=*/false, now);
   }
@@ -121,6 +129,7 @@ std::optional<absl::Duration> Agent::NextWake(const Moment& now) const {
   if (stage_ != Stage::kClosing) {
     if (stage_ != Stage::kGoodbye) wake = std::min(wake, synchronizer_.DueAt().value_or(absl::InfiniteDuration()));
     wake = std::min(wake, NextReportWake(now.monotonic).value_or(absl::InfiniteDuration()));
+    wake = std::min(wake, NextCheckpointWake(now.monotonic).value_or(absl::InfiniteDuration()));
   }
   if (stage_ == Stage::kWorking && !waiting_.empty()) {
     wake = std::min(wake, engines_.AvoidedUntil(now.monotonic).value_or(absl::InfiniteDuration()));

@@ -27,7 +27,8 @@ struct AgentOptions {
   std::string name;
   std::string host;
   std::string version;
-  int slots = 1;
+  int slots = 1;                      // runs at once, at most
+  bool slots_by_engine = false;       // as many as the engines say they can take, within `slots`
   std::vector<std::string> trainers;  // those allowed; empty: all that the engines offer
   std::string required_device;        // "cpu", "cuda" (any), "cuda:1"; empty: whatever the engine has
   // Leases held beyond the slots while runs are short, so that no slot waits for the coordinator between them.
@@ -41,6 +42,12 @@ struct AgentOptions {
   absl::Duration flush_patience = absl::Seconds(5);    // at shutdown, for acknowledgements
   absl::Duration goodbye_patience = absl::Seconds(3);  // at shutdown, for the last answer
   absl::Duration pool_patience = absl::Seconds(15);    // at shutdown, for the engines
+  // Between two checkpoints of a run. More where one costs more than 1 % of that time, or all of them together more
+  // than most_checkpoint_rate. Infinite: only where a run is handed back, and the final one.
+  absl::Duration checkpoint_every = absl::Seconds(60);
+  double most_checkpoint_rate = 20e6;                 // bytes/s, of this worker
+  absl::Duration save_patience = absl::Seconds(30);   // an end waits so long for the last checkpoint to be stored
+  absl::Duration fetch_patience = absl::Seconds(60);  // a lease waits so long for the one to go on from
 };
 
 // Where attempts keep their files.
@@ -50,6 +57,8 @@ class AttemptFiles {
   // A new, empty directory: its absolute path.
   virtual absl::StatusOr<std::string> Create(RunId run, int attempt) = 0;
   virtual void Remove(RunId run, int attempt) = 0;
+  // One file of an attempt.
+  virtual void RemoveFile(const std::string& path) = 0;
 };
 
 // Hears what people want to know.
@@ -119,10 +128,14 @@ class Agent {
   void On(const AttemptLog& event, absl::Duration now);
   void On(const AttemptEnded& event, absl::Duration now);
   void On(const PoolStopped& event, absl::Duration now);
+  // Ends it once its last checkpoint was sent, if there is one under way.
+  void EndSoon(Lease& lease, EndOfAttempt end, absl::Duration now);
+  void RemoveFiles(Lease& lease);
   void NotStarted(Lease& lease, const std::string& reason, absl::Duration now);
   void End(Lease& lease, EndOfAttempt end, absl::Duration now);
   void Synchronize(bool goodbye, absl::Duration now);
   int FreeSlots() const;
+  std::vector<PackNeeds> NeedsOfWaiting() const;
   Lease* Find(AttemptId attempt);
   bool Closing() const { return stage_ != Stage::kWorking; }
 
@@ -136,6 +149,18 @@ class Agent {
   void BoundUnacknowledged(Lease& lease);
   absl::Duration ResendAt(const Lease& lease) const;
   std::optional<absl::Duration> NextReportWake(absl::Duration now) const;
+
+  // agent_checkpoints.cc
+  void OnCheckpointPut(const CheckpointPut& put, absl::Duration now);
+  void OnCheckpointGot(const CheckpointGot& got, absl::Duration now);
+  void Fetch(absl::Duration now);
+  void AskForCheckpoints(absl::Duration now);
+  void SendCheckpoints(absl::Duration now);
+  void FinishSaving(absl::Duration now);
+  void Discard(Lease& lease);
+  bool HasUnsent(const Lease& lease) const;
+  absl::Duration CheckpointDue(const Lease& lease) const;
+  std::optional<absl::Duration> NextCheckpointWake(absl::Duration now) const;
 
   // agent_shutdown.cc
   void AdvanceShutdown(absl::Duration now);
@@ -155,6 +180,12 @@ class Agent {
   std::deque<LeaseName> waiting_;            // those in kWaiting, in the order of their grants
   std::map<AttemptId, LeaseName> attempts_;  // all that the pool has not yet ended, those of dropped leases too
   AttemptId last_attempt_;
+  // The checkpoint that is being sent: one at a time.
+  struct Sending {
+    LeaseName name;
+    SavedCheckpoint checkpoint;
+  };
+  std::optional<Sending> sending_;
   std::string database_id_;
   WorkerState worker_state_ = WorkerState::kActive;
   SynchronizeRequest first_request_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/valid_text.h"
@@ -108,8 +109,15 @@ void Agent::Grant(const LeaseToStart& start, absl::Duration now) {
     return End(lease,
                {ReportedEnd::kFailed, absl::StrCat("this worker does not offer trainer ", trainer.dump()), 1, {}}, now);
   }
+  lease.pack_key = start.pack_key;
+  lease.pack_limit = start.pack_limit;
+  lease.final_checkpoint = start.final_checkpoint;
   if (start.resume_step) {
-    return End(lease, {ReportedEnd::kFailed, "this worker cannot fetch the checkpoint to resume from", 1, {}}, now);
+    lease.resume_step = start.resume_step;
+    lease.step = *start.resume_step;
+    lease.phase = LeasePhase::kFetching;
+    lease.fetch_not_before = now;
+    return;
   }
   waiting_.push_back(NameOf(start.lease));
 }
@@ -125,18 +133,27 @@ void Agent::Stop(const LeaseToStop& stop, absl::Duration now) {
 void Agent::Drop(LeaseName name, const std::string& why) {
   const auto found = leases_.find(name);
   Lease& lease = found->second;
-  observer_->Info(absl::StrCat(Named(lease.key), ": dropped: ", why));
+  // One that has ended is struck off by the coordinator before it acknowledges the end: the ordinary way of things.
+  if (lease.phase != LeasePhase::kEnded) observer_->Info(absl::StrCat(Named(lease.key), ": dropped: ", why));
   if (lease.phase == LeasePhase::kWaiting) waiting_.erase(std::find(waiting_.begin(), waiting_.end(), name));
-  // Its engine's place is free when the attempt's end is told.
-  if (lease.attempt) pool_->StopRun(lease.attempt, /*checkpoint=*/false);
+  // Its engine's place is free when the attempt's end is told; then its files go, too.
+  if (lease.attempt) {
+    pool_->StopRun(lease.attempt, /*checkpoint=*/false);
+  } else {
+    RemoveFiles(lease);
+  }
   leases_.erase(found);
   synchronizer_.Want();
 }
 
 void Agent::HandBack(Lease& lease, const std::string& reason, absl::Duration now) {
   switch (lease.phase) {
+    case LeasePhase::kFetching:
+      RemoveFiles(lease);
+      return End(lease, {ReportedEnd::kPreempted, reason, 1, {}}, now);
     case LeasePhase::kWaiting:
       waiting_.erase(std::find(waiting_.begin(), waiting_.end(), NameOf(lease.key)));
+      RemoveFiles(lease);
       return End(lease, {ReportedEnd::kPreempted, reason, 1, {}}, now);
     case LeasePhase::kTraining:
       lease.phase = LeasePhase::kStopping;
@@ -145,26 +162,38 @@ void Agent::HandBack(Lease& lease, const std::string& reason, absl::Duration now
       lease.reading_paused = false;  // StopRun lifts it
       return pool_->StopRun(lease.attempt, /*checkpoint=*/engines_.WritesCheckpoints(lease.engine));
     case LeasePhase::kStopping:
+    case LeasePhase::kSaving:
     case LeasePhase::kEnded:
       return;
   }
 }
 
 void Agent::StartWaiting(absl::Duration now) {
-  while (!waiting_.empty()) {
-    const std::optional<int> engine = engines_.Choose(now);
-    if (!engine) return;
-    Lease& lease = leases_.at(waiting_.front());
-    waiting_.pop_front();
+  // One that fits no engine's pack does not keep others waiting.
+  for (size_t i = 0; i < waiting_.size();) {
+    Lease& lease = leases_.at(waiting_[i]);
+    const std::optional<int> engine = engines_.Choose(now, {lease.pack_key, lease.pack_limit});
+    if (!engine) {
+      ++i;
+      continue;
+    }
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
     StartOn(*engine, lease, now);
   }
 }
 
 void Agent::StartOn(int engine, Lease& lease, absl::Duration now) {
-  auto directory = files_->Create(lease.key.run, lease.key.attempt);
-  if (!directory.ok()) {
-    // Counted against this worker: one that cannot write takes no runs for long.
-    return End(lease, {ReportedEnd::kCrashed, ValidText(directory.status().ToString()), 1, {}}, now);
+  if (lease.resume_step && !engines_.WritesCheckpoints(engine)) {
+    RemoveFiles(lease);
+    return End(lease, {ReportedEnd::kFailed, "the engine of this worker cannot go on from a checkpoint", 1, {}}, now);
+  }
+  if (lease.directory.empty()) {
+    auto directory = files_->Create(lease.key.run, lease.key.attempt);
+    if (!directory.ok()) {
+      // Counted against this worker: one that cannot write takes no runs for long.
+      return End(lease, {ReportedEnd::kCrashed, ValidText(directory.status().ToString()), 1, {}}, now);
+    }
+    lease.directory = *std::move(directory);
   }
   last_attempt_ = last_attempt_.Next();
   lease.attempt = last_attempt_;
@@ -172,15 +201,20 @@ void Agent::StartOn(int engine, Lease& lease, absl::Duration now) {
   lease.phase = LeasePhase::kTraining;
   lease.phase_since = now;
   attempts_[lease.attempt] = NameOf(lease.key);
-  engines_.Take(engine, lease.attempt);
+  engines_.Take(engine, lease.attempt, {lease.pack_key, lease.pack_limit});
+  lease.checkpoint_base = now;
+  lease.checkpoint_asked.reset();
   AttemptStart start;
   start.attempt = lease.attempt;
   start.engine = engine;
   start.specification = lease.specification;
-  start.directory = *std::move(directory);
+  start.directory = lease.directory;
+  if (!lease.resume_path.empty()) start.resume = lease.resume_path;
+  start.final_checkpoint = lease.final_checkpoint && engines_.WritesCheckpoints(engine);
   start.time_limit = TimeLimit(lease.specification);
   pool_->StartRun(std::move(start));
-  observer_->Info(absl::StrCat(Named(lease.key), " of ", lease.sweep, ": training on engine ", engine));
+  observer_->Info(absl::StrCat(Named(lease.key), " of ", lease.sweep, ": training on engine ", engine,
+                               lease.resume_step ? absl::StrCat(" from step ", *lease.resume_step) : ""));
 }
 
 void Agent::HandBackStranded(absl::Duration now) {
@@ -231,10 +265,6 @@ void Agent::On(const AttemptAlive& event, absl::Duration) {
   if (Lease* lease = Find(event.attempt)) lease->step = std::max(lease->step, event.step);
 }
 
-void Agent::On(const AttemptCheckpoint&, absl::Duration) {
-  // Lies in the attempt's directory, and goes with it.
-}
-
 void Agent::On(const AttemptLog& event, absl::Duration) {
   if (Lease* lease = Find(event.attempt)) lease->log.Add(event.text);
 }
@@ -247,16 +277,18 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
   const int engine = lease != nullptr ? lease->engine : -1;
   attempts_.erase(found);
   engines_.Release(event.attempt);
-  files_->Remove(name.first, name.second);
   synchronizer_.Want();
-  if (lease == nullptr) return;  // dropped before
+  if (lease == nullptr) {  // dropped before
+    files_->Remove(name.first, name.second);
+    return;
+  }
   lease->attempt = AttemptId();
   if (event.last_step) lease->step = std::max(lease->step, *event.last_step);
   if (event.end == AttemptEnd::kNotStarted && lease->phase == LeasePhase::kTraining && !Closing()) {
     engines_.Avoid(engine, now + absl::Seconds(1));
     return NotStarted(*lease, event.reason, now);
   }
-  EndOfAttempt end{ReportedEndOf(event.end), ValidText(event.reason), event.companions + 1, std::nullopt};
+  EndOfAttempt end{ReportedEndOf(event.end), ValidText(event.reason), event.companions + 1, std::nullopt, {}};
   if (end.end == ReportedEnd::kFinished) {
     end.result = RunResult{ValidText(event.outcome), end.reason, event.last_step.value_or(lease->step),
                            CanonicalJson(event.summary)};
@@ -268,6 +300,10 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
     // It was asked to leave: however it went, that is nobody's failure.
     end.end = ReportedEnd::kPreempted;
     end.reason = lease->stop_reason;
+  } else if (end.end == ReportedEnd::kFailed && lease->resume_step && absl::StartsWith(event.reason, "checkpoint")) {
+    // Nobody's failure either: the next attempt goes on from the one before.
+    end.end = ReportedEnd::kPreempted;
+    end.unusable_checkpoint = lease->resume_step;
   } else if (const std::string line = LastLine(event.log_tail); !line.empty()) {
     absl::StrAppend(&end.reason, "; last line of its log: ", line);
   }
@@ -276,14 +312,35 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
            absl::StrCat("its summary is ", end.result->summary_json.size(), " bytes long, and at most ",
                         kMostSummaryBytes, " are taken"),
            end.pack,
+           {},
            {}};
   }
-  End(*lease, std::move(end), now);
+  EndSoon(*lease, std::move(end), now);
+}
+
+void Agent::EndSoon(Lease& lease, EndOfAttempt end, absl::Duration now) {
+  lease.reading_paused = false;
+  lease.checkpoint_asked.reset();
+  if (!HasUnsent(lease)) {
+    RemoveFiles(lease);
+    return End(lease, std::move(end), now);
+  }
+  lease.phase = LeasePhase::kSaving;
+  lease.phase_since = now;
+  lease.end = std::move(end);
+}
+
+void Agent::RemoveFiles(Lease& lease) {
+  Discard(lease);
+  if (lease.directory.empty()) return;
+  files_->Remove(lease.key.run, lease.key.attempt);
+  lease.directory.clear();
 }
 
 void Agent::NotStarted(Lease& lease, const std::string& reason, absl::Duration now) {
   lease.engine = -1;
   if (++lease.times_not_started >= kMostTimesNotStarted) {
+    RemoveFiles(lease);
     return End(lease, {ReportedEnd::kPreempted, absl::StrCat("no engine took it: ", ValidText(reason)), 1, {}}, now);
   }
   lease.phase = LeasePhase::kWaiting;
@@ -319,8 +376,9 @@ void Agent::Synchronize(bool goodbye, absl::Duration now) {
   request.host = options_.host;
   request.device = engines_.device();
   request.version = options_.version;
-  request.slots = options_.slots;
+  request.slots = options_.slots_by_engine ? engines_.known_capacity() : options_.slots;
   request.free_slots = goodbye ? 0 : FreeSlots();
+  if (request.free_slots > 0) request.engines = engines_.Rooms(NeedsOfWaiting());
   request.number = synchronizer_.Begin(now);
   request.trainers = engines_.offers();
   for (const auto& [name, lease] : leases_) {
@@ -340,8 +398,25 @@ int Agent::FreeSlots() const {
       capacity == 0) {
     return 0;
   }
+  int fetching = 0;
+  for (const auto& [name, lease] : leases_) fetching += lease.phase == LeasePhase::kFetching ? 1 : 0;
+  if (engines_.packs()) {
+    int room = 0;
+    for (const EngineRoom& engine : engines_.Rooms(NeedsOfWaiting())) room += engine.free_slots;
+    return std::min(room, std::max(0, capacity - engines_.taken() - static_cast<int>(waiting_.size()) - fetching));
+  }
   const int prefetch = typical_run_ && *typical_run_ < options_.short_run ? options_.most_prefetch : 0;
-  return std::max(0, capacity + prefetch - engines_.taken() - static_cast<int>(waiting_.size()));
+  return std::max(0, capacity + prefetch - engines_.taken() - static_cast<int>(waiting_.size()) - fetching);
+}
+
+std::vector<PackNeeds> Agent::NeedsOfWaiting() const {
+  std::vector<PackNeeds> needs;
+  for (const auto& [name, lease] : leases_) {
+    if (lease.phase == LeasePhase::kWaiting || lease.phase == LeasePhase::kFetching) {
+      needs.push_back({lease.pack_key, lease.pack_limit});
+    }
+  }
+  return needs;
 }
 
 Lease* Agent::Find(AttemptId attempt) {

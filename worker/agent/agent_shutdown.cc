@@ -24,7 +24,9 @@ void Agent::Abort(const Moment& now) {
 }
 
 void Agent::AdvanceShutdown(absl::Duration now) {
-  if (stage_ == Stage::kStopping && attempts_.empty()) Enter(Stage::kFlushing, now, options_.flush_patience);
+  const auto saves = [](const auto& entry) { return entry.second.phase == LeasePhase::kSaving; };
+  if (stage_ == Stage::kStopping && attempts_.empty() && std::none_of(leases_.begin(), leases_.end(), saves))
+    Enter(Stage::kFlushing, now, options_.flush_patience);
   if (stage_ == Stage::kFlushing) {
     const bool flushed = std::none_of(leases_.begin(), leases_.end(),
                                       [](const auto& entry) { return entry.second.phase == LeasePhase::kEnded; });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <variant>
 
 #include "absl/status/status.h"
@@ -26,7 +27,30 @@ struct ReportStreamBroken {
   absl::Status status;
 };
 
-using LinkEvent = std::variant<SynchronizeAnswered, ReportAnswered, ReportStreamBroken>;
+enum class CheckpointFate {
+  kStored,
+  kRefused,   // the lease is over
+  kNoRoom,    // for this one: the quota, the disk
+  kTooEarly,  // its report is not durable yet
+  kLost,      // the file is not there, or not what it should be
+  kFailed,    // the way to the coordinator: try again
+};
+struct CheckpointPut {
+  LeaseKey lease;
+  int64_t step = 0;
+  CheckpointFate fate = CheckpointFate::kFailed;
+  int64_t bytes = 0;
+  std::string reason;
+};
+
+// OK: the file is at its place, whole. DATA_LOSS, NOT_FOUND: it cannot be had. Others: try again.
+struct CheckpointGot {
+  LeaseKey lease;
+  int64_t step = 0;
+  absl::Status status;
+};
+
+using LinkEvent = std::variant<SynchronizeAnswered, ReportAnswered, ReportStreamBroken, CheckpointPut, CheckpointGot>;
 
 // The way to the coordinator. Commands never block and never fail at the call; what becomes of them is told by
 // LinkEvents, which the link's owner passes on to the agent. Reconnecting and sending again are the agent's decisions.
@@ -45,6 +69,10 @@ class CoordinatorLink {
   // Sends on the open stream, in the order of the calls; without one nothing happens. A report with sequence 0 (log
   // text) is left out when more than 4 MB wait to be sent.
   virtual void SendReport(Report report) = 0;
+
+  // Answered by exactly one CheckpointPut and CheckpointGot. Hold one piece of the file in memory at a time.
+  virtual void PutCheckpoint(CheckpointUpload upload) = 0;
+  virtual void GetCheckpoint(CheckpointDownload download) = 0;
 };
 
 }  // namespace seedbed::agent

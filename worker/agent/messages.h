@@ -35,6 +35,13 @@ struct TrainerOffer {
   std::vector<std::string> pack_parameters;
 };
 
+// Room in one engine.
+struct EngineRoom {
+  int free_slots = 0;
+  int occupied = 0;
+  std::string pack_key;  // of what it holds; empty: any run fits
+};
+
 struct SynchronizeRequest {
   WorkerId worker;
   std::string name;
@@ -48,6 +55,7 @@ struct SynchronizeRequest {
   std::vector<HeldLease> leases;
   bool goodbye = false;
   std::string database_id;
+  std::vector<EngineRoom> engines;
 };
 
 struct LeaseToStart {
@@ -55,6 +63,9 @@ struct LeaseToStart {
   std::string sweep;  // its name
   std::string specification_json;
   std::optional<int64_t> resume_step;
+  std::string pack_key;
+  int pack_limit = 0;  // 0: none
+  bool final_checkpoint = false;
 };
 
 struct LeaseToStop {
@@ -105,6 +116,7 @@ struct EndOfAttempt {
   std::string reason;
   int pack = 1;  // how many attempts the engine trained at once
   std::optional<RunResult> result;
+  std::optional<int64_t> unusable_checkpoint = std::nullopt;
 };
 
 // One report without its lease, whose fence may rise before the report is sent (again).
@@ -120,6 +132,25 @@ struct Report {
   WorkerId worker;
   LeaseKey lease;
   std::shared_ptr<const ReportBody> body;
+};
+
+// A checkpoint's file on its way to the coordinator.
+struct CheckpointUpload {
+  WorkerId worker;
+  LeaseKey lease;
+  int64_t step = 0;
+  int64_t sequence = 0;  // of the last report at or before the step
+  std::string path;
+  std::string sha256;
+  std::string numerics_json;
+};
+
+// One on its way back.
+struct CheckpointDownload {
+  WorkerId worker;
+  LeaseKey lease;
+  int64_t step = 0;
+  std::string path;  // where to put it
 };
 
 enum class ReportVerdict { kAcknowledged, kRefused, kGap };

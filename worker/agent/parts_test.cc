@@ -49,10 +49,11 @@ TEST(LastLineTest, IsTheLastThatIsNotBlank) {
   }
 }
 
-TEST(EngineSlotsTest, TheEmptiestReadyEngineIsChosen) {
+TEST(EngineSlotsTest, AnEngineWithCompanyIsChosenElseTheEmptiest) {
   const absl::Duration now = absl::Seconds(10);
   EngineSlots engines(3, 6, {});
-  EXPECT_EQ(engines.Choose(now), std::nullopt);
+  const PackNeeds alike{};
+  EXPECT_EQ(engines.Choose(now, alike), std::nullopt);
   EngineReady info;
   info.trainers = {"modular"};
   info.capacity = 2;
@@ -60,16 +61,16 @@ TEST(EngineSlotsTest, TheEmptiestReadyEngineIsChosen) {
   info.capacity = 3;
   engines.BecameReady(2, info);
   EXPECT_EQ(engines.capacity(), 5);
-  EXPECT_EQ(engines.Choose(now), 2);
-  engines.Take(2, AttemptId(1));
-  engines.Take(2, AttemptId(2));
-  EXPECT_EQ(engines.Choose(now), 0);
-  engines.Avoid(0, now + absl::Seconds(1));
-  EXPECT_EQ(engines.Choose(now), 2);
+  EXPECT_EQ(engines.Choose(now, alike), 2);
+  engines.Take(2, AttemptId(1), alike);
+  engines.Take(2, AttemptId(2), alike);
+  EXPECT_EQ(engines.Choose(now, alike), 2) << "it has company there";
+  engines.Avoid(2, now + absl::Seconds(1));
+  EXPECT_EQ(engines.Choose(now, alike), 0);
   EXPECT_EQ(engines.AvoidedUntil(now), now + absl::Seconds(1));
-  EXPECT_EQ(engines.Choose(now + absl::Seconds(1)), 0);
+  EXPECT_EQ(engines.Choose(now + absl::Seconds(1), alike), 2);
   engines.WentDown(2);
-  EXPECT_EQ(engines.Choose(now), std::nullopt);
+  EXPECT_EQ(engines.Choose(now + absl::Seconds(1), alike), 0);
   EXPECT_EQ(engines.taken(), 2) << "the ends of its attempts are still to come";
   engines.Release(AttemptId(1));
   engines.Release(AttemptId(2));
@@ -83,9 +84,9 @@ TEST(EngineSlotsTest, NeverMoreThanTheSlots) {
   info.capacity = 8;
   engines.BecameReady(0, info);
   EXPECT_EQ(engines.capacity(), 2);
-  engines.Take(0, AttemptId(1));
-  engines.Take(0, AttemptId(2));
-  EXPECT_EQ(engines.Choose(absl::ZeroDuration()), std::nullopt);
+  engines.Take(0, AttemptId(1), {});
+  engines.Take(0, AttemptId(2), {});
+  EXPECT_EQ(engines.Choose(absl::ZeroDuration(), {}), std::nullopt);
 }
 
 // The loop is the one place with a thread: what is posted reaches the agent, and the loop ends with it.
@@ -100,6 +101,38 @@ TEST(AgentLoopTest, FeedsTheAgentUntilItIsDone) {
   EXPECT_TRUE(world.agent->done());
   EXPECT_TRUE(world.agent->failure().ok());
   EXPECT_EQ(world.Commanded(), "shutdown");
+}
+
+std::string Shown(const std::vector<EngineRoom>& rooms) {
+  std::string text;
+  for (const EngineRoom& room : rooms) {
+    text += std::to_string(room.occupied) + room.pack_key + "+" + std::to_string(room.free_slots) + " ";
+  }
+  return text;
+}
+
+TEST(EngineSlotsTest, APackTakesRunsOfItsKeyWithinTheirLimits) {
+  const absl::Duration now = absl::Seconds(10);
+  EngineSlots engines(2, 8, {});
+  EngineReady info;
+  info.trainers = {"modular"};
+  info.capacity = 4;
+  engines.BecameReady(0, info);
+  engines.BecameReady(1, info);
+  EXPECT_TRUE(engines.packs());
+  EXPECT_EQ(Shown(engines.Rooms({})), "0+4 0+4 ");
+  engines.Take(0, AttemptId(1), {"a", 0});
+  EXPECT_EQ(engines.Choose(now, {"a", 0}), 0);
+  EXPECT_EQ(engines.Choose(now, {"a", 1}), 1) << "it is to be alone";
+  EXPECT_EQ(engines.Choose(now, {"b", 0}), 1);
+  EXPECT_EQ(Shown(engines.Rooms({{"a", 0}, {"b", 2}})), "2a+2 1b+1 ");
+  engines.Take(0, AttemptId(2), {"a", 2});
+  EXPECT_EQ(engines.Choose(now, {"a", 0}), 1) << "the second allows two";
+  engines.Take(1, AttemptId(3), {"b", 0});
+  EXPECT_EQ(engines.Choose(now, {"a", 0}), std::nullopt);
+  EXPECT_EQ(Shown(engines.Rooms({{"c", 0}})), "") << "nothing new until the one that waits has a place";
+  engines.Release(AttemptId(3));
+  EXPECT_EQ(Shown(engines.Rooms({{"c", 0}})), "2a+0 1c+3 ");
 }
 
 }  // namespace

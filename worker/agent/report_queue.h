@@ -44,6 +44,8 @@ class ReportQueue {
   bool all_sent() const { return sent_ == kept_.size(); }
   bool end_acknowledged() const { return end_sequence_ && acknowledged_ >= *end_sequence_; }
   int64_t acknowledged() const { return acknowledged_; }
+  // Of the last report made; 0 if there is none.
+  int64_t last_sequence() const { return acknowledged_ + static_cast<int64_t>(kept_.size()); }
   int64_t bytes() const { return kept_bytes_ + gathered_bytes_; }
 
  private:

@@ -65,6 +65,7 @@ void Fill(const agent::EndOfAttempt& end, v1::AttemptEnded* out) {
   out->set_end(ToProto(end.end));
   out->set_reason(end.reason);
   out->set_pack(end.pack);
+  if (end.unusable_checkpoint) out->set_unusable_checkpoint(*end.unusable_checkpoint);
   if (!end.result) return;
   v1::RunResult* result = out->mutable_result();
   result->set_outcome(end.result->outcome);
@@ -74,6 +75,26 @@ void Fill(const agent::EndOfAttempt& end, v1::AttemptEnded* out) {
 }
 
 }  // namespace
+
+v1::CheckpointHeader ToProto(const agent::CheckpointUpload& upload, int64_t size) {
+  v1::CheckpointHeader out;
+  out.set_worker_id(upload.worker.value());
+  Fill(upload.lease, out.mutable_lease());
+  out.set_step(upload.step);
+  out.set_sequence(upload.sequence);
+  out.set_size(size);
+  out.set_sha256(upload.sha256);
+  out.set_numerics_json(upload.numerics_json);
+  return out;
+}
+
+v1::GetCheckpointRequest ToProto(const agent::CheckpointDownload& download) {
+  v1::GetCheckpointRequest out;
+  out.set_worker_id(download.worker.value());
+  Fill(download.lease, out.mutable_lease());
+  out.set_step(download.step);
+  return out;
+}
 
 v1::SynchronizeRequest ToProto(const agent::SynchronizeRequest& request) {
   v1::SynchronizeRequest out;
@@ -99,6 +120,12 @@ v1::SynchronizeRequest ToProto(const agent::SynchronizeRequest& request) {
   }
   out.set_goodbye(request.goodbye);
   out.set_database_id(request.database_id);
+  for (const agent::EngineRoom& room : request.engines) {
+    v1::EngineRoom* made = out.add_engines();
+    made->set_free_slots(room.free_slots);
+    made->set_occupied(room.occupied);
+    made->set_pack_key(room.pack_key);
+  }
   return out;
 }
 
@@ -123,6 +150,9 @@ agent::SynchronizeAnswer FromProto(const v1::SynchronizeResponse& response) {
     made.sweep = start.sweep();
     made.specification_json = start.specification_json();
     if (start.has_resume_step()) made.resume_step = start.resume_step();
+    made.pack_key = start.pack_key();
+    made.pack_limit = start.pack_limit();
+    made.final_checkpoint = start.final_checkpoint();
   }
   for (const v1::LeaseToStop& stop : response.stop()) {
     out.stop.push_back({FromProto(stop.lease()), stop.reason(), stop.hand_back()});

@@ -7,6 +7,8 @@
 // default.
 namespace seedbed::client {
 
+v1::CheckpointHeader ToProto(const agent::CheckpointUpload& upload, int64_t size);
+v1::GetCheckpointRequest ToProto(const agent::CheckpointDownload& download);
 v1::SynchronizeRequest ToProto(const agent::SynchronizeRequest& request);
 v1::ReportRequest ToProto(const agent::Report& report);
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "seedbed/v1/worker_service.grpc.pb.h"
+#include "worker/client/checkpoint_transfer.h"
 #include "worker/client/convert.h"
 #include "worker/client/report_stream.h"
 
@@ -62,6 +63,8 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
   int streams_not_done = 0;  // those whose last event may still come
   ReportStream* open_stream = nullptr;
   int64_t open_stream_number = 0;
+  std::set<CheckpointTransfer*> transfers;
+  int transfers_not_done = 0;  // those whose event may still come
 
   void Emit(agent::LinkEvent event) {
     std::lock_guard<std::mutex> lock(handler_mutex);
@@ -80,6 +83,32 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
     calls.erase(call);
     delete call;
     idle.notify_all();
+  }
+
+  // Deletes the transfer, whose context holds the channel, before anybody hears of its end.
+  void TransferDone(CheckpointTransfer* transfer, agent::LinkEvent event) {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      transfers.erase(transfer);
+    }
+    delete transfer;
+    Emit(std::move(event));
+    std::lock_guard<std::mutex> lock(mutex);
+    --transfers_not_done;
+    idle.notify_all();
+  }
+
+  // Takes the transfer over. False if the link is closing: then nothing comes of it.
+  bool Begin(CheckpointTransfer* transfer, v1::WorkerService::Stub* stub) {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (closed) {
+      delete transfer;
+      return false;
+    }
+    transfers.insert(transfer);
+    ++transfers_not_done;
+    transfer->Start(stub);
+    return true;
   }
 
   void StreamDone(ReportStream* stream, int64_t number, const grpc::Status& status) {
@@ -115,7 +144,10 @@ GrpcLink::~GrpcLink() {
   shared_->closed = true;
   for (Shared::Call* call : shared_->calls) call->context.TryCancel();
   for (ReportStream* stream : shared_->streams) stream->Cancel();
-  shared_->idle.wait(lock, [this] { return shared_->calls.empty() && shared_->streams_not_done == 0; });
+  for (CheckpointTransfer* transfer : shared_->transfers) transfer->Cancel();
+  shared_->idle.wait(lock, [this] {
+    return shared_->calls.empty() && shared_->streams_not_done == 0 && shared_->transfers_not_done == 0;
+  });
 }
 
 void GrpcLink::Synchronize(agent::SynchronizeRequest request, absl::Duration timeout) {
@@ -162,6 +194,23 @@ void GrpcLink::OpenReports(int64_t stream) {
   shared_->streams.insert(opened);
   ++shared_->streams_not_done;
   opened->Start(connection_->stub.get());
+}
+
+void GrpcLink::PutCheckpoint(agent::CheckpointUpload upload) {
+  // The callback needs the transfer's own address, which exists only after its construction.
+  auto self = std::make_shared<CheckpointTransfer*>(nullptr);
+  *self = new CheckpointPutCall(
+      shared_->options.token, shared_->options.server, std::move(upload),
+      [shared = shared_, self](agent::CheckpointPut put) { shared->TransferDone(*self, std::move(put)); });
+  shared_->Begin(*self, connection_->stub.get());
+}
+
+void GrpcLink::GetCheckpoint(agent::CheckpointDownload download) {
+  auto self = std::make_shared<CheckpointTransfer*>(nullptr);
+  *self = new CheckpointGetCall(
+      shared_->options.token, shared_->options.server, std::move(download),
+      [shared = shared_, self](agent::CheckpointGot got) { shared->TransferDone(*self, std::move(got)); });
+  shared_->Begin(*self, connection_->stub.get());
 }
 
 void GrpcLink::SendReport(agent::Report report) {

@@ -70,6 +70,7 @@ struct AttemptCheckpoint {
   int64_t step = 0;
   std::string path;
   std::string sha256;  // 64 lower-case hexadecimal digits
+  Json numerics;       // the fingerprint under which it was written; null if the engine did not say
 };
 
 // What was just appended to the attempt's log file (bounded there, so these are bounded too). Not necessarily whole

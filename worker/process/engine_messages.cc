@@ -191,6 +191,7 @@ absl::StatusOr<EngineMessage> ReadCheckpoint(Reader reader) {
   if (checkpoint.sha256.size() != 64 || checkpoint.sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
     reader.Fail("sha256", "64 lower-case hexadecimal digits");
   }
+  if (reader.Find("numerics") != nullptr) checkpoint.numerics = reader.Object("numerics");
   return Checked(reader, std::move(checkpoint));
 }
 
@@ -252,7 +253,8 @@ std::string StartLine(const AttemptStart& start) {
                   {"run", start.attempt.value()},
                   {"specification", start.specification},
                   {"directory", start.directory},
-                  {"resume", nullptr}};
+                  {"resume", nullptr},
+                  {"final_checkpoint", start.final_checkpoint}};
   if (start.resume) message["resume"] = *start.resume;
   return Line(message);
 }

@@ -137,10 +137,10 @@ TEST(EngineLinesTest, AreOneJsonObjectEach) {
   start.attempt = AttemptId(3);
   start.specification = {{"trainer", "modular"}, {"note", "two\nlines"}};
   start.directory = "/d";
-  EXPECT_EQ(StartLine(start),
-            R"({"directory":"/d","resume":null,"run":3,"specification":{"note":"two\nlines","trainer":"modular"},)"
-            R"("type":"start"})"
-            "\n");
+  EXPECT_EQ(StartLine(start), R"({"directory":"/d","final_checkpoint":false,"resume":null,"run":3,)"
+                              R"("specification":{"note":"two\nlines","trainer":"modular"},)"
+                              R"("type":"start"})"
+                              "\n");
   start.resume = "/d/c";
   EXPECT_EQ(Json::parse(StartLine(start))["resume"], "/d/c");
   EXPECT_EQ(CheckpointLine(AttemptId(3)), "{\"run\":3,\"type\":\"checkpoint\"}\n");

@@ -16,6 +16,7 @@ struct AttemptStart {
   Json specification;                 // RunSpecification's JSON form
   std::string directory;              // absolute, exists (attempt_directory.h); the log goes to directory/log.txt
   std::optional<std::string> resume;  // path of a checkpoint
+  bool final_checkpoint = false;      // one at the last step too, before the end
   // Of wall time, beyond which the attempt is stopped as kTimedOut. A fence around the engine, which keeps
   // budget.seconds itself.
   std::optional<absl::Duration> time_limit;

@@ -19,10 +19,14 @@ class RecordingLink final : public CoordinatorLink {
   void Synchronize(SynchronizeRequest request, absl::Duration) override { calls.push_back(std::move(request)); }
   void OpenReports(int64_t stream) override { streams.push_back(stream); }
   void SendReport(Report report) override { reports.push_back(std::move(report)); }
+  void PutCheckpoint(CheckpointUpload upload) override { uploads.push_back(std::move(upload)); }
+  void GetCheckpoint(CheckpointDownload download) override { downloads.push_back(std::move(download)); }
 
   std::deque<SynchronizeRequest> calls;
   std::deque<int64_t> streams;
   std::deque<Report> reports;
+  std::deque<CheckpointUpload> uploads;
+  std::deque<CheckpointDownload> downloads;
 };
 
 class RecordingPool final : public EnginePool {
@@ -57,8 +61,11 @@ class RecordingFiles final : public AttemptFiles {
     held.erase(std::remove(held.begin(), held.end(), std::make_pair(run, attempt)), held.end());
   }
 
+  void RemoveFile(const std::string& path) override { removed.push_back(path); }
+
   absl::Status failure;
   std::vector<std::pair<RunId, int>> held;
+  std::vector<std::string> removed;  // single files
 };
 
 class RecordingObserver final : public AgentObserver {
@@ -89,7 +96,10 @@ inline LeaseToStart Granted(LeaseKey key, std::string specification = kSpecifica
 
 class World {
  public:
-  explicit World(int slots = 1, AgentOptions options = {}) : pool(slots) {
+  // Without `checkpoint_every` no engine is asked for one.
+  explicit World(int slots = 1, AgentOptions options = {}, absl::Duration checkpoint_every = absl::InfiniteDuration())
+      : pool(slots) {
+    options.checkpoint_every = checkpoint_every;
     options.worker = WorkerId("w1");
     options.name = "node-1";
     options.host = "node";
@@ -103,6 +113,8 @@ class World {
     EXPECT_TRUE(link.calls.empty()) << link.calls.size() << " calls of Synchronize were not taken";
     EXPECT_TRUE(link.streams.empty()) << "a stream was opened and not taken";
     EXPECT_TRUE(link.reports.empty()) << link.reports.size() << " reports were not taken";
+    EXPECT_TRUE(link.uploads.empty()) << "a checkpoint was sent and not taken";
+    EXPECT_TRUE(link.downloads.empty()) << "a checkpoint was asked for and not taken";
     EXPECT_TRUE(pool.starts.empty()) << pool.starts.size() << " starts were not taken";
     EXPECT_TRUE(pool.commands.empty()) << "not taken: " << (pool.commands.empty() ? "" : pool.commands.front());
   }

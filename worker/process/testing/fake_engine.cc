@@ -18,7 +18,7 @@
 //   SEEDBED_FAKE_ONLY_SEED          only in runs of this seed
 //   SEEDBED_FAKE_ONCE               path: only if no file is there yet; it is created when the behaviour shows
 //   SEEDBED_FAKE_STEP_MILLISECONDS  time per step; default 0
-//   SEEDBED_FAKE_CAPACITY           runs at once; default 1
+//   SEEDBED_FAKE_CAPACITY           runs at once; default SEEDBED_ENGINE_CAPACITY, else 1
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -84,7 +84,7 @@ class FakeEngine {
          {"protocol", 1},
          {"engine", "fake_engine 1"},
          {"trainers", {"modular"}},
-         {"capacity", NumberVariable("SEEDBED_FAKE_CAPACITY", 1)},
+         {"capacity", NumberVariable("SEEDBED_FAKE_CAPACITY", NumberVariable("SEEDBED_ENGINE_CAPACITY", 1))},
          {"device", "cpu"},
          {"memory_bytes", 0},
          {"numerics", {{"implementation", "fake"}}},
@@ -128,7 +128,10 @@ class FakeEngine {
     if (type == "start") {
       absl::StatusOr<FakeRun> run = FakeRun::FromStart(message);
       if (!run.ok()) {
-        Say({{"type", "failed"}, {"run", message.at("run")}, {"kind", "error"}, {"reason", run.status().ToString()}});
+        Say({{"type", "failed"},
+             {"run", message.at("run")},
+             {"kind", "error"},
+             {"reason", std::string(run.status().message())}});
         return;
       }
       printf("run %lld starts at step %lld\n", static_cast<long long>(run->id()), static_cast<long long>(run->step()));
@@ -151,6 +154,12 @@ class FakeEngine {
     if (message.ok()) Say(*message);
   }
 
+  // Of the last step, whose row has just been said.
+  void TakeFinalCheckpoint(FakeRun run) {
+    run.Advance();
+    TakeCheckpoint(run);
+  }
+
   void StepAll() {
     std::vector<int64_t> ended;
     for (auto& [id, run] : runs_) {
@@ -161,6 +170,7 @@ class FakeEngine {
       if (run.HasRow()) Say(run.MetricsMessage());
       if (absl::Now() >= next_alive_) Say({{"type", "alive"}, {"run", id}, {"step", run.step()}});
       if (run.done()) {
+        if (run.wants_final_checkpoint()) TakeFinalCheckpoint(run);
         Say(run.FinishedMessage());
         ended.push_back(id);
       }

@@ -49,13 +49,16 @@ absl::StatusOr<FakeRun> FakeRun::FromStart(const Json& message) {
     run.budget_ = specification.at("budget").at("steps").get<int64_t>();
     run.log_every_ = specification.at("metrics").at("log_every").get<int64_t>();
     run.evaluate_every_ = specification.at("metrics").at("evaluate_every").get<int64_t>();
+    run.final_checkpoint_ = message.value("final_checkpoint", false);
     run.directory_ = message.at("directory").get<std::string>();
     PhiloxStream random(static_cast<uint64_t>(run.seed_), HashOf(CanonicalJson(specification.at("parameters"))));
     run.train_middle_ = 100 + 100 * random.NextUniform();
     run.test_middle_ = 300 + 700 * random.NextUniform();
     if (!message.at("resume").is_null()) {
       std::ifstream file(message.at("resume").get<std::string>());
-      run.step_ = Json::parse(file).at("step").get<int64_t>() + 1;
+      const Json checkpoint = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+      if (!checkpoint.is_object()) return absl::InvalidArgumentError("checkpoint that the fake engine cannot read");
+      run.step_ = checkpoint.at("step").get<int64_t>() + 1;
     }
   } catch (const Json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("a start that the fake engine cannot read: ", error.what()));

@@ -22,6 +22,7 @@ class FakeRun {
   int64_t budget() const { return budget_; }
   const std::string& directory() const { return directory_; }
   bool done() const { return step_ >= budget_; }
+  bool wants_final_checkpoint() const { return final_checkpoint_; }
   void Advance() { ++step_; }
 
   // Row `step` belongs to the results: 0, multiples of the intervals, and the last.
@@ -43,6 +44,7 @@ class FakeRun {
   int64_t budget_ = 0;
   int64_t log_every_ = 1;
   int64_t evaluate_every_ = 1;
+  bool final_checkpoint_ = false;
   std::string directory_;
   double train_middle_ = 0;  // the step of 50 %
   double test_middle_ = 0;

@@ -1,0 +1,64 @@
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/decide.h"
+#include "coordinator/core/resume.h"
+
+// Checkpoints: what a run can go on from.
+namespace seedbed::core {
+namespace {
+
+absl::Status CheckCheckpoint(const StoreCheckpoint& command) {
+  const Checkpoint& checkpoint = command.checkpoint;
+  const bool is_hex =
+      checkpoint.sha256.size() == 64 && checkpoint.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (checkpoint.step >= 0 && checkpoint.sequence >= 0 && checkpoint.bytes >= 0 && !checkpoint.path.empty() && is_hex) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("A checkpoint of run ", command.lease.run.value(),
+                   " lacks its step, report sequence, size, path or SHA-256 (64 lower-case hexadecimal digits)"));
+}
+
+Decision Answered(CheckpointVerdict verdict, std::string reason = "") {
+  return {{}, CheckpointAnswer{verdict, std::move(reason)}};
+}
+
+}  // namespace
+
+absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& command, const Moment&) {
+  const absl::Status checked = CheckCheckpoint(command);
+  if (!checked.ok()) return checked;
+  const Run* run = state.FindRun(command.lease.run);
+  if (run == nullptr) return Answered(CheckpointVerdict::kRefused, "there is no such run");
+  if (StateOf(*run) != RunState::kRunning || !(command.lease == LeaseOf(*run))) {
+    return Answered(CheckpointVerdict::kRefused, "its lease is over");
+  }
+  if (std::get<Running>(run->state).worker->id != command.worker) {
+    return Answered(CheckpointVerdict::kRefused, "the lease is another worker's");
+  }
+  if (command.checkpoint.sequence > run->last_acknowledged_sequence) {
+    return Answered(CheckpointVerdict::kTooEarly,
+                    absl::StrCat("report ", command.checkpoint.sequence, " at or before it is not durable yet"));
+  }
+  const std::vector<Checkpoint>& present = state.CheckpointsOf(run->id);
+  if (!present.empty() && present.back().step >= command.checkpoint.step) {
+    return Answered(CheckpointVerdict::kDuplicate);
+  }
+  CheckpointStored stored{run->id, command.checkpoint, command.numerics_json};
+  stored.checkpoint.attempt = run->attempts;
+  stored.checkpoint.numerics = DigestOf(command.numerics_json);
+  Decision decision = Answered(CheckpointVerdict::kStored);
+  std::vector<Checkpoint> all = present;
+  all.push_back(stored.checkpoint);
+  decision.events.push_back(std::move(stored));
+  if (state.FindSweep(run->sweep)->keep_checkpoints != KeepCheckpoints::kAll) {
+    std::vector<int64_t> surplus = OldestBeyond(all, kMostCheckpointsWhileRunning);
+    if (!surplus.empty()) decision.events.push_back(CheckpointsDropped{run->id, std::move(surplus), ""});
+  }
+  return decision;
+}
+
+}  // namespace seedbed::core

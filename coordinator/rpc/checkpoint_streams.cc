@@ -1,0 +1,159 @@
+#include "coordinator/rpc/checkpoint_streams.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/json.h"
+#include "common/base/status_macros.h"
+#include "common/base/text.h"
+#include "coordinator/rpc/convert.h"
+
+namespace seedbed {
+namespace {
+
+// How long a worker may take for one piece.
+constexpr absl::Duration kPatience = absl::Seconds(30);
+constexpr int64_t kMostCheckpointBytes = int64_t{1} << 40;
+constexpr size_t kMostNumericsBytes = 1 << 20;
+
+absl::Status Wrong(const std::string& field, const std::string& expected) {
+  return absl::InvalidArgumentError(absl::StrCat("header.", field, ": expected ", expected));
+}
+
+}  // namespace
+
+PutCheckpointCall::PutCheckpointCall(Coordinator* coordinator, TaskPool* pool, const absl::Status& refusal,
+                                     v1::PutCheckpointResponse* response)
+    : coordinator_(coordinator), pool_(pool), response_(response) {
+  if (refusal.ok()) {
+    StartRead(&request_);
+  } else {
+    Finish(ToGrpc(refusal));
+  }
+}
+
+void PutCheckpointCall::OnReadDone(bool ok) {
+  // The worker's end, or its death: then what came is not whole, which Complete finds out.
+  pool_->Post([this, ok] { ok ? Take() : Complete(); });
+}
+
+void PutCheckpointCall::Take() {
+  const absl::Status taken = TakeMessage();
+  if (taken.ok()) {
+    StartRead(&request_);
+  } else {
+    writer_.reset();
+    Finish(ToGrpc(taken));
+  }
+}
+
+absl::Status PutCheckpointCall::TakeMessage() {
+  if (request_.has_header()) {
+    if (writer_ != nullptr) return absl::InvalidArgumentError("a second header in one PutCheckpoint");
+    return Begin(request_.header());
+  }
+  if (writer_ == nullptr) return absl::InvalidArgumentError("the first message of PutCheckpoint has to be its header");
+  return writer_->Append(request_.data());
+}
+
+absl::Status PutCheckpointCall::Begin(const v1::CheckpointHeader& header) {
+  if (!IsPlainName(header.worker_id())) return Wrong("worker_id", "the worker's id");
+  if (header.step() < 0) return Wrong("step", "at least 0");
+  if (header.sequence() < 0) return Wrong("sequence", "at least 0");
+  if (header.size() < 0 || header.size() > kMostCheckpointBytes) return Wrong("size", "bytes, at most 1 TiB");
+  if (header.numerics_json().size() > kMostNumericsBytes) return Wrong("numerics_json", "at most 1 MiB");
+  SEEDBED_ASSIGN_OR_RETURN(command_.lease, FromProto(header.lease()));
+  SEEDBED_ASSIGN_OR_RETURN(
+      const Json numerics,
+      ParseJson(header.numerics_json().empty() ? "{}" : header.numerics_json(), "header.numerics_json"));
+  if (!numerics.is_object()) return Wrong("numerics_json", "a JSON object");
+  command_.worker = WorkerId(header.worker_id());
+  command_.numerics_json = CanonicalJson(numerics);
+  command_.checkpoint.step = header.step();
+  command_.checkpoint.sequence = header.sequence();
+  command_.checkpoint.sha256 = header.sha256();
+  command_.checkpoint.bytes = header.size();
+  SEEDBED_ASSIGN_OR_RETURN(
+      writer_, coordinator_->BeginCheckpoint(command_.lease, header.step(), header.size(), header.sha256()));
+  return absl::OkStatus();
+}
+
+void PutCheckpointCall::Complete() {
+  absl::Status status;
+  if (writer_ == nullptr) {
+    status = absl::InvalidArgumentError("PutCheckpoint ended before its header");
+  } else {
+    status = writer_->Finish();
+  }
+  if (!status.ok()) {
+    writer_.reset();
+    return Finish(ToGrpc(status));
+  }
+  command_.checkpoint.path = writer_->path();
+  coordinator_->Execute(command_, [this](absl::StatusOr<core::Answer> answer) {
+    if (const auto* stored = answer.ok() ? std::get_if<core::CheckpointAnswer>(&*answer) : nullptr) {
+      // At once: from the commit on the file is not ours to remove.
+      if (stored->verdict == core::CheckpointVerdict::kStored) writer_->Keep();
+    }
+    pool_->Post([this, answer = std::move(answer)] { Answer(answer); });
+  });
+}
+
+void PutCheckpointCall::Answer(const absl::StatusOr<core::Answer>& answer) {
+  writer_.reset();
+  if (!answer.ok()) return Finish(ToGrpc(answer.status()));
+  const auto* checkpoint = std::get_if<core::CheckpointAnswer>(&*answer);
+  if (checkpoint == nullptr) return Finish(ToGrpc(absl::InternalError("the core answered with something else")));
+  response_->set_reason(checkpoint->reason);
+  switch (checkpoint->verdict) {
+    case core::CheckpointVerdict::kStored:
+    case core::CheckpointVerdict::kDuplicate:
+      response_->set_verdict(v1::PutCheckpointResponse::VERDICT_STORED);
+      break;
+    case core::CheckpointVerdict::kRefused:
+      response_->set_verdict(v1::PutCheckpointResponse::VERDICT_REFUSED);
+      break;
+    case core::CheckpointVerdict::kTooEarly:
+      response_->set_verdict(v1::PutCheckpointResponse::VERDICT_TOO_EARLY);
+      break;
+  }
+  Finish(grpc::Status::OK);
+}
+
+void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step,
+                    ResponseStream<v1::CheckpointChunk>* stream) {
+  const absl::StatusOr<CheckpointRow> row = coordinator->FindCheckpoint(run, step);
+  if (!row.ok()) return stream->End(row.status());
+  const int descriptor = open(row->path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    return stream->End(absl::DataLossError(absl::StrCat("the file of run ", run.value(), "'s checkpoint at step ",
+                                                        row->step, ": ", std::strerror(errno))));
+  }
+  v1::CheckpointChunk chunk;
+  chunk.set_size(row->bytes);
+  chunk.set_sha256(row->sha256);
+  absl::Status status;
+  while (status.ok()) {
+    std::string piece(static_cast<size_t>(kCheckpointPieceBytes), '\0');
+    const ssize_t count = read(descriptor, piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) status = absl::DataLossError(absl::StrCat("reading ", row->path, ": ", std::strerror(errno)));
+    // An empty file has a first message too.
+    if (count < 0 || (count == 0 && chunk.sha256().empty())) break;
+    piece.resize(static_cast<size_t>(count));
+    chunk.set_data(std::move(piece));
+    if (!stream->Push(std::exchange(chunk, {}), kPatience)) {
+      status = absl::DeadlineExceededError("the checkpoint was not taken in time; ask for it again");
+    }
+  }
+  close(descriptor);
+  stream->End(status);
+}
+
+}  // namespace seedbed

@@ -1,0 +1,194 @@
+// PutCheckpoint, GetCheckpoint and ReadCheckpoint through a real server.
+#include <grpcpp/grpcpp.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/sha256.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/coordinator_test_support.h"
+#include "coordinator/rpc/server.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "seedbed/v1/sweep_service.grpc.pb.h"
+#include "seedbed/v1/worker_service.grpc.pb.h"
+
+namespace seedbed {
+namespace {
+
+using coordinator_test::SweepText;
+using coordinator_test::TemporaryDirectory;
+
+constexpr int64_t kQuota = 3 << 20;
+
+class CheckpointCallsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    CoordinatorOptions options;
+    options.directory = directory_.path() + "/data";
+    options.synchronous = StoreOptions::Synchronous::kOff;
+    options.loop.metric_delay = absl::Milliseconds(1);
+    options.most_checkpoint_bytes = kQuota;
+    options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
+    auto opened = Coordinator::Open(options);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    coordinator_ = *std::move(opened);
+    auto server = Server::Start({}, coordinator_.get());
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    sweeps_ = v1::SweepService::NewStub(server_->InProcessChannel());
+    workers_ = v1::WorkerService::NewStub(server_->InProcessChannel());
+    v1::SubmitSweepRequest submit;
+    submit.set_submission_id("id");
+    submit.set_text(SweepText("s", 1, 1));
+    v1::SubmitSweepResponse submitted;
+    grpc::ClientContext submitting;
+    ASSERT_TRUE(sweeps_->SubmitSweep(&submitting, submit, &submitted).ok());
+    v1::SynchronizeRequest call;
+    call.set_worker_id("w");
+    call.set_name("w");
+    call.set_slots(1);
+    call.set_free_slots(1);
+    call.set_number(1);
+    call.add_trainers()->set_trainer("modular");
+    v1::SynchronizeResponse granted;
+    grpc::ClientContext synchronizing;
+    ASSERT_TRUE(workers_->Synchronize(&synchronizing, call, &granted).ok());
+    ASSERT_EQ(granted.start_size(), 1);
+    EXPECT_TRUE(granted.start(0).final_checkpoint());
+    lease_ = granted.start(0).lease();
+  }
+  void TearDown() override {
+    sweeps_.reset();
+    workers_.reset();
+    if (coordinator_) coordinator_->PrepareToStop();
+    server_.reset();
+    coordinator_.reset();
+  }
+
+  v1::CheckpointHeader HeaderOf(int64_t step, const std::string& content) const {
+    v1::CheckpointHeader header;
+    header.set_worker_id("w");
+    *header.mutable_lease() = lease_;
+    header.set_step(step);
+    header.set_size(static_cast<int64_t>(content.size()));
+    header.set_sha256(Sha256Hex(content));
+    header.set_numerics_json(R"({"cpu": "a"})");
+    return header;
+  }
+  grpc::Status Put(const v1::CheckpointHeader& header, const std::string& content,
+                   v1::PutCheckpointResponse* response) {
+    grpc::ClientContext context;
+    const auto stream = workers_->PutCheckpoint(&context, response);
+    v1::PutCheckpointRequest request;
+    *request.mutable_header() = header;
+    stream->Write(request);
+    for (size_t at = 0; at < content.size(); at += 1 << 20) {
+      request.set_data(content.substr(at, 1 << 20));
+      if (!stream->Write(request)) break;
+    }
+    stream->WritesDone();
+    return stream->Finish();
+  }
+  grpc::Status Read(std::optional<int64_t> step, std::string* content) {
+    grpc::ClientContext context;
+    v1::ReadCheckpointRequest request;
+    request.set_run_id(lease_.run_id());
+    if (step) request.set_step(*step);
+    const auto stream = sweeps_->ReadCheckpoint(&context, request);
+    v1::CheckpointChunk chunk;
+    content->clear();
+    while (stream->Read(&chunk)) *content += chunk.data();
+    return stream->Finish();
+  }
+  int Files() const {
+    int count = 0;
+    std::error_code none;
+    for (const auto& each : std::filesystem::directory_iterator(directory_.path() + "/data/checkpoints", none)) {
+      count += each.is_regular_file() ? 1 : 0;
+    }
+    return count;
+  }
+
+  TemporaryDirectory directory_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<v1::SweepService::Stub> sweeps_;
+  std::unique_ptr<v1::WorkerService::Stub> workers_;
+  v1::LeaseKey lease_;
+};
+
+TEST_F(CheckpointCallsTest, WhatIsPutCanBeHadAgain) {
+  std::string content;
+  while (content.size() < (5 << 18)) content += std::to_string(content.size());
+  v1::PutCheckpointResponse response;
+  grpc::Status status = Put(HeaderOf(10, content), content, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
+  std::string read;
+  ASSERT_TRUE(Read(10, &read).ok());
+  EXPECT_EQ(read, content);
+  ASSERT_TRUE(Read(std::nullopt, &read).ok());
+  EXPECT_EQ(read, content);
+  EXPECT_EQ(Read(11, &read).error_code(), grpc::StatusCode::NOT_FOUND);
+  // Sent again because the answer was lost.
+  ASSERT_TRUE(Put(HeaderOf(10, content), content, &response).ok());
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
+  EXPECT_EQ(Files(), 1);
+
+  v1::GetCheckpointRequest get;
+  get.set_worker_id("w");
+  *get.mutable_lease() = lease_;
+  get.set_step(10);
+  grpc::ClientContext context;
+  const auto stream = workers_->GetCheckpoint(&context, get);
+  v1::CheckpointChunk chunk;
+  read.clear();
+  for (bool first = true; stream->Read(&chunk); first = false) {
+    EXPECT_EQ(chunk.sha256().empty(), !first);
+    EXPECT_LE(chunk.data().size(), 1u << 20);
+    read += chunk.data();
+  }
+  ASSERT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(read, content);
+}
+
+TEST_F(CheckpointCallsTest, WhatIsWrongLeavesNothing) {
+  v1::PutCheckpointResponse response;
+  v1::CheckpointHeader header = HeaderOf(10, "content");
+  EXPECT_EQ(Put(header, "contend", &response).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(Put(header, "content and more", &response).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(Put(header, "", &response).error_code(), grpc::StatusCode::DATA_LOSS);
+  header.set_sequence(1);
+  EXPECT_TRUE(Put(header, "content", &response).ok());
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_TOO_EARLY);
+  header.set_sequence(0);
+  header.mutable_lease()->set_fence(lease_.fence() + 1);
+  EXPECT_TRUE(Put(header, "content", &response).ok());
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_REFUSED);
+  const std::string large(kQuota + 1, 'x');
+  EXPECT_EQ(Put(HeaderOf(10, large), large, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Files(), 0);
+}
+
+TEST_F(CheckpointCallsTest, TheOldestMakesRoomAndItsFileGoes) {
+  const std::string content(kQuota / 2, 'x');
+  v1::PutCheckpointResponse response;
+  for (const int64_t step : {10, 20, 30}) {
+    const grpc::Status status = Put(HeaderOf(step, content), content, &response);
+    ASSERT_TRUE(status.ok()) << step << ": " << status.error_message();
+    ASSERT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
+  }
+  std::string read;
+  EXPECT_EQ(Read(10, &read).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_TRUE(Read(20, &read).ok());
+  EXPECT_TRUE(Read(30, &read).ok());
+  TearDown();  // the thread that removes files has done its work by then
+  EXPECT_EQ(Files(), 2);
+}
+
+}  // namespace
+}  // namespace seedbed

@@ -1,0 +1,220 @@
+// Checkpoints between engines and the coordinator.
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "worker/agent/testing/agent_world.h"
+
+namespace seedbed::agent {
+namespace {
+
+const std::string kSum(64, 'a');
+
+void Wrote(World& world, int64_t attempt, int64_t step) {
+  AttemptCheckpoint event;
+  event.attempt = AttemptId(attempt);
+  event.step = step;
+  event.path = absl::StrCat("/attempts/", attempt, "/", step);
+  event.sha256 = kSum;
+  event.numerics = {{"blas", "none"}};
+  world.agent->OnEngineEvent(event, world.clock.Now());
+}
+
+CheckpointUpload Uploaded(World& world) {
+  if (world.link.uploads.empty()) {
+    ADD_FAILURE() << "nothing was sent";
+    return {};
+  }
+  CheckpointUpload upload = world.link.uploads.front();
+  world.link.uploads.pop_front();
+  return upload;
+}
+
+void Put(World& world, const CheckpointUpload& upload, CheckpointFate fate, int64_t bytes = 1000) {
+  world.agent->OnLinkEvent(CheckpointPut{upload.lease, upload.step, fate, bytes, "because"}, world.clock.Now());
+}
+
+LeaseToStart Resumed(LeaseKey key, int64_t step) {
+  LeaseToStart start = Granted(key);
+  start.resume_step = step;
+  return start;
+}
+
+void TakeCalls(World& world) {
+  while (!world.link.calls.empty()) world.CallAndAnswer();
+}
+
+TEST(Checkpoints, AreAskedForByTheClockAndSentOnceTheirRowsAreDurable) {
+  World world(1, {}, absl::Seconds(20));
+  world.Train({Granted(Key(1))});
+  world.Started();
+  world.Pass(absl::Seconds(4));
+  TakeCalls(world);
+  for (int i = 0; i < 3; ++i) {
+    world.Pass(absl::Seconds(5));
+    TakeCalls(world);
+  }
+  EXPECT_EQ(world.Commanded(), "nothing");
+  world.Pass(absl::Seconds(1));
+  TakeCalls(world);
+  EXPECT_EQ(world.Commanded(), "checkpoint 1");
+  world.Metrics(1, {0, 5});
+  Wrote(world, 1, 5);
+  world.Metrics(1, {6});
+  world.StreamOpened();
+  world.Settle();
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 rows 0 5") << "rows beyond the checkpoint are another report's";
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :2 rows 6");
+  EXPECT_TRUE(world.link.uploads.empty());
+  world.Acknowledge(Key(1), 1);
+  const CheckpointUpload upload = Uploaded(world);
+  EXPECT_EQ(upload.step, 5);
+  EXPECT_EQ(upload.sequence, 1);
+  EXPECT_EQ(upload.sha256, kSum);
+  EXPECT_EQ(upload.numerics_json, R"({"blas":"none"})");
+  Put(world, upload, CheckpointFate::kStored);
+  EXPECT_EQ(world.files.removed, std::vector<std::string>{upload.path});
+  world.Acknowledge(Key(1), 2);
+}
+
+TEST(Checkpoints, ANewerOneReplacesOneThatWaitsAndAFailureIsTriedAgain) {
+  World world;
+  world.Train({Granted(Key(1))});
+  world.Started();
+  Wrote(world, 1, 5);
+  const CheckpointUpload first = Uploaded(world);
+  EXPECT_EQ(first.sequence, 0) << "no row was due before";
+  Wrote(world, 1, 6);
+  Wrote(world, 1, 7);
+  EXPECT_EQ(world.files.removed, std::vector<std::string>{"/attempts/1/6"});
+  EXPECT_TRUE(world.link.uploads.empty()) << "one at a time";
+  Put(world, first, CheckpointFate::kFailed);
+  const CheckpointUpload second = Uploaded(world);
+  EXPECT_EQ(second.step, 7) << "the newer one instead";
+  Put(world, second, CheckpointFate::kFailed);
+  EXPECT_TRUE(world.link.uploads.empty());
+  world.Pass(absl::Seconds(1));
+  EXPECT_EQ(Uploaded(world).step, 7);
+  Put(world, second, CheckpointFate::kNoRoom);
+  EXPECT_EQ(world.observer.warnings.size(), 1u);
+  world.Pass(absl::Seconds(2));
+  EXPECT_TRUE(world.link.uploads.empty());
+}
+
+TEST(Checkpoints, TheIntervalGrowsWithTheCost) {
+  World world(1, {}, absl::Seconds(2));
+  world.Train({Granted(Key(1))});
+  world.Started();
+  world.Pass(absl::Milliseconds(1850));  // training began 150 ms before: it is asked for now
+  EXPECT_EQ(world.Commanded(), "checkpoint 1");
+  world.Pass(absl::Milliseconds(40));
+  Wrote(world, 1, 1);
+  Put(world, Uploaded(world), CheckpointFate::kStored, 60'000'000);
+  world.Pass(absl::Milliseconds(2950));
+  TakeCalls(world);
+  EXPECT_EQ(world.Commanded(), "nothing") << "60 MB at 20 MB/s";
+  world.Pass(absl::Milliseconds(1000));
+  TakeCalls(world);
+  EXPECT_EQ(world.Commanded(), "nothing") << "40 ms in 4 s";
+  world.Pass(absl::Milliseconds(20));
+  EXPECT_EQ(world.Commanded(), "checkpoint 1");
+}
+
+TEST(Checkpoints, AnEndWaitsForTheLastOneAndNoLongerThanItMay) {
+  for (const bool answered : {true, false}) {
+    World world;
+    world.Train({Granted(Key(1))});
+    world.Started();
+    Wrote(world, 1, 10);
+    const CheckpointUpload upload = Uploaded(world);
+    world.Ended(1, AttemptEnd::kFinished, 10);
+    world.Settle();
+    TakeCalls(world);
+    EXPECT_EQ(world.StreamOpened(), 0) << "nothing to say yet";
+    EXPECT_EQ(world.files.held.size(), 1u);
+    if (answered) {
+      Put(world, upload, CheckpointFate::kStored);
+    } else {
+      for (int i = 0; i < 10; ++i) {
+        world.Pass(absl::Seconds(3));
+        TakeCalls(world);
+      }
+    }
+    EXPECT_TRUE(world.files.held.empty());
+    world.StreamOpened();
+    EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end finished");
+    world.Settle();
+    TakeCalls(world);
+    world.Acknowledge(Key(1), 1);
+    world.Settle();
+    TakeCalls(world);
+  }
+}
+
+TEST(Checkpoints, ARunGoesOnFromTheOneThatWasFetched) {
+  World world;
+  world.Train({Resumed(Key(1), 40)});
+  ASSERT_EQ(world.link.downloads.size(), 1u);
+  EXPECT_EQ(world.link.downloads[0].step, 40);
+  EXPECT_EQ(world.link.downloads[0].path, "/attempts/1-1/resume.checkpoint");
+  world.link.downloads.clear();
+  EXPECT_TRUE(world.pool.starts.empty());
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, absl::UnavailableError("away")}, world.clock.Now());
+  world.Pass(absl::Seconds(1));
+  ASSERT_EQ(world.link.downloads.size(), 1u) << "tried again";
+  world.link.downloads.clear();
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, absl::OkStatus()}, world.clock.Now());
+  EXPECT_EQ(world.Started().resume, "/attempts/1-1/resume.checkpoint");
+  world.Settle();
+  TakeCalls(world);
+}
+
+TEST(Checkpoints, ADamagedOneIsReportedWhoeverFindsOut) {
+  for (const bool by_engine : {false, true}) {
+    World world;
+    world.Train({Resumed(Key(1), 40)});
+    world.link.downloads.clear();
+    const absl::Status fetched = by_engine ? absl::OkStatus() : absl::DataLossError("cut short");
+    world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, fetched}, world.clock.Now());
+    if (by_engine) {
+      world.Started();
+      AttemptEnded ended;
+      ended.attempt = AttemptId(1);
+      ended.end = AttemptEnd::kFailed;
+      ended.reason = "checkpoint of another run";
+      world.agent->OnEngineEvent(ended, world.clock.Now());
+    }
+    world.StreamOpened();
+    const Report report = world.Reported();
+    EXPECT_EQ(Shown(report), "1/1#1 :1 end preempted");
+    EXPECT_EQ(report.body->end->unusable_checkpoint, 40);
+    EXPECT_TRUE(world.files.held.empty());
+    world.Settle();
+    TakeCalls(world);
+    world.Acknowledge(Key(1), 1);
+    world.Settle();
+    TakeCalls(world);
+  }
+}
+
+TEST(Checkpoints, AShutdownWaitsForTheOneThatItAskedFor) {
+  World world;
+  world.Train({Granted(Key(1))});
+  world.Started();
+  world.agent->BeginShutdown(world.clock.Now());
+  EXPECT_EQ(world.Commanded(), "stop with checkpoint 1");
+  Wrote(world, 1, 10);
+  const CheckpointUpload upload = Uploaded(world);
+  world.Ended(1, AttemptEnd::kStopped, 10);
+  world.Pass(absl::Seconds(4));
+  TakeCalls(world);
+  EXPECT_EQ(world.StreamOpened(), 0);
+  Put(world, upload, CheckpointFate::kStored);
+  world.StreamOpened();
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end preempted");
+  TakeCalls(world);
+  world.Acknowledge(Key(1), 1);
+  while (!world.link.calls.empty()) world.CallAndAnswer();
+  EXPECT_EQ(world.Commanded(), "shutdown");
+}
+
+}  // namespace
+}  // namespace seedbed::agent
