@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "common/schema/trainer_schema.h"
 #include "coordinator/storage/checkpointer.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/storage_test_support.h"

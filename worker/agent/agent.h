@@ -39,14 +39,15 @@ struct AgentOptions {
   absl::Duration log_every = absl::Milliseconds(500);
   absl::Duration resend_after = absl::Seconds(10);     // without an acknowledgement; doubles up to a minute
   absl::Duration engine_patience = absl::Seconds(30);  // a lease waits so long for an engine before it is handed back
-  absl::Duration flush_patience = absl::Seconds(5);    // at shutdown, for acknowledgements
+  absl::Duration flush_patience = absl::Seconds(5);    // at shutdown, for acknowledgements, or without a coordinator
   absl::Duration goodbye_patience = absl::Seconds(3);  // at shutdown, for the last answer
   absl::Duration pool_patience = absl::Seconds(15);    // at shutdown, for the engines
   // Between two checkpoints of a run. More where one costs more than 1 % of that time, or all of them together more
   // than most_checkpoint_rate. Infinite: only where a run is handed back, and the final one.
   absl::Duration checkpoint_every = absl::Seconds(60);
-  double most_checkpoint_rate = 20e6;                 // bytes/s, of this worker
-  absl::Duration save_patience = absl::Seconds(30);   // an end waits so long for the last checkpoint to be stored
+  double most_checkpoint_rate = 20e6;  // bytes/s, of this worker
+  // An end waits so long for the last checkpoint to be stored, but flush_patience at shutdown without a coordinator.
+  absl::Duration save_patience = absl::Seconds(30);
   absl::Duration fetch_patience = absl::Seconds(60);  // a lease waits so long for the one to go on from
 };
 
@@ -157,6 +158,7 @@ class Agent {
   void AskForCheckpoints(absl::Duration now);
   void SendCheckpoints(absl::Duration now);
   void FinishSaving(absl::Duration now);
+  absl::Duration SavePatience() const;
   void Discard(Lease& lease);
   bool HasUnsent(const Lease& lease) const;
   absl::Duration CheckpointDue(const Lease& lease) const;

@@ -123,10 +123,15 @@ void Agent::OnCheckpointPut(const CheckpointPut& put, absl::Duration now) {
   files_->RemoveFile(sent.checkpoint.path);
 }
 
+absl::Duration Agent::SavePatience() const {
+  const bool coordinator_is_away = synchronizer_.failures() > 0;
+  return Closing() && coordinator_is_away ? options_.flush_patience : options_.save_patience;
+}
+
 void Agent::FinishSaving(absl::Duration now) {
   for (auto& [name, lease] : leases_) {
     if (lease.phase != LeasePhase::kSaving) continue;
-    const bool patient = now < lease.phase_since + options_.save_patience;
+    const bool patient = now < lease.phase_since + SavePatience();
     if (HasUnsent(lease) && patient) continue;
     if (HasUnsent(lease)) {
       observer_->Warning(absl::StrCat(Named(lease.key), ": its last checkpoint could not be stored in time"));
@@ -195,7 +200,7 @@ std::optional<absl::Duration> Agent::NextCheckpointWake(absl::Duration now) cons
       wake = std::min(wake, CheckpointDue(lease));
       if (lease.phase == LeasePhase::kFetching) wake = std::min(wake, lease.fetch_not_before);
     }
-    if (lease.phase == LeasePhase::kSaving) wake = std::min(wake, lease.phase_since + options_.save_patience);
+    if (lease.phase == LeasePhase::kSaving) wake = std::min(wake, lease.phase_since + SavePatience());
     if (lease.saved && !sending_ && lease.send_not_before > now) wake = std::min(wake, lease.send_not_before);
   }
   if (wake == absl::InfiniteDuration()) return std::nullopt;

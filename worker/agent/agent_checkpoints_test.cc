@@ -216,5 +216,31 @@ TEST(Checkpoints, AShutdownWaitsForTheOneThatItAskedFor) {
   EXPECT_EQ(world.Commanded(), "shutdown");
 }
 
+TEST(Checkpoints, AShutdownDoesNotWaitLongForACoordinatorThatIsAway) {
+  World world;
+  world.Train({Granted(Key(1))});
+  world.Started();
+  world.agent->BeginShutdown(world.clock.Now());
+  EXPECT_EQ(world.Commanded(), "stop with checkpoint 1");
+  Wrote(world, 1, 10);
+  Put(world, Uploaded(world), CheckpointFate::kFailed);
+  world.Ended(1, AttemptEnd::kStopped, 10);
+  for (int second = 0; second < 4; ++second) {
+    while (!world.link.calls.empty()) world.Answer(world.Call().number, absl::UnavailableError("away"));
+    world.Pass(absl::Seconds(1));
+  }
+  const auto gave_up = testing::Contains(testing::HasSubstr("could not be stored in time"));
+  EXPECT_THAT(world.observer.warnings, testing::Not(gave_up)) << "it may come back";
+  while (!world.link.calls.empty()) world.Answer(world.Call().number, absl::UnavailableError("away"));
+  world.Pass(absl::Seconds(1));
+  EXPECT_THAT(world.observer.warnings, gave_up);
+  world.Pass(absl::Seconds(5 + 3));  // for the acknowledgement of the end, and for the goodbye
+  EXPECT_EQ(world.Commanded(), "shutdown");
+  world.link.calls.clear();
+  world.link.streams.clear();
+  world.link.reports.clear();
+  world.link.uploads.clear();
+}
+
 }  // namespace
 }  // namespace seedbed::agent
