@@ -32,9 +32,9 @@ struct Sweep {
   std::string keep_checkpoints = "last";  // of a finished run: last, none, all
   std::string numerics = "any";           // where a run may be resumed: any, strict (same fingerprint only)
   Json metric;                            // {"name", "goal": "minimize"|"maximize"} or null
-  // Canonical JSON of all that a name fixes: {"trainer", "budget", "stop", "metrics", "metric", "method"}, "random_seed"
-  // for a random sweep, and "retries" if not 0. So everything but the points and the seeds (description, priority,
-  // max_concurrent, checkpoints and numerics are not fixed either).
+  // Canonical JSON of all that a name fixes: {"trainer", "budget", "stop", "metrics", "metric", "method"},
+  // "random_seed" for a random sweep, and "retries" if not 0. So everything but the points and the seeds (description,
+  // priority, max_concurrent, checkpoints and numerics are not fixed either).
   std::string fixed_json;
   std::vector<Configuration> configurations;
   int64_t run_count() const { return static_cast<int64_t>(configurations.size() * seeds.size()); }
