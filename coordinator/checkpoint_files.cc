@@ -13,7 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "coordinator/random_text.h"
+#include "common/secrets/random_text.h"
 
 namespace seedbed {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "coordinator/random_text.h"
+#include "common/secrets/random_text.h"
 
 namespace seedbed {
 namespace {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/secrets/private_file.h"
 #include "coordinator/coordinator_test_support.h"
 #include "coordinator/server_file.h"
 

@@ -1,6 +1,5 @@
 #include "coordinator/server_file.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "common/secrets/private_file.h"
 
 namespace seedbed {
 namespace {
@@ -25,28 +25,6 @@ absl::Status Problem(const std::string& doing, const std::string& path, int erro
 
 }  // namespace
 
-absl::Status WritePrivateFile(const std::string& path, const std::string& content) {
-  const std::string temporary = absl::StrCat(path, ".", getpid(), ".new");
-  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (descriptor < 0) return Problem("cannot create", temporary, errno);
-  size_t written = 0;
-  int error = 0;
-  while (written < content.size() && error == 0) {
-    const ssize_t count = write(descriptor, content.data() + written, content.size() - written);
-    if (count > 0) {
-      written += static_cast<size_t>(count);
-    } else if (count < 0 && errno != EINTR) {
-      error = errno;
-    }
-  }
-  if (error == 0 && fsync(descriptor) != 0) error = errno;
-  close(descriptor);
-  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error == 0) return absl::OkStatus();
-  unlink(temporary.c_str());
-  return Problem("cannot write", path, error);
-}
-
 absl::Status WriteServerFile(const std::string& data_directory, const ServerFile& content) {
   Json json = Json::object();
   json["addresses"] = content.addresses;
@@ -54,6 +32,7 @@ absl::Status WriteServerFile(const std::string& data_directory, const ServerFile
   json["version"] = content.version;
   json["database_id"] = content.database_id;
   json["token_file"] = content.token_file;
+  json["tls"] = content.tls;
   return WritePrivateFile(PathOf(data_directory), json.dump(2) + "\n");
 }
 
@@ -85,6 +64,7 @@ absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data
   content.version = string_at("version");
   content.database_id = string_at("database_id");
   content.token_file = string_at("token_file");
+  content.tls = json.value("tls", Json()) == true;
   return std::optional<ServerFile>(std::move(content));
 }
 

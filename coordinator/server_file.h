@@ -17,6 +17,7 @@ struct ServerFile {
   std::string version;
   std::string database_id;
   std::string token_file;  // empty if no address needs a token
+  bool tls = false;        // the TCP addresses speak TLS
 };
 
 // Replaces the file as one.
@@ -24,8 +25,5 @@ absl::Status WriteServerFile(const std::string& data_directory, const ServerFile
 // nullopt if there is none. A file whose process no longer holds DATA/lock (DataLockHolder) was left behind by a crash.
 absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data_directory);
 void RemoveServerFile(const std::string& data_directory);
-
-// Writes `content` to `path` as one (temporary file, fsync, rename), with mode 0600.
-absl::Status WritePrivateFile(const std::string& path, const std::string& content);
 
 }  // namespace seedbed

@@ -36,7 +36,7 @@ mapfile -t outside_rims < <(sources_below common coordinator worker cli | grep -
 
 forbid "common includes nothing of ours but common" '#include "(coordinator|worker|cli|seedbed/v1)/' "${common[@]}"
 forbid "base and schema know no YAML, SQL, gRPC, torch or OpenSSL" '#include [<"](yaml-cpp|sqlite3|grpc|torch|ATen|c10)' "${base_and_schema[@]}"
-forbid "base and schema include neither sweep_file nor statistics" '#include "common/(sweep_file|statistics)/' "${base_and_schema[@]}"
+forbid "base and schema include neither secrets, sweep_file nor statistics" '#include "common/(secrets|sweep_file|statistics)/' "${base_and_schema[@]}"
 forbid "the core is pure: no proto, SQL, clock, lock, thread or random number" \
   'sqlite3|\.pb\.h|<mutex>|<thread>|<atomic>|<chrono>|<random>|<ctime>|absl::Now\(|Clock\b.*Now\(|random_device' "${core[@]}"
 forbid "the core includes only common and itself" '#include "(coordinator/(storage|rpc|web|[a-z_]+\.h)|worker|cli)' "${core[@]}"
@@ -44,7 +44,7 @@ forbid "storage includes neither the coordinator, rpc nor web" '#include "coordi
 forbid "the coordinator's own files include neither rpc nor web" '#include "coordinator/(rpc|web)/' "${coordinator_itself[@]}"
 forbid "coordinator and worker never include each other" '#include "worker/' "${coordinator[@]}"
 forbid "worker and coordinator never include each other" '#include "coordinator/' "${worker[@]}"
-forbid "the engine includes only common/base and common/schema of ours" '#include "(common/(sweep_file|statistics)|coordinator|worker/(process|agent|client)|cli|seedbed/v1)' "${engine[@]}"
+forbid "the engine includes only common/base and common/schema of ours" '#include "(common/(secrets|sweep_file|statistics)|coordinator|worker/(process|agent|client)|cli|seedbed/v1)' "${engine[@]}"
 forbid "no gRPC or protobuf in the engine" 'grpc|\.pb\.h|google/protobuf' "${engine[@]}"
 forbid "agent and engine, process and engine never include each other" '#include "worker/engine/' "${agent[@]}" "${process[@]}"
 forbid "process does not include the agent" '#include "worker/(agent|client)/' "${process[@]}"

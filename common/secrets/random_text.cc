@@ -1,4 +1,4 @@
-#include "coordinator/random_text.h"
+#include "common/secrets/random_text.h"
 
 #include <sys/random.h>
 

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+// Files that hold secrets: nobody but their owner may read them.
+namespace seedbed {
+
+// Writes `content` to `path` as one (temporary file, fsync, rename), with mode 0600. UNAVAILABLE if it cannot be
+// written.
+absl::Status WritePrivateFile(const std::string& path, const std::string& content);
+
+// The content of `path`. NOT_FOUND if there is no such file; FAILED_PRECONDITION if it cannot be read, is longer than
+// 16 MiB, or can be read or changed by others than its owner (the group may read a file of root's, as Debian's group
+// ssl-cert does).
+absl::StatusOr<std::string> ReadPrivateFile(const std::string& path);
+
+}  // namespace seedbed
