@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -19,12 +20,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "common/secrets/pem_files.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/listen_address.h"
 #include "coordinator/rpc/server.h"
 #include "coordinator/server_file.h"
+#include "coordinator/storage/data_directory.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 
@@ -45,6 +49,7 @@ struct Arguments {
   std::string journal = "wal";
   int64_t least_free_mebibytes = LeastFreeBytes() >> 20;
   double checkpoint_quota_gibibytes = 0;
+  TlsFiles tls;
   bool insecure = false;
   bool workers_are_gone = false;
   std::string log_level = "info";
@@ -59,8 +64,9 @@ void Describe(CLI::App* app, Arguments* arguments) {
                   "where to listen, HOST:PORT (port 0: a free one) or unix:/path; may be given several times")
       ->capture_default_str();
   app->add_option("--data", arguments->data, "the data directory; made if it does not exist")->capture_default_str();
-  app->add_option("--token-file", arguments->token_file,
-                  "holds the token that TCP connections must show (default: DATA/token, made at random)");
+  app->add_option(
+      "--token-file", arguments->token_file,
+      "holds the admin token for TCP (default: DATA/token, made at random); `seedbed token create` makes others");
   app->add_option("--lease-seconds", arguments->lease_seconds,
                   "a worker that is not heard of for so long loses its runs")
       ->check(CLI::Range(0.5, 3600.0))
@@ -81,6 +87,14 @@ void Describe(CLI::App* app, Arguments* arguments) {
          "GiB that checkpoints may take up in the data directory; beyond it new ones are refused (0: no limit)")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
+  app->add_option("--tls-certificate", arguments->tls.certificate,
+                  "PEM file with the certificate to show on TCP (`seedbed tls init` makes one); with --tls-key")
+      ->type_name("FILE");
+  app->add_option("--tls-key", arguments->tls.key, "PEM file with its private key, readable by its owner only")
+      ->type_name("FILE");
+  app->add_option("--tls-client-ca", arguments->tls.ca,
+                  "PEM file with authorities: TCP clients must show a certificate of theirs (mutual TLS)")
+      ->type_name("FILE");
   app->add_flag("--insecure", arguments->insecure, "allow unencrypted TCP beyond this machine");
   app->add_flag("--workers-are-gone", arguments->workers_are_gone,
                 "every worker of before is known to be dead: their runs are queued again at once");
@@ -121,6 +135,10 @@ spdlog::level::level_enum LevelOf(LogLevel level) {
   return spdlog::level::err;
 }
 
+LogLine LogToSpdlog() {
+  return [](LogLevel level, const std::string& text) { spdlog::log(LevelOf(level), "{}", text); };
+}
+
 CoordinatorOptions OptionsOf(const Arguments& arguments) {
   CoordinatorOptions options;
   options.directory = arguments.data;
@@ -131,7 +149,7 @@ CoordinatorOptions OptionsOf(const Arguments& arguments) {
   options.workers_are_gone = arguments.workers_are_gone;
   options.most_checkpoint_bytes = static_cast<int64_t>(arguments.checkpoint_quota_gibibytes * (int64_t{1} << 30));
   options.least_free_bytes = arguments.least_free_mebibytes << 20;
-  options.log = [](LogLevel level, const std::string& text) { spdlog::log(LevelOf(level), "{}", text); };
+  options.log = LogToSpdlog();
   return options;
 }
 
@@ -140,6 +158,23 @@ std::string Absolute(const std::string& path) {
   std::error_code error;
   const std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
   return error ? path : absolute.string();
+}
+
+// With TLS, `seedbed --data DIR` on this machine would need its files too: a socket in the data directory spares that.
+// Not where others may enter the directory, or its name is too long for a socket.
+void AddLocalSocket(const Arguments& arguments, ServerOptions* options) {
+  const auto is_unix = [](const ListenAddress& address) { return address.is_unix; };
+  ListenAddress local;
+  local.is_unix = true;
+  local.path = arguments.data + "/socket";
+  if (options->tls.empty() || std::any_of(options->listen.begin(), options->listen.end(), is_unix)) return;
+  if (EnsureDataDirectory(arguments.data).ok() && CheckSocketPath(local.path).ok()) options->listen.push_back(local);
+}
+
+bool SpeaksOpenly(const ServerOptions& options) {
+  return options.tls.empty() &&
+         std::any_of(options.listen.begin(), options.listen.end(),
+                     [](const ListenAddress& address) { return !address.is_unix && !address.is_loopback; });
 }
 
 absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
@@ -151,6 +186,9 @@ absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
   }
   options.token_file = arguments.token_file;
   options.insecure = arguments.insecure;
+  options.log = LogToSpdlog();
+  SEEDBED_ASSIGN_OR_RETURN(options.tls, LoadTlsPems(arguments.tls, TlsSide::kServer, absl::Now()));
+  AddLocalSocket(arguments, &options);
   return options;
 }
 
@@ -181,6 +219,7 @@ void TellReady(int descriptor, const ServerFile& file) {
   json["addresses"] = file.addresses;
   json["pid"] = file.pid;
   json["token_file"] = file.token_file;
+  json["tls"] = file.tls;
   const std::string line = json.dump() + "\n";
   if (write(descriptor, line.data(), line.size()) < 0) spdlog::warn("nobody reads the ready descriptor");
   close(descriptor);
@@ -205,12 +244,24 @@ absl::Status Serve(const Arguments& arguments) {
   file.version = info.version;
   file.database_id = info.database_id;
   file.token_file = server->token_file();
+  file.tls = !server_options.tls.empty();
   SEEDBED_RETURN_IF_ERROR(WriteServerFile(arguments.data, file));
   std::cout << "seedbed-coordinator " << info.version << " serves " << arguments.data << " on "
             << absl::StrJoin(file.addresses, ", ");
-  if (!file.token_file.empty()) std::cout << " (token for TCP: " << file.token_file << ")";
+  if (!file.token_file.empty()) {
+    const bool mutual = !server_options.tls.ca.empty();
+    std::cout << (mutual     ? " (mutual TLS; "
+                  : file.tls ? " (TLS; "
+                             : " (")
+              << "token for TCP: " << file.token_file << ")";
+  }
   std::cout << std::endl;
-  if (arguments.insecure) spdlog::warn("--insecure: the token and all results travel unencrypted");
+  if (SpeaksOpenly(server_options)) {
+    // Whatever --log-level says.
+    std::cerr << "seedbed-coordinator: warning: --insecure: tokens and all results travel unencrypted, and whoever "
+                 "listens on the network can use them"
+              << std::endl;
+  }
   TellReady(arguments.ready_fd, file);
 
   const std::string why = WaitForTheEnd(arguments.exit_with_parent);

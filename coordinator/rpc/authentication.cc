@@ -1,51 +1,38 @@
 #include "coordinator/rpc/authentication.h"
 
-#include <fcntl.h>
 #include <grpcpp/server_context.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
 #include "common/base/status_macros.h"
-#include "coordinator/random_text.h"
-#include "coordinator/server_file.h"
+#include "common/secrets/private_file.h"
+#include "common/secrets/random_text.h"
+#include "coordinator/rpc/access_rules.h"
 
 namespace seedbed {
 namespace {
 
 constexpr int kTokenBytes = 32;
-constexpr size_t kMostTokenBytes = 4096;
 constexpr char kScheme[] = "bearer ";
+// A client that keeps asking must not fill the log.
+constexpr std::chrono::seconds kBetweenLogLines(5);
 
 }  // namespace
 
 absl::StatusOr<std::string> LoadToken(const std::string& path, bool create) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) {
-    if (errno != ENOENT || !create) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("cannot read the token file ", path, ": ", std::strerror(errno)));
-    }
+  const absl::StatusOr<std::string> text = ReadPrivateFile(path);
+  if (absl::IsNotFound(text.status()) && create) {
     const std::string token = RandomHex(kTokenBytes);
     SEEDBED_RETURN_IF_ERROR(WritePrivateFile(path, token + "\n"));
     return token;
   }
-  struct stat entry {};
-  const bool open_to_others = fstat(descriptor, &entry) != 0 || (entry.st_mode & 0077) != 0;
-  std::string text(kMostTokenBytes, '\0');
-  const ssize_t count = read(descriptor, text.data(), text.size());
-  close(descriptor);
-  if (open_to_others) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the token file ", path, " can be read by others; chmod 600 it, or remove it to get a new token"));
-  }
-  text.resize(count > 0 ? static_cast<size_t>(count) : 0);
-  const std::string token(absl::StripAsciiWhitespace(text));
+  if (!text.ok()) return absl::FailedPreconditionError(absl::StrCat("the token file: ", text.status().message()));
+  const std::string token(absl::StripAsciiWhitespace(*text));
   if (token.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("the token file ", path, " is empty; remove it to get a new token"));
@@ -53,27 +40,91 @@ absl::StatusOr<std::string> LoadToken(const std::string& path, bool create) {
   return token;
 }
 
-bool EqualInConstantTime(const std::string& a, const std::string& b) {
-  if (a.size() != b.size()) return false;
-  volatile unsigned char difference = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference =
-        static_cast<unsigned char>(difference | (static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i])));
-  }
-  return difference == 0;
-}
+Authenticator::Authenticator(Options options)
+    : options_(std::move(options)),
+      admin_sha256_(options_.admin_token.empty() ? "" : Sha256Hex(options_.admin_token)),
+      tokens_(options_.data_directory) {}
 
-absl::Status Authenticator::Check(const grpc::ServerContextBase& context) const {
+Authenticator::Shown Authenticator::ShownBy(const grpc::ServerContextBase& context) const {
+  Shown shown;
+  shown.peer = context.peer();
   // Without a token nothing listens on TCP: the call came in-process, whose peer gRPC 1.51 calls "unknown".
-  if (token_.empty() || absl::StartsWith(context.peer(), "unix:")) return absl::OkStatus();
+  if (admin_sha256_.empty() || absl::StartsWith(shown.peer, "unix:")) {
+    shown.kind = Kind::kTrusted;
+    return shown;
+  }
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
   for (auto each = begin; each != end; ++each) {
     const std::string value(each->second.data(), each->second.size());
     if (!absl::StartsWithIgnoreCase(value, kScheme)) continue;
-    if (EqualInConstantTime(value.substr(std::strlen(kScheme)), token_)) return absl::OkStatus();
-    return absl::UnauthenticatedError(absl::StrCat("this is not the coordinator's token; ", token_hint_));
+    shown.kind = Kind::kToken;
+    shown.sha256 = Sha256Hex(value.substr(std::strlen(kScheme)));
+    break;
   }
-  return absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", token_hint_));
+  return shown;
+}
+
+absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::string& method) const {
+  if (EqualInConstantTime(sha256, admin_sha256_)) return absl::OkStatus();
+  const absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
+  if (!entry.ok()) {
+    return absl::UnauthenticatedError(
+        "the coordinator cannot read its tokens at present; tell its operator to look at its log");
+  }
+  if (!entry->has_value()) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("the coordinator does not know this token: it is wrong, or was revoked; ", options_.hint));
+  }
+  const TokenEntry& token = **entry;
+  const std::optional<Role> needed = RequiredRole(method);
+  if (needed && Includes(token.role, *needed)) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(
+      "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", method, " needs ",
+      needed ? RoleName(*needed) : "a role that nobody has", needed && *needed != Role::kAdmin ? " (or admin)" : "",
+      "; ask the coordinator's operator for one: ", "seedbed token create --role ",
+      needed ? RoleName(*needed) : "admin", " --name NAME"));
+}
+
+absl::Status Authenticator::Judge(const Shown& shown, const std::string& method) const {
+  absl::Status status;
+  if (shown.kind == Kind::kNothing) {
+    status = absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
+  } else if (shown.kind == Kind::kToken) {
+    status = JudgeToken(shown.sha256, method);
+  }
+  if (!status.ok()) LogRefusal(shown, method, status);
+  return status;
+}
+
+void Authenticator::LogRefusal(const Shown& shown, const std::string& method, const absl::Status& why) const {
+  if (!options_.log) return;
+  int64_t others = 0;
+  {
+    const std::lock_guard<std::mutex> lock(log_mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    const bool first = last_logged_ == std::chrono::steady_clock::time_point();
+    if (!first && now - last_logged_ < kBetweenLogLines) {
+      ++refused_unlogged_;
+      return;
+    }
+    last_logged_ = now;
+    others = std::exchange(refused_unlogged_, 0);
+  }
+  std::string reason(why.message());
+  // The client is not told what is wrong with the file; the operator is.
+  const absl::Status file = tokens_.Find("").status();
+  if (!file.ok()) reason = std::string(file.message());
+  options_.log(LogLevel::kWarning, absl::StrCat("refused ", method, " to ", shown.peer, ": ", reason,
+                                                others > 0 ? absl::StrCat(" (and ", others, " calls before it)") : ""));
+}
+
+absl::Status Authenticator::Check(const grpc::ServerContextBase& context, const std::string& method) const {
+  return Judge(ShownBy(context), method);
+}
+
+Authenticator::Again Authenticator::CheckAgain(const grpc::ServerContextBase& context,
+                                               const std::string& method) const {
+  return [this, shown = ShownBy(context), method] { return Judge(shown, method); };
 }
 
 }  // namespace seedbed

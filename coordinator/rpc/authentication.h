@@ -1,9 +1,14 @@
 #pragma once
 
+#include <chrono>
+#include <functional>
+#include <mutex>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/secrets/token_store.h"
+#include "coordinator/commit_loop.h"
 
 namespace grpc {
 class ServerContextBase;
@@ -11,30 +16,53 @@ class ServerContextBase;
 
 namespace seedbed {
 
-// The bearer token that every TCP connection must show. Tokens live in files, never in results.db.
+// The admin token of a data directory, which programs beside the coordinator use: a file, never results.db.
 //
 // Reads the token from `path`; makes one of 32 random bytes (mode 0600) if there is no such file and `create`.
 // FAILED_PRECONDITION for a file that others may read, that is empty, or that does not exist.
 absl::StatusOr<std::string> LoadToken(const std::string& path, bool create);
 
-// Compares in time that depends on the lengths only.
-bool EqualInConstantTime(const std::string& a, const std::string& b);
-
-// Decides who may call. Thread-safe.
+// Decides who may call what: over TCP by the token that a call carries as `authorization: Bearer TOKEN` and by
+// access_rules.h; over a Unix socket, whose directory is private, everybody may do everything. Thread-safe.
 class Authenticator {
  public:
-  // `token` as LoadToken gives it; empty: there is no TCP listener, and everybody who can reach the server may call.
-  // `token_hint` tells people where to find it.
-  Authenticator(std::string token, std::string token_hint)
-      : token_(std::move(token)), token_hint_(std::move(token_hint)) {}
+  struct Options {
+    std::string
+        admin_token;   // as LoadToken gives it; empty: nothing listens on TCP, and who reaches the server may call
+    std::string hint;  // tells people where tokens come from
+    std::string data_directory;  // whose tokens (token_store.h) are good too
+    LogLine log;                 // of refusals, at most one every few seconds; none: silent
+  };
+  explicit Authenticator(Options options);
 
-  // OK for calls over a Unix socket (its directory is private); UNAUTHENTICATED for others without the metadata
-  // `authorization: Bearer TOKEN`.
-  absl::Status Check(const grpc::ServerContextBase& context) const;
+  // `method` as in access_rules.h. UNAUTHENTICATED without a token that is known; PERMISSION_DENIED if its role does
+  // not allow the call. Both say what to do next, and neither repeats the token.
+  absl::Status Check(const grpc::ServerContextBase& context, const std::string& method) const;
+
+  // The same question for a call that lasts, to be asked again while it does: a token may be revoked meanwhile. Must
+  // not outlive the authenticator.
+  using Again = std::function<absl::Status()>;
+  Again CheckAgain(const grpc::ServerContextBase& context, const std::string& method) const;
 
  private:
-  const std::string token_;
-  const std::string token_hint_;
+  enum class Kind { kTrusted, kNothing, kToken };
+  // What a call showed; of a token only its hash is kept.
+  struct Shown {
+    Kind kind = Kind::kNothing;
+    std::string sha256;
+    std::string peer;
+  };
+  Shown ShownBy(const grpc::ServerContextBase& context) const;
+  absl::Status Judge(const Shown& shown, const std::string& method) const;
+  absl::Status JudgeToken(const std::string& sha256, const std::string& method) const;
+  void LogRefusal(const Shown& shown, const std::string& method, const absl::Status& why) const;
+
+  const Options options_;
+  const std::string admin_sha256_;
+  mutable TokenTable tokens_;
+  mutable std::mutex log_mutex_;
+  mutable std::chrono::steady_clock::time_point last_logged_;  // guarded by log_mutex_
+  mutable int64_t refused_unlogged_ = 0;                       // likewise
 };
 
 }  // namespace seedbed

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -21,13 +22,13 @@
 // The plumbing that all handlers share.
 namespace seedbed {
 
-// Answers a unary call from a thread of `pool`: `work` fills the response and may block.
+// Answers a unary call of `method` (access_rules.h) from a thread of `pool`: `work` fills the response and may block.
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* AnswerFrom(TaskPool* pool, const Authenticator& authenticator,
+grpc::ServerUnaryReactor* AnswerFrom(TaskPool* pool, const Authenticator& authenticator, const std::string& method,
                                      grpc::CallbackServerContext* context, const Request* request, Response* response,
                                      std::function<absl::Status(const Request&, Response*)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status allowed = authenticator.Check(*context);
+  const absl::Status allowed = authenticator.Check(*context, method);
   if (!allowed.ok()) {
     reactor->Finish(ToGrpc(allowed));
     return reactor;

@@ -6,9 +6,9 @@
 
 #include <filesystem>
 
+#include "common/secrets/private_file.h"
 #include "coordinator/coordinator_test_support.h"
 #include "coordinator/rpc/authentication.h"
-#include "coordinator/server_file.h"
 
 namespace seedbed {
 namespace {
@@ -78,14 +78,6 @@ TEST(Token, IsMadeOnceAndKeptPrivate) {
   EXPECT_EQ(LoadToken(path, true).status().code(), absl::StatusCode::kFailedPrecondition);
   std::filesystem::remove(path);
   EXPECT_NE(*LoadToken(path, true), *made);
-}
-
-TEST(Token, ComparesWhole) {
-  EXPECT_TRUE(EqualInConstantTime("", ""));
-  EXPECT_TRUE(EqualInConstantTime("abc", "abc"));
-  EXPECT_FALSE(EqualInConstantTime("abc", "abd"));
-  EXPECT_FALSE(EqualInConstantTime("bbc", "abc"));
-  EXPECT_FALSE(EqualInConstantTime("abc", "abcd"));
 }
 
 }  // namespace

@@ -32,9 +32,10 @@ bool IsAboutThisLease(const absl::Status& status) {
 
 }  // namespace
 
-ReportStream* ReportStream::Make(Coordinator* coordinator, const absl::Status& refusal) {
-  const std::shared_ptr<ReportStream> stream(new ReportStream(coordinator));
+ReportStream* ReportStream::Make(Coordinator* coordinator, Authenticator::Again allowed) {
+  const std::shared_ptr<ReportStream> stream(new ReportStream(coordinator, std::move(allowed)));
   stream->self_ = stream;
+  const absl::Status refusal = stream->allowed_();
   if (!refusal.ok()) stream->End(refusal);
   stream->Continue();
   return stream.get();
@@ -56,6 +57,7 @@ void ReportStream::OnReadDone(bool ok) {
 }
 
 absl::Status ReportStream::Take() {
+  SEEDBED_RETURN_IF_ERROR(allowed_());
   const v1::LeaseKey lease = request_.lease();
   SEEDBED_ASSIGN_OR_RETURN(const core::LeaseKey key, FromProto(lease));
   if (!request_.log().empty()) coordinator_->AppendLog(key, std::move(*request_.mutable_log()));

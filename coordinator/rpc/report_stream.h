@@ -6,8 +6,10 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "coordinator/coordinator.h"
+#include "coordinator/rpc/authentication.h"
 #include "seedbed/v1/worker_service.pb.h"
 
 namespace seedbed {
@@ -18,8 +20,8 @@ namespace seedbed {
 class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>,
                            public std::enable_shared_from_this<ReportStream> {
  public:
-  // `refusal`: not OK ends the stream at once with it. `coordinator` outlives every stream.
-  static ReportStream* Make(Coordinator* coordinator, const absl::Status& refusal);
+  // `allowed` is asked now and before each report: its refusal ends the stream. `coordinator` outlives every stream.
+  static ReportStream* Make(Coordinator* coordinator, Authenticator::Again allowed);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -28,7 +30,8 @@ class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1:
 
  private:
   static constexpr int64_t kWindowBytes = 4 << 20;
-  explicit ReportStream(Coordinator* coordinator) : coordinator_(coordinator) {}
+  ReportStream(Coordinator* coordinator, Authenticator::Again allowed)
+      : coordinator_(coordinator), allowed_(std::move(allowed)) {}
 
   // Takes in request_; a problem that is not one lease's alone ends the stream.
   absl::Status Take();
@@ -40,6 +43,7 @@ class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1:
   void Continue();
 
   Coordinator* const coordinator_;
+  const Authenticator::Again allowed_;
   v1::ReportRequest request_;
   v1::ReportResponse writing_response_;
   std::mutex mutex_;

@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/authentication.h"
 #include "coordinator/rpc/sweep_service.h"
+#include "coordinator/rpc/tcp_acceptor.h"
 #include "coordinator/rpc/worker_service.h"
 
 namespace seedbed {
@@ -20,14 +21,27 @@ namespace {
 
 // A sweep file is at most 4 MiB and a worker's report about as much.
 constexpr int kMostMessageBytes = 16 << 20;
+// Calls under way on one connection; a worker has three or four.
+constexpr int kMostStreams = 10'000;
 
-absl::Status CheckAddress(const ListenAddress& address, bool insecure) {
+absl::Status CheckAddress(const ListenAddress& address, const ServerOptions& options) {
   if (address.is_unix) return CheckSocketPath(address.path);
-  if (address.is_loopback || insecure) return absl::OkStatus();
+  if (address.is_loopback || options.insecure || !options.tls.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "listening on ", address.ToString(),
-      " would send the token and all results unencrypted over the network; listen on 127.0.0.1 (with an SSH "
-      "tunnel), or say --insecure where the network is trusted"));
+      " would send tokens and all results unencrypted over the network; give --tls-certificate and --tls-key (`seedbed "
+      "tls init` makes them), or listen on 127.0.0.1 (with an SSH tunnel), or say --insecure where the network is "
+      "trusted"));
+}
+
+std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const TlsPems& tls) {
+  if (tls.empty()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(tls.ca.empty()
+                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                                : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = tls.ca;
+  options.pem_key_cert_pairs.push_back({tls.key, tls.certificate});
+  return grpc::SslServerCredentials(options);
 }
 
 void Configure(grpc::ServerBuilder* builder) {
@@ -40,6 +54,9 @@ void Configure(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Who connects and says nothing is not kept waiting for; who asks for much has to take turns.
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 20'000);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostStreams);
   // Only reflection uses gRPC's synchronous threads.
   builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder->SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
@@ -57,8 +74,8 @@ void TurnPluginsOn() {
 }  // namespace
 
 struct Server::Parts {
-  Parts(Coordinator* coordinator, std::string token, std::string hint)
-      : authenticator(std::move(token), std::move(hint)),
+  Parts(Coordinator* coordinator, Authenticator::Options options)
+      : authenticator(std::move(options)),
         sweeps(coordinator, &authenticator, &pools),
         workers(coordinator, &authenticator, &pools) {}
 
@@ -67,48 +84,76 @@ struct Server::Parts {
   SweepServiceImpl sweeps;
   WorkerServiceImpl workers;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;  // into the server, from the acceptor
+  std::unique_ptr<TcpAcceptor> acceptor;                                        // none without a TCP address
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Coordinator* coordinator) {
-  bool tcp = false;
+  std::vector<ListenAddress> tcp;
   for (const ListenAddress& address : options.listen) {
-    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options.insecure));
-    tcp = tcp || !address.is_unix;
+    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options));
+    if (!address.is_unix) tcp.push_back(address);
   }
-  std::string token;
+  Authenticator::Options access;
+  access.data_directory = coordinator->Info().directory;
+  access.log = options.log;
   std::string token_file;
-  if (tcp) {
-    token_file = options.token_file.empty() ? coordinator->Info().directory + "/token" : options.token_file;
-    SEEDBED_ASSIGN_OR_RETURN(token, LoadToken(token_file, /*create=*/options.token_file.empty()));
+  if (!tcp.empty()) {
+    token_file = options.token_file.empty() ? access.data_directory + "/token" : options.token_file;
+    SEEDBED_ASSIGN_OR_RETURN(access.admin_token, LoadToken(token_file, /*create=*/options.token_file.empty()));
+    access.hint = absl::StrCat(
+        "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the "
+        "coordinator's machine, where the file ",
+        token_file, " holds its admin's");
   }
-  const std::string hint = absl::StrCat("it stands in the file ", token_file,
-                                        " on the coordinator's machine: copy it, and give it by --token-file or in "
-                                        "SEEDBED_TOKEN");
-  auto parts = std::make_unique<Parts>(coordinator, std::move(token), hint);
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access))));
+  server->token_file_ = token_file;
+  SEEDBED_RETURN_IF_ERROR(server->Listen(options, tcp));
+  return server;
+}
+
+absl::Status Server::Listen(const ServerOptions& options, const std::vector<ListenAddress>& tcp) {
   TurnPluginsOn();
   grpc::ServerBuilder builder;
   Configure(&builder);
-  std::vector<int> ports(options.listen.size(), 0);
-  for (size_t i = 0; i < options.listen.size(); ++i) {
-    builder.AddListeningPort(options.listen[i].ToString(), grpc::InsecureServerCredentials(), &ports[i]);
+  if (!tcp.empty()) {
+    TcpAcceptor::Options acceptor;
+    acceptor.first_refused_descriptor =
+        options.first_refused_descriptor > 0 ? options.first_refused_descriptor : FirstRefusedDescriptor();
+    acceptor.log = options.log;
+    SEEDBED_ASSIGN_OR_RETURN(parts_->acceptor, TcpAcceptor::Listen(tcp, std::move(acceptor)));
+    parts_->connections = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, TcpCredentials(options.tls));
   }
-  builder.RegisterService(&parts->sweeps);
-  builder.RegisterService(&parts->workers);
-  parts->server = builder.BuildAndStart();
-  std::unique_ptr<Server> server(new Server(std::move(parts)));
-  server->token_file_ = token_file;
+  std::vector<int> bound(options.listen.size(), 0);
+  for (size_t i = 0; i < options.listen.size(); ++i) {
+    if (!options.listen[i].is_unix) continue;
+    builder.AddListeningPort(options.listen[i].ToString(), grpc::InsecureServerCredentials(), &bound[i]);
+  }
+  builder.RegisterService(&parts_->sweeps);
+  builder.RegisterService(&parts_->workers);
+  parts_->server = builder.BuildAndStart();
+  size_t next_port = 0;
   for (size_t i = 0; i < options.listen.size(); ++i) {
     ListenAddress address = options.listen[i];
-    if (!server->parts_->server || ports[i] == 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", address.ToString(),
-                                                 ": it is in use, or not this machine's; choose another address",
-                                                 address.is_unix ? "" : " (port 0 takes a free port)"));
+    if (address.is_unix && (!parts_->server || bound[i] == 0)) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", address.ToString(), ": it is in use; choose another address"));
     }
-    if (!address.is_unix) address.port = ports[i];
-    server->addresses_.push_back(address.ToString());
+    if (!address.is_unix) address.port = parts_->acceptor->ports()[next_port++];
+    addresses_.push_back(address.ToString());
   }
-  if (!server->parts_->server) return absl::InternalError("gRPC did not start its server");
-  return server;
+  if (!parts_->server) {
+    return absl::InternalError("gRPC did not start its server; look at the TLS files if there are any");
+  }
+  if (parts_->acceptor != nullptr) {
+    parts_->acceptor->Start([connections = parts_->connections.get()](int descriptor) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+      parameters.fd = descriptor;
+      connections->HandleNewConnection(&parameters);
+    });
+  }
+  return absl::OkStatus();
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -124,6 +169,7 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
 }
 
 void Server::Shutdown(absl::Duration patience) {
+  if (parts_->acceptor) parts_->acceptor->Stop();
   if (!parts_->server) return;
   parts_->server->Shutdown(absl::ToChronoTime(absl::Now() + patience));
   parts_->pools.Stop();

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/secrets/pem_files.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/listen_address.h"
 
@@ -20,9 +21,16 @@ struct ServerOptions {
   std::vector<ListenAddress> listen;  // none: in-process calls only
   std::string token_file;             // for TCP; empty: DATA/token, made if it does not exist
   bool insecure = false;              // allows TCP without encryption beyond this machine
+  // Of a server (LoadTlsPems): every TCP address speaks TLS. With `ca`, clients must show a certificate of it. Empty:
+  // no TLS. Unix sockets never speak it.
+  TlsPems tls;
+  LogLine log;  // of refused calls and connections; none: silent
+  // See TcpAcceptor::Options; 0: FirstRefusedDescriptor().
+  int first_refused_descriptor = 0;
 };
 
-// Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection.
+// Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two answer
+// everybody who can connect; they tell nothing about sweeps.
 class Server {
  public:
   // `coordinator` outlives the server. FAILED_PRECONDITION, INVALID_ARGUMENT, UNAVAILABLE say what was wrong with an
@@ -48,6 +56,7 @@ class Server {
  private:
   struct Parts;
   explicit Server(std::unique_ptr<Parts> parts);
+  absl::Status Listen(const ServerOptions& options, const std::vector<ListenAddress>& tcp);
 
   std::unique_ptr<Parts> parts_;
   std::vector<std::string> addresses_;

@@ -106,7 +106,7 @@ grpc::ServerUnaryReactor* SweepServiceImpl::GetServerInfo(grpc::CallbackServerCo
                                                           const v1::GetServerInfoRequest*,
                                                           v1::GetServerInfoResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status allowed = authenticator_->Check(*context);
+  const absl::Status allowed = authenticator_->Check(*context, "SweepService/GetServerInfo");
   if (allowed.ok()) {
     const CoordinatorInfo info = coordinator_->Info();
     response->set_version(info.version);
@@ -127,51 +127,55 @@ grpc::ServerUnaryReactor* SweepServiceImpl::GetServerInfo(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* SweepServiceImpl::SubmitSweep(grpc::CallbackServerContext* context,
                                                         const v1::SubmitSweepRequest* request,
                                                         v1::SubmitSweepResponse* response) {
-  return AnswerFrom(&pools_->submissions, *authenticator_, context, request, response, On(coordinator_, &Submit));
+  return AnswerFrom(&pools_->submissions, *authenticator_, "SweepService/SubmitSweep", context, request, response,
+                    On(coordinator_, &Submit));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListSweeps(grpc::CallbackServerContext* context,
                                                        const v1::ListSweepsRequest* request,
                                                        v1::ListSweepsResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, context, request, response,
+  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListSweeps", context, request, response,
                     On(coordinator_, &seedbed::ListSweeps));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListConfigurations(grpc::CallbackServerContext* context,
                                                                const v1::ListConfigurationsRequest* request,
                                                                v1::ListConfigurationsResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, context, request, response,
+  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListConfigurations", context, request, response,
                     On(coordinator_, &seedbed::ListConfigurations));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListRuns(grpc::CallbackServerContext* context,
                                                      const v1::ListRunsRequest* request,
                                                      v1::ListRunsResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, context, request, response, On(coordinator_, &seedbed::ListRuns));
+  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListRuns", context, request, response,
+                    On(coordinator_, &seedbed::ListRuns));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::GetRun(grpc::CallbackServerContext* context,
                                                    const v1::GetRunRequest* request, v1::GetRunResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, context, request, response, On(coordinator_, &seedbed::GetRun));
+  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/GetRun", context, request, response,
+                    On(coordinator_, &seedbed::GetRun));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListWorkers(grpc::CallbackServerContext* context,
                                                         const v1::ListWorkersRequest* request,
                                                         v1::ListWorkersResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, context, request, response,
+  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListWorkers", context, request, response,
                     On(coordinator_, &seedbed::ListWorkers));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ControlSweep(grpc::CallbackServerContext* context,
                                                          const v1::ControlSweepRequest* request,
                                                          v1::ControlSweepResponse* response) {
-  return AnswerFrom(&pools_->changes, *authenticator_, context, request, response, On(coordinator_, &Control));
+  return AnswerFrom(&pools_->changes, *authenticator_, "SweepService/ControlSweep", context, request, response,
+                    On(coordinator_, &Control));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ControlWorker(grpc::CallbackServerContext* context,
                                                           const v1::ControlWorkerRequest* request,
                                                           v1::ControlWorkerResponse* response) {
-  return AnswerFrom(&pools_->changes, *authenticator_, context, request, response,
+  return AnswerFrom(&pools_->changes, *authenticator_, "SweepService/ControlWorker", context, request, response,
                     On(coordinator_, &ControlWorkerOnce));
 }
 

@@ -76,6 +76,7 @@ struct LogReading {
   int attempt = 0;  // 0: the latest, once there is one
   bool follow = false;
   off_t offset = 0;
+  Authenticator::Again allowed;
 };
 
 // Sends what the file has beyond `offset`, up to what the client is ready to take.
@@ -98,6 +99,7 @@ void SendLog(LogReading* reading) {
 
 void ReadOn(const std::shared_ptr<LogReading>& reading) {
   if (reading->stream->over()) return;
+  if (const absl::Status allowed = reading->allowed(); !allowed.ok()) return reading->stream->End(allowed);
   // Asked before reading: what was printed before the end is in the file by then.
   const absl::StatusOr<RunDetail> detail = reading->coordinator->reader().GetRun(reading->run);
   if (!detail.ok()) return reading->stream->End(detail.status());
@@ -130,6 +132,7 @@ struct Watching {
   absl::Duration interval;
   bool until_done = false;
   std::string trouble;  // as last sent
+  Authenticator::Again allowed;
 };
 
 // Why nothing can be stored at present; empty when all is well.
@@ -145,6 +148,7 @@ std::string TroubleOf(const CoordinatorInfo& info) {
 
 void WatchOn(const std::shared_ptr<Watching>& watching) {
   if (watching->stream->over()) return;
+  if (const absl::Status allowed = watching->allowed(); !allowed.ok()) return watching->stream->End(allowed);
   // A client that has not taken the last message gets the next one later, and then all that happened since.
   if (watching->stream->idle()) {
     v1::ProgressResponse response;
@@ -169,7 +173,7 @@ void WatchOn(const std::shared_ptr<Watching>& watching) {
 grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::CallbackServerContext* context,
                                                                      const v1::QueryRequest* request) {
   const auto stream = QueryStream::Make();
-  const absl::Status allowed = authenticator_->Check(*context);
+  const absl::Status allowed = authenticator_->Check(*context, "SweepService/Query");
   if (!allowed.ok()) {
     stream->End(allowed);
     return stream.get();
@@ -183,7 +187,7 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::Callb
 grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
     grpc::CallbackServerContext* context, const v1::ReadCheckpointRequest* request) {
   const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
-  const absl::Status allowed = authenticator_->Check(*context);
+  const absl::Status allowed = authenticator_->Check(*context, "SweepService/ReadCheckpoint");
   if (!allowed.ok()) {
     stream->End(allowed);
     return stream.get();
@@ -199,7 +203,8 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
                                                                          const v1::ReadLogRequest* request) {
   const auto reading = std::make_shared<LogReading>();
   reading->stream = ResponseStream<v1::ReadLogResponse>::Make();
-  absl::Status problem = authenticator_->Check(*context);
+  reading->allowed = authenticator_->CheckAgain(*context, "SweepService/ReadLog");
+  absl::Status problem = reading->allowed();
   if (problem.ok() && (request->run_id() <= 0 || request->attempt() < 0)) {
     problem =
         absl::InvalidArgumentError("run_id and attempt: expected a run's id and an attempt from 1 (0: the latest)");
@@ -221,7 +226,8 @@ grpc::ServerWriteReactor<v1::ProgressResponse>* SweepServiceImpl::WatchProgress(
     grpc::CallbackServerContext* context, const v1::WatchProgressRequest* request) {
   const auto watching = std::make_shared<Watching>(coordinator_, request->sweep());
   watching->stream = ResponseStream<v1::ProgressResponse>::Make();
-  const absl::Status allowed = authenticator_->Check(*context);
+  watching->allowed = authenticator_->CheckAgain(*context, "SweepService/WatchProgress");
+  const absl::Status allowed = watching->allowed();
   if (!allowed.ok()) {
     watching->stream->End(allowed);
     return watching->stream.get();

@@ -36,7 +36,7 @@ WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticat
 grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerContext* context,
                                                          const v1::SynchronizeRequest* request,
                                                          v1::SynchronizeResponse* response) {
-  const absl::Status allowed = authenticator_->Check(*context);
+  const absl::Status allowed = authenticator_->Check(*context, "WorkerService/Synchronize");
   absl::StatusOr<core::Synchronize> command =
       allowed.ok() ? FromProto(*request) : absl::StatusOr<core::Synchronize>(allowed);
   if (!command.ok()) {
@@ -61,18 +61,19 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
 
 grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* WorkerServiceImpl::Report(
     grpc::CallbackServerContext* context) {
-  return ReportStream::Make(coordinator_, authenticator_->Check(*context));
+  return ReportStream::Make(coordinator_, authenticator_->CheckAgain(*context, "WorkerService/Report"));
 }
 
 grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpoint(
     grpc::CallbackServerContext* context, v1::PutCheckpointResponse* response) {
-  return new PutCheckpointCall(coordinator_, &pools_->files, authenticator_->Check(*context), response);
+  return new PutCheckpointCall(coordinator_, &pools_->files,
+                               authenticator_->Check(*context, "WorkerService/PutCheckpoint"), response);
 }
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     grpc::CallbackServerContext* context, const v1::GetCheckpointRequest* request) {
   const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
-  absl::Status problem = authenticator_->Check(*context);
+  absl::Status problem = authenticator_->Check(*context, "WorkerService/GetCheckpoint");
   const absl::StatusOr<core::LeaseKey> lease = FromProto(request->lease());
   if (problem.ok()) problem = lease.status();
   if (!problem.ok()) {

@@ -14,6 +14,9 @@ namespace {
 
 // The virtual machine's instructions between two looks at the clock: some tens of microseconds.
 constexpr int kInstructionsBetweenLooks = 2000;
+// Of a statement from outside, and of a LIKE or GLOB pattern in it.
+constexpr int kMostSqlBytes = 1 << 20;
+constexpr int kMostPatternBytes = 256;
 
 // What describes the schema and changes nothing.
 bool IsHarmlessPragma(const char* name) {
@@ -288,6 +291,11 @@ void Database::LimitTime(absl::Duration limit) {
 void Database::AllowOnlySelect(int most_value_bytes) {
   sqlite3_set_authorizer(handle_, &AllowSelect, nullptr);
   sqlite3_limit(handle_, SQLITE_LIMIT_LENGTH, most_value_bytes);
+  sqlite3_limit(handle_, SQLITE_LIMIT_SQL_LENGTH, kMostSqlBytes);
+  // What one function does is not cut off by LimitTime; a pattern's length multiplies the text's.
+  sqlite3_limit(handle_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kMostPatternBytes);
+  sqlite3_limit(handle_, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_limit(handle_, SQLITE_LIMIT_TRIGGER_DEPTH, 0);
 }
 
 absl::StatusOr<Database::CheckpointCounts> Database::Checkpoint(bool truncate) {

@@ -159,8 +159,9 @@ class Database {
   // From now on every statement ends with DEADLINE_EXCEEDED once `limit` from now has passed; InfiniteDuration() lifts
   // it.
   void LimitTime(absl::Duration limit);
-  // From now on nothing but SELECT over the database's own tables and views can be prepared (PERMISSION_DENIED), and no
-  // text or blob may be longer than `most_value_bytes`.
+  // From now on nothing but SELECT over the database's own tables and views can be prepared (PERMISSION_DENIED). No
+  // text or blob may be longer than `most_value_bytes`, no statement than 1 MiB, no LIKE pattern than 256 bytes
+  // (INVALID_ARGUMENT).
   void AllowOnlySelect(int most_value_bytes);
 
   // Of one wal_checkpoint. `truncate`: also empties the log if every frame was moved and no reader is in the way.

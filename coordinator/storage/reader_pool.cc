@@ -10,7 +10,7 @@ namespace seedbed {
 namespace {
 
 // A text made by a query; sweep files of 4 MiB are the longest that is stored.
-constexpr int kMostValueBytes = 64 << 20;
+constexpr int kMostValueBytes = 8 << 20;
 
 }  // namespace
 

@@ -292,12 +292,37 @@ TEST_F(ReaderTest, AQueryGivesTypedValues) {
 
 TEST_F(ReaderTest, NothingButReadingIsAllowed) {
   const std::string outside = directory_.path() + "/outside.db";
-  for (const std::string& sql :
-       {std::string("DELETE FROM runs"), std::string("UPDATE runs SET seed = 1 RETURNING seed"),
-        std::string("CREATE TABLE t (a)"), std::string("CREATE TEMP TABLE t (a)"),
-        std::string("PRAGMA journal_mode = DELETE"), std::string("PRAGMA user_version = 5"),
-        absl::StrCat("ATTACH '", outside, "' AS o"), absl::StrCat("VACUUM INTO '", outside, "'"), std::string("BEGIN"),
-        std::string("PRAGMA writable_schema = 1"), std::string("REINDEX"), std::string("ANALYZE")}) {
+  for (const std::string& sql : {std::string("DELETE FROM runs"),
+                                 std::string("UPDATE runs SET seed = 1 RETURNING seed"),
+                                 std::string("CREATE TABLE t (a)"),
+                                 std::string("CREATE TEMP TABLE t (a)"),
+                                 std::string("PRAGMA journal_mode = DELETE"),
+                                 std::string("PRAGMA user_version = 5"),
+                                 absl::StrCat("ATTACH '", outside, "' AS o"),
+                                 absl::StrCat("VACUUM INTO '", outside, "'"),
+                                 std::string("BEGIN"),
+                                 std::string("PRAGMA writable_schema = 1"),
+                                 std::string("REINDEX"),
+                                 std::string("ANALYZE"),
+                                 std::string("INSERT INTO events DEFAULT VALUES"),
+                                 std::string("REPLACE INTO meta VALUES ('epoch', 9)"),
+                                 std::string("DROP TABLE runs"),
+                                 std::string("ALTER TABLE runs ADD COLUMN x"),
+                                 std::string("CREATE INDEX i ON runs (seed)"),
+                                 std::string("CREATE TEMP VIEW v AS SELECT 1"),
+                                 std::string("CREATE TEMP TRIGGER t AFTER INSERT ON runs BEGIN SELECT 1; END"),
+                                 std::string("CREATE VIRTUAL TABLE temp.t USING fts5(a)"),
+                                 std::string("DETACH main"),
+                                 std::string("SAVEPOINT s"),
+                                 std::string("COMMIT"),
+                                 std::string("VACUUM"),
+                                 std::string("PRAGMA query_only = 0"),
+                                 std::string("PRAGMA trusted_schema = 1"),
+                                 std::string("PRAGMA wal_checkpoint(TRUNCATE)"),
+                                 std::string("PRAGMA temp_store_directory = '/tmp'"),
+                                 std::string("PRAGMA hard_heap_limit = 1"),
+                                 std::string("WITH n AS (SELECT 1) DELETE FROM runs"),
+                                 std::string("EXPLAIN DELETE FROM runs")}) {
     EXPECT_EQ(reader_->Query(sql).status().code(), absl::StatusCode::kPermissionDenied)
         << sql << ": " << reader_->Query(sql).status();
   }
@@ -326,6 +351,20 @@ TEST_F(ReaderTest, AQueryIsCutOffAtItsLimits) {
   EXPECT_EQ(hasty->Query(absl::StrCat("SELECT count(*) FROM (", kEndless, ")")).status().code(),
             absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(hasty->ListRuns({})->size(), 6u) << "the connection is of use afterwards";
+}
+
+TEST_F(ReaderTest, AQueryThatIsMadeToBeExpensiveIsRefused) {
+  const auto code = [this](const std::string& sql) { return reader_->Query(sql).status().code(); };
+  EXPECT_EQ(code("SELECT 1 " + std::string(1 << 20, ' ')), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT '" + std::string(100'000, 'x') + "'"), absl::StatusCode::kOk);
+  EXPECT_EQ(code("SELECT 'a' LIKE '" + std::string(300, '%') + "'"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT 'a' GLOB '" + std::string(300, '*') + "'"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT length(replace(hex(zeroblob(4000000)), '0', 'xx'))"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT length(hex(zeroblob(9000000)))"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT " + std::string(5000, '(') + "1" + std::string(5000, ')')),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT load_extension('/lib/x.so', 'f')"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(reader_->ListRuns({})->size(), 6u);
 }
 
 TEST_F(ReaderTest, AStreamEndsWhenItsReaderHasEnough) {

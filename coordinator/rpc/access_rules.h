@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/secrets/token_store.h"
+
+// Who may call what: the one table that every handler asks (Authenticator). docs/security.md shows it by command.
+namespace seedbed {
+
+struct AccessRule {
+  const char* method;  // "SweepService/Query": the service's name without its package, and the method's
+  Role role;           // what it needs
+};
+
+// One rule for every method of every service of ours; a test compares it with the services themselves.
+const std::vector<AccessRule>& AccessRules();
+
+// nullopt for a method that has no rule: nobody may call it.
+std::optional<Role> RequiredRole(const std::string& method);
+
+// True if a token of role `has` may do what `needs`.
+bool Includes(Role has, Role needs);
+
+}  // namespace seedbed
