@@ -25,11 +25,11 @@ absl::Status ToStatus(const grpc::Status& status, const std::string& where) {
     case grpc::StatusCode::UNAVAILABLE:
       return absl::Status(code,
                           absl::StrCat("the coordinator at ", where, " is not available: ", message,
-                                       "\nIs seedbed-coordinator running there? Check --server or SEEDBED_SERVER."));
+                                       "\nIs seedbed-coordinator running there? Check --server (or "
+                                       "SEEDBED_SERVER); if it serves TLS, --tls-ca (or SEEDBED_TLS_CA) names the "
+                                       "file of its authority, and the certificate must be for this host name."));
     case grpc::StatusCode::UNAUTHENTICATED:
-      return absl::Status(code, absl::StrCat("the coordinator at ", where, " refuses the token: ", message,
-                                             "\nGive it with --token-file FILE or SEEDBED_TOKEN; it stands in the file "
-                                             "`token` of the coordinator's data directory."));
+      return absl::Status(code, absl::StrCat("the coordinator at ", where, " refuses the call: ", message));
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::Status(code, absl::StrCat("the coordinator at ", where, " does not know this call: ", message,
                                              "\nIt is probably another version; compare `seedbed version`."));
@@ -99,7 +99,7 @@ Client::Client(std::shared_ptr<grpc::Channel> channel, std::string where, std::s
 
 Client::~Client() = default;
 
-std::unique_ptr<Client> Client::ForAddress(const std::string& address, const std::string& token) {
+std::unique_ptr<Client> Client::ForAddress(const std::string& address, const std::string& token, const TlsPems& tls) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
   arguments.SetMaxSendMessageSize(kMostMessageBytes);
@@ -109,8 +109,16 @@ std::unique_ptr<Client> Client::ForAddress(const std::string& address, const std
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // http_proxy is for the web, not for a coordinator in the cluster.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return std::make_unique<Client>(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments),
-                                  address, token);
+  if (tls.empty() || address.rfind("unix:", 0) == 0) {
+    return std::make_unique<Client>(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments),
+                                    address, token);
+  }
+  grpc::SslCredentialsOptions credentials;
+  credentials.pem_root_certs = tls.ca;
+  credentials.pem_cert_chain = tls.certificate;
+  credentials.pem_private_key = tls.key;
+  return std::make_unique<Client>(grpc::CreateCustomChannel(address, grpc::SslCredentials(credentials), arguments),
+                                  address + " (TLS)", token);
 }
 
 absl::StatusOr<v1::GetServerInfoResponse> Client::WaitUntilServing(absl::Duration most) {

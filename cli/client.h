@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/secrets/pem_files.h"
 #include "seedbed/v1/sweep_service.pb.h"
 
 namespace grpc {
@@ -34,8 +35,10 @@ class Canceller {
 // carry the server's message; UNAVAILABLE names the address and what to do next. Thread-safe.
 class Client {
  public:
-  // `address`: "host:port" or "unix:/path". `token` may be empty. Does not wait for a connection.
-  static std::unique_ptr<Client> ForAddress(const std::string& address, const std::string& token);
+  // `address`: "host:port" or "unix:/path". `token` may be empty, and so may `tls` (of a client, LoadTlsPems), which a
+  // Unix socket has no use for. Does not wait for a connection.
+  static std::unique_ptr<Client> ForAddress(const std::string& address, const std::string& token,
+                                            const TlsPems& tls = {});
   // On a channel that exists already, e.g. an in-process one. `where` names it in messages.
   Client(std::shared_ptr<grpc::Channel> channel, std::string where, std::string token);
   ~Client();

@@ -51,7 +51,8 @@ std::string ExplainUsage(CLI::App& app, const std::vector<std::string>& argument
     bool is_value = false;  // of the option before it
     for (const std::string& word : arguments) {
       const bool skipped = is_value || word.empty() || word[0] == '-';
-      is_value = !is_value && (word == "--server" || word == "--data" || word == "--token-file");
+      is_value = !is_value && (word == "--server" || word == "--data" || word == "--token-file" || word == "--tls-ca" ||
+                               word == "--tls-certificate" || word == "--tls-key");
       if (skipped) continue;
       std::string message = absl::StrCat("there is no command \"", word, "\".");
       if (const std::optional<std::string> near = NearestWord(word, CommandNames(app))) {
@@ -88,6 +89,15 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
       ->type_name("DIR");
   app.add_option("--token-file", options.token_file,
                  "File with the coordinator's token (default: SEEDBED_TOKEN, or the data directory's own)")
+      ->type_name("FILE");
+  app.add_option("--tls-ca", options.tls.ca, "PEM file with the authority of the coordinator's certificate: use TLS")
+      ->envname("SEEDBED_TLS_CA")
+      ->type_name("FILE");
+  app.add_option("--tls-certificate", options.tls.certificate, "PEM file with your certificate, for mutual TLS")
+      ->envname("SEEDBED_TLS_CERTIFICATE")
+      ->type_name("FILE");
+  app.add_option("--tls-key", options.tls.key, "PEM file with its private key")
+      ->envname("SEEDBED_TLS_KEY")
       ->type_name("FILE");
   app.add_flag("--json", options.json, "Print JSON for programs");
   app.add_flag("--no-color", options.no_color, "No colour, as with NO_COLOR set");
@@ -151,6 +161,7 @@ int RunCommandLine(const std::vector<std::string>& arguments, Environment& envir
   AddDataCommands(commands);
   AddCheckpointCommands(commands);
   AddVerifyCommand(commands);
+  AddSecurityCommands(commands);
   AddProgramCommands(commands);
 
   // CLI11 reports by exceptions; none leaves this function. It takes the words in reverse order.

@@ -41,17 +41,18 @@ _seedbed() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      --server|--data|--token-file) ((i++)) ;;
+      --server|--data|--token-file|--tls-ca|--tls-certificate|--tls-key) ((i++)) ;;
       -*) ;;
       *) command=$word; break ;;
     esac
   done
   compopt +o nospace 2>/dev/null
   case $previous in
-    --data) compopt -o dirnames 2>/dev/null; COMPREPLY=($(compgen -d -- "$current")); return ;;
-    --token-file|--output) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return ;;
+    --data|--directory) compopt -o dirnames 2>/dev/null; COMPREPLY=($(compgen -d -- "$current")); return ;;
+    --token-file|--output|--tls-ca|--tls-certificate|--tls-key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return ;;
     --state) COMPREPLY=($(compgen -W "queued running finished failed cancelled" -- "$current")); return ;;
     --format) COMPREPLY=($(compgen -W "csv jsonl" -- "$current")); return ;;
+    --role) COMPREPLY=($(compgen -W "admin submit worker read" -- "$current")); return ;;
     --what) COMPREPLY=($(compgen -W "runs steps configurations" -- "$current")); return ;;
   esac
   case $command in
@@ -68,6 +69,8 @@ _seedbed() {
     case $command in
       plan|run|submit) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")) ;;
       checkpoint) COMPREPLY=($(compgen -W "list export" -- "$current")) ;;
+      token) COMPREPLY=($(compgen -W "create list revoke" -- "$current")) ;;
+      tls) COMPREPLY=($(compgen -W "init" -- "$current")) ;;
       completion) COMPREPLY=($(compgen -W "bash" -- "$current")) ;;
       show|watch|wait|status|sweeps|runs|pause|resume|cancel|retry|extend|delete|prune|export|verify)
         COMPREPLY=($(compgen -W "last all" -- "$current")) ;;

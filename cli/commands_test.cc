@@ -40,7 +40,7 @@ TEST_F(CommandLine, KnowsEveryCommand) {
   for (const char* name :
        {"plan",   "run",    "submit", "wait",    "status",     "sweeps",     "runs",    "show",  "watch",
         "logs",   "pause",  "resume", "cancel",  "retry",      "extend",     "workers", "drain", "query",
-        "export", "delete", "prune",  "version", "completion", "checkpoint", "verify"}) {
+        "export", "delete", "prune",  "version", "completion", "checkpoint", "verify",  "token", "tls"}) {
     const Result result = Run({name, "--help"});
     EXPECT_EQ(result.code, kExitOk) << name;
     EXPECT_THAT(result.out, HasSubstr(name));

@@ -3,16 +3,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/secrets/bearer_token.h"
+#include "common/secrets/pem_files.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/server.h"
 #include "coordinator/server_file.h"
@@ -21,18 +20,10 @@
 namespace seedbed::cli {
 namespace {
 
-absl::StatusOr<std::string> ReadToken(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read the token file ", path));
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  return std::string(absl::StripAsciiWhitespace(text));
-}
-
-// The token that was given, by file or environment; "" if none was.
-absl::StatusOr<std::string> GivenToken(const GlobalOptions& options) {
-  if (!options.token_file.empty()) return ReadToken(options.token_file);
-  const char* token = std::getenv("SEEDBED_TOKEN");
-  return std::string(token == nullptr ? "" : token);
+// The files of TLS for `address`; a Unix socket has no use for them, wherever they were given.
+absl::StatusOr<TlsPems> TlsFor(const GlobalOptions& options, const std::string& address) {
+  if (absl::StartsWith(address, "unix:")) return TlsPems();
+  return LoadTlsPems(options.tls, TlsSide::kClient, absl::Now());
 }
 
 // A coordinator opened in this process; members are destroyed from the last to the first.
@@ -74,24 +65,36 @@ absl::StatusOr<std::optional<RunningCoordinator>> FindRunningCoordinator(const s
                                    [](const std::string& address) { return absl::StartsWith(address, "unix:"); });
   running.address = socket != file->addresses.end() ? *socket : file->addresses.front();
   running.pid = file->pid;
+  running.tls = file->tls && socket == file->addresses.end();
   if (socket == file->addresses.end() && !file->token_file.empty()) {
     running.token_file = file->token_file;
-    SEEDBED_ASSIGN_OR_RETURN(running.token, ReadToken(file->token_file));
+    SEEDBED_ASSIGN_OR_RETURN(running.token, GivenToken(file->token_file));
   }
   return std::optional<RunningCoordinator>(std::move(running));
 }
 
 absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) {
-  SEEDBED_ASSIGN_OR_RETURN(const std::string token, GivenToken(options));
+  SEEDBED_ASSIGN_OR_RETURN(const std::string token, GivenToken(options.token_file));
   Connection connection;
   if (!options.server.empty()) {
-    connection.client = Client::ForAddress(options.server, token);
+    SEEDBED_ASSIGN_OR_RETURN(const TlsPems tls, TlsFor(options, options.server));
+    connection.client = Client::ForAddress(options.server, token, tls);
     return connection;
   }
   const std::string directory = DataDirectory(options);
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(directory));
   if (!running.has_value()) return OpenInProcess(directory, access);
-  connection.client = Client::ForAddress(running->address, token.empty() ? running->token : token);
+  TlsPems tls;
+  if (running->tls) {
+    SEEDBED_ASSIGN_OR_RETURN(tls, TlsFor(options, running->address));
+  }
+  if (running->tls && tls.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the coordinator at ", running->address,
+                     " serves TLS, and has no Unix socket for this machine; "
+                     "give the file of its authority with --tls-ca, or start it with --listen unix:/path too"));
+  }
+  connection.client = Client::ForAddress(running->address, token.empty() ? running->token : token, tls);
   return connection;
 }
 

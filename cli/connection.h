@@ -13,6 +13,7 @@ struct RunningCoordinator {
   std::string address;
   std::string token;       // empty: it needs none there
   std::string token_file;  // where the token was read; empty likewise
+  bool tls = false;        // it speaks TLS there
   int64_t pid = 0;
 };
 

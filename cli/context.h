@@ -13,6 +13,7 @@
 #include "cli/output.h"
 #include "cli/render/proto_json.h"
 #include "cli/render/style.h"
+#include "common/secrets/pem_files.h"
 
 namespace seedbed::cli {
 
@@ -29,6 +30,7 @@ struct GlobalOptions {
   std::string server;  // HOST:PORT or unix:/path; empty: the data directory
   std::string data;    // empty: ./seedbed-data
   std::string token_file;
+  TlsFiles tls;  // for TCP; empty: no TLS
   bool json = false;
   bool no_color = false;
 };

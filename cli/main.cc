@@ -47,6 +47,8 @@ std::string ProgramDirectory() {
 int main(int argc, char** argv) {
   using namespace seedbed::cli;  // NOLINT: this is the program that the namespace is for
   InstallSignals();
+  // Its messages are for gRPC's developers; ours say what matters.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   DescriptorOutput out(STDOUT_FILENO);
   DescriptorOutput err(STDERR_FILENO);
   Environment environment;

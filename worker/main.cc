@@ -2,6 +2,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -87,6 +88,8 @@ int Fail(const absl::Status& status) {
 int Work(const WorkerOptions& options, int cpus, Spawner* spawner) {
   SetUpLog(options);
   RaiseFileLimit();
+  // Its messages are for gRPC's developers; ours say what matters.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (options.slots > cpus && options.device != "cuda" && !(options.device.rfind("cuda:", 0) == 0)) {
     spdlog::warn("{} slots on {} CPUs: the runs will take turns, and each takes longer", options.slots, cpus);
   }
@@ -99,7 +102,7 @@ int Work(const WorkerOptions& options, int cpus, Spawner* spawner) {
   ConsoleObserver observer(options.server);
   agent::AgentLoop loop(&clock);
   ProcessEnginePool pool(PoolOptions(options), spawner, &clock);
-  client::GrpcLink link({options.server, options.token},
+  client::GrpcLink link({options.server, options.token, options.tls},
                         [&loop](agent::LinkEvent event) { loop.Post(agent::AgentInput(std::move(event))); });
   std::mt19937_64 random(std::random_device{}());
   agent::Agent agent(OptionsOfAgent(options, id), &link, &pool, directory->get(), &observer,

@@ -4,30 +4,19 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "common/base/text.h"
+#include "common/secrets/bearer_token.h"
 #include "worker/host.h"
 
 namespace seedbed {
 namespace {
-
-// False if the file cannot be read.
-bool ReadToken(const std::string& path, std::string* token) {
-  std::ifstream in(path);
-  if (!in) return false;
-  std::ostringstream text;
-  text << in.rdbuf();
-  *token = std::string(absl::StripAsciiWhitespace(text.str()));
-  return true;
-}
 
 bool IsLoopback(const std::string& server) {
   return absl::StartsWith(server, "127.") || absl::StartsWith(server, "localhost:") ||
@@ -55,6 +44,7 @@ std::string CheckPack(const std::string& pack) {
 struct Texts {
   std::string pack = "auto";
   std::string token_file;
+  TlsFiles tls;
   std::vector<std::string> trainers;
 };
 
@@ -76,7 +66,12 @@ void AddOptions(CLI::App& app, WorkerOptions& options, Texts& texts) {
   app.add_option("--trainers", texts.trainers,
                  "Take runs of these trainers only, e.g. modular (default: all of the engine's)")
       ->delimiter(',');
-  app.add_option("--token-file", texts.token_file, "File with the coordinator's token (or set SEEDBED_TOKEN)");
+  app.add_option("--token-file", texts.token_file, "File with a token of role worker (or set SEEDBED_TOKEN)");
+  app.add_option("--tls-ca", texts.tls.ca, "PEM file with the authority of the coordinator's certificate: use TLS")
+      ->envname("SEEDBED_TLS_CA");
+  app.add_option("--tls-certificate", texts.tls.certificate, "PEM file with this worker's certificate, for mutual TLS")
+      ->envname("SEEDBED_TLS_CERTIFICATE");
+  app.add_option("--tls-key", texts.tls.key, "PEM file with its private key")->envname("SEEDBED_TLS_KEY");
   app.add_option(
          "--blas-kernel", options.blas_kernel,
          "OpenBLAS kernel of the engines: auto, none (the library's own choice), or a name as in OPENBLAS_CORETYPE")
@@ -108,6 +103,11 @@ absl::Status FillIn(WorkerOptions& options, const Texts& texts) {
   auto token = FindToken(texts.token_file, options.server);
   if (!token.ok()) return token.status();
   options.token = *std::move(token);
+  if (!absl::StartsWith(options.server, "unix:")) {
+    auto tls = LoadTlsPems(texts.tls, TlsSide::kClient, absl::Now());
+    if (!tls.ok()) return tls.status();
+    options.tls = *std::move(tls);
+  }
   options.trainers = texts.trainers;
   const bool on_gpu = absl::StartsWith(options.device, "cuda");
   options.pack = on_gpu ? 0 : 1;
@@ -126,14 +126,10 @@ absl::Status FillIn(WorkerOptions& options, const Texts& texts) {
 }  // namespace
 
 absl::StatusOr<std::string> FindToken(const std::string& token_file, const std::string& server) {
-  std::string token;
-  if (!token_file.empty()) {
-    if (ReadToken(token_file, &token)) return token;
-    return absl::NotFoundError(absl::StrCat("cannot read the token file ", token_file));
-  }
-  if (const char* given = std::getenv("SEEDBED_TOKEN")) return std::string(absl::StripAsciiWhitespace(given));
-  if (IsLoopback(server)) ReadToken("seedbed-data/token", &token);
-  return token;
+  auto token = GivenToken(token_file);
+  if (!token.ok() || !token->empty() || !IsLoopback(server)) return token;
+  token = GivenToken("seedbed-data/token");
+  return token.ok() ? token : std::string();
 }
 
 ParsedOptions ParseWorkerOptions(int argc, char** argv, int available_cpus) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/secrets/pem_files.h"
 
 namespace seedbed {
 
@@ -11,6 +12,7 @@ namespace seedbed {
 struct WorkerOptions {
   std::string server;  // "host:port" or "unix:/path"
   std::string token;
+  TlsPems tls;  // empty: no TLS; always so for a Unix socket
   int slots = 1;
   std::string device = "auto";  // auto, cpu, cuda, cuda:N
   std::string name;
@@ -36,7 +38,8 @@ struct ParsedOptions {
 ParsedOptions ParseWorkerOptions(int argc, char** argv, int available_cpus);
 
 // The token to send: of `token_file`, else of SEEDBED_TOKEN, else of ./seedbed-data/token when the server is on this
-// machine's loopback; empty if there is none. NOT_FOUND if `token_file` cannot be read.
+// machine's loopback; empty if there is none. NOT_FOUND if `token_file` cannot be read, INVALID_ARGUMENT if it holds no
+// token.
 absl::StatusOr<std::string> FindToken(const std::string& token_file, const std::string& server);
 
 }  // namespace seedbed

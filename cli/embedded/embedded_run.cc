@@ -154,6 +154,14 @@ absl::Status EmbeddedRun::StartWorkers() {
       command.arguments.push_back("--token-file");
       command.arguments.push_back(token_file_);
     }
+    const TlsFiles& tls = context_.options.tls;
+    for (const auto& [option, file] :
+         {std::make_pair("--tls-ca", &tls.ca), std::make_pair("--tls-certificate", &tls.certificate),
+          std::make_pair("--tls-key", &tls.key)}) {
+      if (file->empty()) continue;
+      command.arguments.push_back(option);
+      command.arguments.push_back(*file);
+    }
     command.log_path = absl::StrCat(data, "/", name, ".log");
     SEEDBED_RETURN_IF_ERROR(supervisor_->Start(command));
   }

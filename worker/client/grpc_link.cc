@@ -15,7 +15,16 @@
 namespace seedbed::client {
 namespace {
 
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& server) {
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const TlsPems& tls) {
+  if (tls.empty()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = tls.ca;
+  options.pem_cert_chain = tls.certificate;
+  options.pem_private_key = tls.key;
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& server, const TlsPems& tls) {
   grpc::ChannelArguments arguments;
   // A restarted coordinator is found within a second; gRPC's default backs off to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -30,7 +39,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& server) {
   arguments.SetMaxReceiveMessageSize(64 << 20);
   // http_proxy is for the web, not for a coordinator in the cluster.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(server, CredentialsOf(tls), arguments);
 }
 
 }  // namespace
@@ -133,8 +142,10 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
 
 GrpcLink::GrpcLink(GrpcLinkOptions options, std::function<void(agent::LinkEvent)> handler)
     : connection_(std::make_unique<Connection>()), shared_(std::make_shared<Shared>()) {
-  connection_->channel = OpenChannel(options.server);
+  connection_->channel = OpenChannel(options.server, options.tls);
   connection_->stub = v1::WorkerService::NewStub(connection_->channel);
+  // Messages say how it was tried.
+  if (options.server.rfind("unix:", 0) != 0) options.server += options.tls.empty() ? " (no TLS)" : " (TLS)";
   shared_->options = std::move(options);
   shared_->handler = std::move(handler);
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "common/secrets/pem_files.h"
 #include "worker/agent/coordinator_link.h"
 
 namespace seedbed::client {
@@ -11,6 +12,7 @@ namespace seedbed::client {
 struct GrpcLinkOptions {
   std::string server;  // "host:port" or "unix:/path"
   std::string token;   // sent with every call as "authorization: Bearer …"; empty: none
+  TlsPems tls = {};    // of a client (LoadTlsPems); empty: no TLS
 };
 
 // The agent's way to a coordinator over gRPC. Thread-safe.

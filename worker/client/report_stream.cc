@@ -17,7 +17,7 @@ absl::Status StatusOf(const grpc::Status& status, const std::string& server) {
     case grpc::StatusCode::PERMISSION_DENIED:
       return absl::Status(code,
                           absl::StrCat("the coordinator at ", server, " refuses this worker: ", status.error_message(),
-                                       "; give its token with --token-file FILE or SEEDBED_TOKEN"));
+                                       "; give a token of role worker with --token-file FILE or SEEDBED_TOKEN"));
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::Status(
           code,

@@ -1,0 +1,156 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "cli/testing/command_fixture.h"
+#include "common/base/sha256.h"
+#include "common/secrets/pem_files.h"
+#include "common/secrets/token_store.h"
+
+namespace seedbed::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+class SecurityCommands : public CommandTest {
+ protected:
+  SecurityCommands() {
+    std::string name = (std::filesystem::temp_directory_path() / "seedbed-security-XXXXXX").string();
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    directory_ = name;
+  }
+  ~SecurityCommands() override { std::filesystem::remove_all(directory_); }
+
+  static std::string Read(const std::string& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
+  static mode_t ModeOf(const std::string& path) {
+    struct stat file {};
+    EXPECT_EQ(stat(path.c_str(), &file), 0) << path;
+    return file.st_mode & 0777;
+  }
+
+  std::string directory_;
+};
+
+TEST_F(SecurityCommands, ATokenIsMadeListedAndRevoked) {
+  Result result = Run({"--data", directory_, "token", "create", "--role", "worker", "--name", "nodes"});
+  ASSERT_EQ(result.code, kExitOk) << result.err;
+  ASSERT_THAT(result.out, SizeIs(8 + 64 + 1)) << "the token and nothing else, so that it can go to a file";
+  EXPECT_THAT(result.err, HasSubstr("only time"));
+  const std::string token = result.out.substr(0, 8 + 64);
+  const auto entries = ListTokens(directory_);
+  ASSERT_TRUE(entries.ok() && entries->size() == 1);
+  EXPECT_EQ((*entries)[0].sha256, Sha256Hex(token));
+  EXPECT_EQ((*entries)[0].role, Role::kWorker);
+
+  result = Run({"token", "list", "--data", directory_, "--json"});
+  const OrderedJson list = Parse(result.out);
+  ASSERT_THAT(list["tokens"], SizeIs(1));
+  EXPECT_EQ(list["tokens"][0]["name"], "nodes");
+  EXPECT_EQ(list["tokens"][0]["role"], "worker");
+  EXPECT_THAT(result.out, Not(HasSubstr("sha256")));
+  EXPECT_THAT(Run({"token", "list", "--data", directory_}).out, HasSubstr("nodes"));
+
+  EXPECT_EQ(Run({"token", "create", "--role", "read", "--name", "nodes", "--data", directory_}).code, kExitFailed);
+  EXPECT_EQ(Run({"token", "revoke", "nodes", "--data", directory_}).code, kExitOk);
+  EXPECT_THAT(*ListTokens(directory_), SizeIs(0));
+  EXPECT_EQ(Run({"token", "revoke", "nodes", "--data", directory_}).code, kExitNotFound);
+}
+
+TEST_F(SecurityCommands, ATokensFileIsPrivate) {
+  const std::string file = directory_ + "/ann.token";
+  const mode_t before = umask(0);
+  const Result result =
+      Run({"--data", directory_, "token", "create", "--role", "submit", "--name", "ann", "--output", file});
+  umask(before);
+  ASSERT_EQ(result.code, kExitOk) << result.err;
+  EXPECT_EQ(ModeOf(file), 0600u);
+  EXPECT_THAT(result.out + result.err, Not(HasSubstr(Read(file).substr(0, 72))));
+  EXPECT_EQ((*ListTokens(directory_))[0].sha256, Sha256Hex(Read(file).substr(0, 72)));
+  const std::string nowhere = directory_ + "/none/ben.token";
+  EXPECT_NE(Run({"--data", directory_, "token", "create", "--role", "read", "--name", "ben", "-o", nowhere}).code, 0);
+  EXPECT_THAT(*ListTokens(directory_), SizeIs(1)) << "a token that was not handed out does not stay";
+}
+
+TEST_F(SecurityCommands, MistakesWithTokensAreSaid) {
+  EXPECT_EQ(Run({"token"}).code, kExitUsage);
+  EXPECT_EQ(Run({"token", "make"}).code, kExitUsage);
+  EXPECT_EQ(Run({"token", "create", "--data", directory_}).code, kExitUsage);
+  EXPECT_EQ(Run({"token", "create", "--data", directory_, "--role", "root", "--name", "x"}).code, kExitUsage);
+  EXPECT_EQ(Run({"token", "create", "--data", directory_, "--role", "read", "--name", "a b"}).code, kExitUsage);
+  EXPECT_EQ(Run({"token", "revoke", "--data", directory_}).code, kExitUsage);
+  EXPECT_EQ(Run({"token", "list", "--data", directory_ + "/none"}).code, kExitNotFound);
+  const Result remote = Run({"--server", "head:1", "token", "list"});
+  EXPECT_EQ(remote.code, kExitUsage);
+  EXPECT_THAT(remote.err, HasSubstr("--data"));
+}
+
+TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {
+  const std::string tls = directory_ + "/tls";
+  const mode_t before = umask(0);
+  Result result = Run({"tls", "init", "--directory", tls, "--host", "head.cluster", "--host", "10.0.0.1", "--json"});
+  umask(before);
+  ASSERT_EQ(result.code, kExitOk) << result.err;
+  EXPECT_EQ(ModeOf(tls), 0700u);
+  for (const char* name : {"ca.crt", "ca.key", "server.crt", "server.key", "client.crt", "client.key"}) {
+    EXPECT_EQ(ModeOf(tls + "/" + name), 0600u) << name;
+  }
+  EXPECT_EQ(Parse(result.out)["hosts"], OrderedJson({"head.cluster", "10.0.0.1", "localhost", "127.0.0.1", "::1"}));
+  const TlsFiles server = {tls + "/ca.crt", tls + "/server.crt", tls + "/server.key"};
+  const TlsFiles client = {tls + "/ca.crt", tls + "/client.crt", tls + "/client.key"};
+  EXPECT_TRUE(LoadTlsPems(server, TlsSide::kServer, absl::Now()).ok());
+  EXPECT_TRUE(LoadTlsPems(client, TlsSide::kClient, absl::Now()).ok());
+
+  const std::string authority = Read(tls + "/ca.crt");
+  const std::string certificate = Read(tls + "/server.crt");
+  result = Run({"tls", "init", "--directory", tls, "--host", "head"});
+  EXPECT_EQ(result.code, kExitFailed);
+  EXPECT_THAT(result.err, HasSubstr("--renew"));
+  EXPECT_EQ(Read(tls + "/server.crt"), certificate);
+  result = Run({"tls", "init", "--directory", tls, "--host", "head", "--renew"});
+  EXPECT_EQ(result.code, kExitOk) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("--tls-client-ca"));
+  EXPECT_EQ(Read(tls + "/ca.crt"), authority);
+  EXPECT_NE(Read(tls + "/server.crt"), certificate);
+  EXPECT_TRUE(LoadTlsPems(server, TlsSide::kServer, absl::Now()).ok());
+}
+
+TEST_F(SecurityCommands, MistakesWithTlsLeaveNothing) {
+  const std::string tls = directory_ + "/tls";
+  EXPECT_EQ(Run({"tls", "init", "--directory", tls}).code, kExitUsage);
+  EXPECT_EQ(Run({"tls", "init", "--directory", tls, "--host", "a,b"}).code, kExitUsage);
+  EXPECT_FALSE(std::filesystem::exists(tls));
+  EXPECT_EQ(Run({"tls", "init", "--directory", tls, "--host", "head", "--renew"}).code, kExitNotFound);
+  const std::string open = directory_ + "/open";
+  ASSERT_EQ(mkdir(open.c_str(), 0700), 0);
+  ASSERT_EQ(chmod(open.c_str(), 0777), 0);
+  const Result result = Run({"tls", "init", "--directory", open, "--host", "head"});
+  EXPECT_EQ(result.code, kExitFailed);
+  EXPECT_THAT(result.err, HasSubstr("chmod 700"));
+  EXPECT_TRUE(std::filesystem::is_empty(open));
+}
+
+TEST_F(SecurityCommands, TlsFilesComeFromOptionsOrTheEnvironment) {
+  setenv("SEEDBED_TLS_CA", "a.crt", 1);
+  Run({"sweeps", "--tls-key", "k", "--tls-certificate", "c"});
+  unsetenv("SEEDBED_TLS_CA");
+  EXPECT_EQ(seen_options.tls.ca, "a.crt");
+  EXPECT_EQ(seen_options.tls.certificate, "c");
+  EXPECT_EQ(seen_options.tls.key, "k");
+  Run({"sweeps"});
+  EXPECT_TRUE(seen_options.tls.empty());
+}
+
+}  // namespace
+}  // namespace seedbed::cli
