@@ -151,7 +151,8 @@ absl::StatusOr<Decision> DecideOne(const State& state, const BeginSubmission& co
 absl::StatusOr<Decision> DecideOne(const State& state, const AddConfigurations& command, const Moment&) {
   SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* sweep, UsableSweep(state, command.sweep));
   SEEDBED_RETURN_IF_ERROR(CheckChunk(*sweep, command));
-  const std::vector<std::string> pack_parameters = CommonPackParameters(state, sweep->trainer);
+  SEEDBED_ASSIGN_OR_RETURN(const PackKeys pack_keys,
+                           PackKeys::Create(sweep->template_json, CommonPackParameters(state, sweep->trainer)));
   AddConfigurationsAnswer answer;
   Growth growth(state);
   absl::flat_hash_set<Digest> seen;
@@ -166,7 +167,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const AddConfigurations& 
     } else {
       Digest pack_key = added.pack_key;
       if (pack_key == Digest()) {
-        SEEDBED_ASSIGN_OR_RETURN(pack_key, PackKeyOf(sweep->template_json, added.parameters_json, pack_parameters));
+        SEEDBED_ASSIGN_OR_RETURN(pack_key, pack_keys.Of(added.parameters_json));
       }
       id = growth.TakeConfigurationId();
       const int64_t ordinal = static_cast<int64_t>(sweep->configurations.size()) + answer.configurations_added;

@@ -13,4 +13,18 @@ namespace seedbed::core {
 absl::StatusOr<Digest> PackKeyOf(const std::string& template_json, const std::string& parameters_json,
                                  const std::vector<std::string>& pack_parameters);
 
+// The same for many configurations of one sweep: reads the template once, and flat parameters in canonical form (as
+// sweeps have them) without building them anew.
+class PackKeys {
+ public:
+  static absl::StatusOr<PackKeys> Create(const std::string& template_json, std::vector<std::string> pack_parameters);
+  absl::StatusOr<Digest> Of(const std::string& parameters_json) const;
+
+ private:
+  PackKeys(std::string canonical_template, std::vector<std::string> pack_parameters);
+
+  std::string canonical_template_;
+  std::vector<std::string> pack_parameters_;  // sorted
+};
+
 }  // namespace seedbed::core

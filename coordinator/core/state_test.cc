@@ -1,5 +1,6 @@
 #include <string>
 
+#include "common/base/json.h"
 #include "coordinator/core/pack_key.h"
 #include "coordinator/core/scene.h"
 #include "gmock/gmock.h"
@@ -44,6 +45,36 @@ TEST(PackKey, IgnoresWhatMayDifferAndTheOrderOfKeysAndNothingElse) {
     EXPECT_EQ(*key == *reference, c.same) << c.shared << c.parameters;
   }
   EXPECT_EQ(PackKeyOf("{}", "[]", {}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// The short way over texts against the same made of parsed JSON, on texts that may and may not take it.
+TEST(PackKey, IsTheDigestOfTheCanonicalRest) {
+  const std::string shared = R"({"budget":{"steps":5},"trainer":"m"})";
+  const std::vector<std::string> names = {"b", "d.e", "a\"b"};
+  for (const char* parameters : {
+           R"({})",
+           R"({"a":1})",
+           R"({"b":1})",
+           R"({"a":1,"b":"x","c":0.25,"d.e":null,"f":true})",
+           R"({"b":"x","c":"y,}"})",
+           R"({"a":"\u00e9\"","b":2,"c":3})",
+           R"({"a":[1,{"b":2}],"b":[1],"c":{"b":1}})",
+           R"({"c":1,"b":2,"a":3})",
+           R"({"a": 1, "b": 2})",
+           R"({"a\"b":1,"c":2})",
+       }) {
+    Json rest = Json::parse(parameters);
+    for (const std::string& name : names) rest.erase(name);
+    Json whole;
+    whole["parameters"] = rest;
+    whole["template"] = Json::parse(shared);
+    const auto key = PackKeyOf(shared, parameters, names);
+    ASSERT_TRUE(key.ok()) << parameters;
+    EXPECT_EQ(*key, DigestOf(CanonicalJson(whole))) << parameters;
+  }
+  for (const char* broken : {R"({"a":1)", R"({"a":1}})", R"({"a":1,})", R"({"a"})", R"({"a":})", R"({,})", "{", ""}) {
+    EXPECT_FALSE(PackKeyOf(shared, broken, names).ok()) << broken;
+  }
 }
 
 TEST(IdTable, FindsWhatWasInsertedAndFreesWhatWasErased) {
@@ -208,6 +239,41 @@ TEST(Loading, RowsThatContradictEachOtherAreDataLoss) {
          core::Run run = kRun(2, 1);
          run.state = Finished{};
          const absl::Status status = s.LoadRun(run);
+         return status.ok() ? s.FinishLoading(absl::ZeroDuration()) : status;
+       }},
+      {"a seed twice",
+       [](State& s) {
+         const absl::Status status = s.LoadRun(kRun(2, 1));  // its seed is 0, as the first one's
+         return status.ok() ? s.FinishLoading(absl::ZeroDuration()) : status;
+       }},
+      {"an attempt that ended under the fence that still holds",
+       [](State& s) {
+         core::Run run = kRun(2, 1);
+         run.seed = 1;
+         run.attempts = 1;
+         run.fence = run.attempt_fence = Fence(1);
+         run.last_end = AttemptEnd::kLost;
+         const absl::Status status = s.LoadRun(run);
+         return status.ok() ? s.FinishLoading(absl::ZeroDuration()) : status;
+       }},
+      {"a lease under an older fence than the run's",
+       [](State& s) {
+         WorkerEntry worker;
+         worker.id = WorkerId("w");
+         core::Run run = kRun(2, 1);
+         run.seed = 1;
+         run.attempts = 1;
+         run.attempt_fence = Fence(1);
+         run.fence = Fence(2);
+         absl::Status status = s.LoadWorker(worker);
+         if (status.ok()) status = s.LoadRun(run, WorkerId("w"));
+         return status.ok() ? s.FinishLoading(absl::ZeroDuration()) : status;
+       }},
+      {"a checkpoint of a run that never began",
+       [](State& s) {
+         Checkpoint checkpoint;
+         checkpoint.attempt = 1;
+         const absl::Status status = s.LoadCheckpoint(RunId(1), checkpoint);
          return status.ok() ? s.FinishLoading(absl::ZeroDuration()) : status;
        }},
       {"ids beyond the next one",
