@@ -18,7 +18,7 @@ absl::Status ReadOnly() {
 }
 
 // The longest that opening waits for the lengths of old runs, which only make estimates better.
-constexpr absl::Duration kProgressLimit = absl::Seconds(2);
+constexpr absl::Duration kProgressLimit = absl::Seconds(1);
 // At least as many as there are threads that read, so that none waits for another's long query.
 constexpr int kReaderConnections = 8;
 
@@ -120,7 +120,10 @@ void Coordinator::PrepareToStop() {
 Progress Coordinator::LoadProgress() {
   Progress progress;
   const absl::Status status = reader_->Stream(
-      "SELECT sweep_id, count(*), total(last_step) FROM run_results WHERE state = 'finished' GROUP BY sweep_id",
+      // In this order, so that the index by sweep and state finds the finished runs and no others are looked at.
+      "SELECT s.sweep_id, count(*), total(r.last_step) FROM sweeps AS s "
+      "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id AND r.state = 'finished' "
+      "WHERE s.state <> 'deleting' GROUP BY s.sweep_id",
       kProgressLimit, [](const std::vector<std::string>&) {},
       [&progress](const std::vector<Value>& row) {
         const auto* sweep = std::get_if<int64_t>(&row[0]);

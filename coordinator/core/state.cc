@@ -1,5 +1,7 @@
 #include "coordinator/core/state.h"
 
+#include <algorithm>
+
 #include "coordinator/core/state_applier.h"
 
 namespace seedbed::core {
@@ -42,6 +44,10 @@ const absl::btree_set<SweepRank>& State::ready(const std::string& trainer) const
   static const auto* const kNone = new absl::btree_set<SweepRank>();
   const auto found = ready_.find(trainer);
   return found == ready_.end() ? *kNone : found->second;
+}
+
+bool State::anything_ready() const {
+  return std::any_of(ready_.begin(), ready_.end(), [](const auto& ranks) { return !ranks.second.empty(); });
 }
 
 }  // namespace seedbed::core

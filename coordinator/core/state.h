@@ -161,6 +161,9 @@ class State {
   // Every index agrees with the runs, every lease with its worker, every count with its sum. For tests and doctor;
   // walks all.
   absl::Status CheckInvariants() const;
+  // The part of it that rows from outside can break: no run, configuration or checkpoint contradicts itself or one that
+  // it names. One pass over them, and no look into an index.
+  absl::Status CheckRows() const;
 
   const Settings& settings() const { return settings_; }
   const Run* FindRun(RunId id) const { return runs_.Find(id); }
@@ -178,6 +181,8 @@ class State {
   // Sweeps that have something to lease (active, with queued runs, below max_concurrent), best first; by trainer. Never
   // null.
   const absl::btree_set<SweepRank>& ready(const std::string& trainer) const;
+  // Some sweep has something to lease.
+  bool anything_ready() const;
   // Sweeps with a queued run of some pack key, whatever their state.
   const absl::btree_set<std::pair<Digest, SweepId>>& sweeps_by_pack() const { return sweeps_by_pack_; }
   // Running runs by lease expiry.
