@@ -1,6 +1,7 @@
 #include "coordinator/storage/event_writer.h"
 
 #include <algorithm>
+#include <limits>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -21,16 +22,34 @@ std::string TrainersJson(const std::vector<core::TrainerOffer>& trainers) {
   return CanonicalJson(list);
 }
 
-// "t_train_50 = CASE …, …": each column of SummaryColumns() from the summary bound as ?1.
+// ", t_train_50 = ?, …": each column of SummaryColumns().
 std::string SummaryAssignments() {
   std::string sql;
-  for (const SummaryColumn& column : SummaryColumns()) {
-    const std::string path = absl::StrCat("?1, '$.", column.name, "'");
-    absl::StrAppend(&sql, sql.empty() ? "" : ", ", column.name, " = CASE WHEN json_type(", path, ") IN (",
-                    column.is_integer ? "'integer', 'true', 'false'" : "'integer', 'real'", ") THEN json_extract(",
-                    path, ") END");
-  }
+  for (const SummaryColumn& column : SummaryColumns()) absl::StrAppend(&sql, ", ", column.name, " = ?");
   return sql;
+}
+
+// nullopt for what is no integer, or none that a column can hold.
+std::optional<int64_t> IntegerAt(const Json& object, const char* key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  if (found == object.end()) return std::nullopt;
+  if (found->is_boolean()) return found->get<bool>() ? 1 : 0;
+  if (!found->is_number_integer()) return std::nullopt;
+  const bool too_large = found->is_number_unsigned() &&
+                         found->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  return too_large ? std::nullopt : std::optional<int64_t>(found->get<int64_t>());
+}
+
+std::optional<double> RealAt(const Json& object, const char* key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? std::optional<double>(found->get<double>()) : std::nullopt;
+}
+
+absl::Status DoesNotFit(const core::Event& event, const absl::Status& why) {
+  return absl::InternalError(
+      absl::StrCat("the event {", core::Describe(event), "} does not fit the database: ", why.message()));
 }
 
 std::string SummaryErasure() {
@@ -43,9 +62,7 @@ std::string SummaryErasure() {
 
 absl::Status EventWriter::Write(const core::Event& event) {
   const absl::Status written = std::visit(*this, event);
-  if (written.ok() || !absl::IsInternal(written)) return written;
-  return absl::InternalError(
-      absl::StrCat("the event {", core::Describe(event), "} does not fit the database: ", written.message()));
+  return written.ok() || !absl::IsInternal(written) ? written : DoesNotFit(event, written);
 }
 
 template <typename... Values>
@@ -53,6 +70,13 @@ absl::Status EventWriter::ChangeOne(const std::string& sql, const Values&... val
   SEEDBED_ASSIGN_OR_RETURN(const int64_t changed, database_->Change(sql, values...));
   if (changed == 1) return absl::OkStatus();
   return absl::InternalError(absl::StrCat(changed, " rows instead of one were changed by \"", sql, "\""));
+}
+
+absl::Status EventWriter::WriteAcknowledged(const AttemptKey& attempt, const Acknowledged& acknowledged) {
+  return ChangeOne(
+      "UPDATE attempts SET acknowledged_sequence = ?1, last_step = nullif(max(coalesce(last_step, -1), ?2), -1) "
+      "WHERE run_id = ?3 AND attempt = ?4",
+      acknowledged.sequence, acknowledged.last_step, attempt.first, attempt.second);
 }
 
 template <typename Id>
@@ -85,9 +109,19 @@ absl::Status EventWriter::Note(const AuditNote& note) {
 }
 
 absl::Status EventWriter::Finish() {
+  for (const auto& [attempt, acknowledged] : acknowledged_) {
+    const absl::Status written = WriteAcknowledged(attempt, acknowledged);
+    if (absl::IsInternal(written)) {
+      return DoesNotFit(
+          core::ReportAcknowledged{attempt.first, attempt.second, acknowledged.sequence, acknowledged.last_step},
+          written);
+    }
+    SEEDBED_RETURN_IF_ERROR(written);
+  }
+  acknowledged_.clear();
   for (const auto& [key, next] : next_ids_) {
     SEEDBED_RETURN_IF_ERROR(
-        database_->Change("UPDATE meta SET value = max(value, ?) WHERE key = ?", next, key).status());
+        database_->Change("UPDATE meta SET value = max(value, ?) WHERE key = ?", next, std::string(key)).status());
   }
   next_ids_.clear();
   for (const auto& [sweep, added] : added_) {
@@ -167,20 +201,37 @@ absl::Status EventWriter::DeleteRowsBeyond(RunId run, int64_t step) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<std::string>> EventWriter::NumericsOf(const WorkerId& worker, SweepId sweep) {
+  const auto known = numerics_.find({worker, sweep});
+  if (known != numerics_.end()) return known->second;
+  SEEDBED_ASSIGN_OR_RETURN(
+      std::optional<std::string> numerics,
+      database_->QueryText("SELECT json_extract(offer.value, '$.numerics') FROM sweeps AS s "
+                           "JOIN workers AS w ON w.worker_id = ?1 JOIN json_each(w.trainers) AS offer "
+                           "WHERE s.sweep_id = ?2 AND json_extract(offer.value, '$.trainer') = s.trainer",
+                           worker, sweep));
+  return numerics_.emplace(std::make_pair(worker, sweep), std::move(numerics)).first->second;
+}
+
 absl::Status EventWriter::operator()(const core::AttemptGranted& event) {
-  SEEDBED_RETURN_IF_ERROR(DeleteRowsBeyond(event.lease.run, event.resume_step.value_or(-1)));
-  SEEDBED_RETURN_IF_ERROR(ChangeOne(
-      "UPDATE runs SET state = ?1, attempts = ?2, fence = ?3, started_at = ?4, ended_at = NULL, reason = NULL, "
-      "mixed_numerics = CASE WHEN ?5 IS NULL THEN 0 ELSE max(mixed_numerics, ?6) END WHERE run_id = ?7",
-      core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.resume_step,
-      event.mixes_numerics ? 1 : 0, event.lease.run));
+  // A run's first attempt finds nothing of an earlier one.
+  if (event.lease.attempt > 1) {
+    SEEDBED_RETURN_IF_ERROR(DeleteRowsBeyond(event.lease.run, event.resume_step.value_or(-1)));
+  }
+  SEEDBED_ASSIGN_OR_RETURN(
+      const std::optional<int64_t> sweep,
+      database_->ChangeReturning(
+          "UPDATE runs SET state = ?1, attempts = ?2, fence = ?3, started_at = ?4, ended_at = NULL, reason = NULL, "
+          "mixed_numerics = CASE WHEN ?5 IS NULL THEN 0 ELSE max(mixed_numerics, ?6) END WHERE run_id = ?7 "
+          "RETURNING sweep_id",
+          core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.resume_step,
+          event.mixes_numerics ? 1 : 0, event.lease.run));
+  if (!sweep.has_value()) return absl::InternalError("there is no such run");
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, NumericsOf(event.worker, SweepId(*sweep)));
   return ChangeOne(
       "INSERT INTO attempts (run_id, attempt, worker_id, fence, resume_step, started_at, numerics) "
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT json_extract(offer.value, '$.numerics') FROM runs AS r "
-      "JOIN sweeps AS s ON s.sweep_id = r.sweep_id JOIN workers AS w ON w.worker_id = ?3 JOIN json_each(w.trainers) AS "
-      "offer "
-      "WHERE r.run_id = ?1 AND json_extract(offer.value, '$.trainer') = s.trainer))",
-      event.lease.run, event.lease.attempt, event.worker, event.lease.fence, event.resume_step, now_);
+      "VALUES (?, ?, ?, ?, ?, ?, ?)",
+      event.lease.run, event.lease.attempt, event.worker, event.lease.fence, event.resume_step, now_, numerics);
 }
 
 absl::Status EventWriter::operator()(const core::LeaseRestored& event) {
@@ -196,10 +247,10 @@ absl::Status EventWriter::operator()(const core::LeaseRestored& event) {
 }
 
 absl::Status EventWriter::operator()(const core::ReportAcknowledged& event) {
-  return ChangeOne(
-      "UPDATE attempts SET acknowledged_sequence = ?1, last_step = nullif(max(coalesce(last_step, -1), ?2), -1) "
-      "WHERE run_id = ?3 AND attempt = ?4",
-      event.sequence, event.last_step, event.run, event.attempt);
+  Acknowledged& acknowledged = acknowledged_[{event.run, event.attempt}];
+  acknowledged.sequence = event.sequence;
+  acknowledged.last_step = std::max(acknowledged.last_step, event.last_step);
+  return absl::OkStatus();
 }
 
 absl::Status EventWriter::operator()(const core::CheckpointStored& event) {
@@ -221,44 +272,76 @@ absl::Status EventWriter::operator()(const core::CheckpointsDropped& event) {
   return absl::OkStatus();
 }
 
-absl::Status EventWriter::FinishRun(const core::AttemptEnded& event) {
-  static const std::string& sql = *new std::string(
-      absl::StrCat("UPDATE runs SET summary = ?1, outcome = ?2, reason = ?3, last_step = ?4, ",
-                   "first_nonfinite_step = coalesce(first_nonfinite_step, CASE WHEN json_type(?1, "
-                   "'$.first_nonfinite_step') = 'integer' THEN json_extract(?1, '$.first_nonfinite_step') END), ",
-                   SummaryAssignments(), " WHERE run_id = ?5"));
-  const core::RunResult& result = *event.result;
-  // From a trainer's own program: a broken text must not stop the commits of all others.
-  const std::string summary = Json::accept(result.summary_json) ? result.summary_json : "{}";
-  SEEDBED_RETURN_IF_ERROR(ChangeOne(sql, summary, result.outcome, result.reason, result.last_step, event.run));
-  return ChangeOne("UPDATE attempts SET last_step = max(coalesce(last_step, -1), ?) WHERE run_id = ? AND attempt = ?",
-                   result.last_step, event.run, event.attempt);
+absl::StatusOr<SweepId> EventWriter::EndRun(const core::AttemptEnded& event) {
+  static const std::string& ended = *new std::string(
+      "UPDATE runs SET state = ?, fence = ?, counted_ends = ?, failed_ends = ?, reason = ?, ended_at = ? "
+      "WHERE run_id = ? RETURNING sweep_id");
+  static const std::string& finished = *new std::string(
+      absl::StrCat("UPDATE runs SET state = ?, fence = ?, counted_ends = ?, failed_ends = ?, reason = ?, ended_at = ?, "
+                   "summary = ?, outcome = ?, last_step = ?, first_nonfinite_step = coalesce(first_nonfinite_step, ?)",
+                   SummaryAssignments(), " WHERE run_id = ? RETURNING sweep_id"));
+  const bool again = event.next_state == core::RunState::kQueued;
+  SEEDBED_ASSIGN_OR_RETURN(CachedStatement update, database_->Cached(event.result.has_value() ? finished : ended));
+  int position = 0;
+  const auto bind = [&](const auto& value) { update->BindAt(++position, value); };
+  bind(core::Name(event.next_state));
+  bind(event.next_fence);
+  bind(event.counted_ends);
+  bind(event.failed_ends);
+  bind(event.result.has_value() ? event.result->reason : again ? std::optional<std::string>() : event.reason);
+  bind(again ? std::optional<int64_t>() : now_);
+  if (event.result.has_value()) {
+    const core::RunResult& result = *event.result;
+    // From a trainer's own program: a broken text must not stop the commits of all others.
+    const Json summary = Json::parse(result.summary_json, nullptr, /*allow_exceptions=*/false);
+    bind(summary.is_discarded() ? "{}" : result.summary_json);
+    bind(result.outcome);
+    bind(result.last_step);
+    bind(IntegerAt(summary, "first_nonfinite_step"));
+    for (const SummaryColumn& column : SummaryColumns()) {
+      if (column.is_integer) {
+        bind(IntegerAt(summary, column.name));
+      } else {
+        bind(RealAt(summary, column.name));
+      }
+    }
+  }
+  bind(event.run);
+  SEEDBED_ASSIGN_OR_RETURN(const bool changed, update->Step());
+  if (!changed) return absl::InternalError("there is no such run");
+  const SweepId sweep(update->Int(0));
+  SEEDBED_RETURN_IF_ERROR(update->Run());
+  return sweep;
 }
 
 absl::Status EventWriter::operator()(const core::AttemptEnded& event) {
-  const bool again = event.next_state == core::RunState::kQueued;
+  int64_t last_step = event.result.has_value() ? event.result->last_step : -1;
+  std::optional<int64_t> sequence;
+  const auto acknowledged = acknowledged_.find({event.run, event.attempt});
+  if (acknowledged != acknowledged_.end()) {
+    last_step = std::max(last_step, acknowledged->second.last_step);
+    sequence = acknowledged->second.sequence;
+    acknowledged_.erase(acknowledged);
+  }
   SEEDBED_RETURN_IF_ERROR(
-      ChangeOne("UPDATE attempts SET ended_as = ?, reason = ?, ended_at = ? WHERE run_id = ? AND attempt = ?",
-                core::Name(event.end), event.reason, now_, event.run, event.attempt));
-  SEEDBED_RETURN_IF_ERROR(ChangeOne(
-      "UPDATE runs SET state = ?, fence = ?, counted_ends = ?, failed_ends = ?, reason = ?, ended_at = ? WHERE run_id "
-      "= ?",
-      core::Name(event.next_state), event.next_fence, event.counted_ends, event.failed_ends,
-      again ? std::optional<std::string>() : event.reason, again ? std::optional<int64_t>() : now_, event.run));
-  if (event.result.has_value()) SEEDBED_RETURN_IF_ERROR(FinishRun(event));
+      ChangeOne("UPDATE attempts SET ended_as = ?1, reason = ?2, ended_at = ?3, "
+                "acknowledged_sequence = coalesce(?4, acknowledged_sequence), "
+                "last_step = nullif(max(coalesce(last_step, -1), ?5), -1) WHERE run_id = ?6 AND attempt = ?7",
+                core::Name(event.end), event.reason, now_, sequence, last_step, event.run, event.attempt));
+  SEEDBED_ASSIGN_OR_RETURN(const SweepId sweep, EndRun(event));
   if (event.end == core::AttemptEnd::kFinished) {
-    return AuditRun(
-        "run_finished", event.run, "",
+    return Audit(
+        "run_finished", sweep, event.run, "",
         event.result.has_value() ? absl::StrCat(event.result->outcome, " at step ", event.result->last_step) : "");
   }
   const std::string why = absl::StrCat("attempt ", event.attempt, " ", core::Name(event.end), ": ", event.reason);
   switch (event.next_state) {
     case core::RunState::kFailed:
-      return AuditRun("run_failed", event.run, "", why);
+      return Audit("run_failed", sweep, event.run, "", why);
     case core::RunState::kCancelled:
-      return AuditRun("run_cancelled", event.run, "", why);
+      return Audit("run_cancelled", sweep, event.run, "", why);
     default:
-      return AuditRun("attempt_ended", event.run, "", why);
+      return Audit("attempt_ended", sweep, event.run, "", why);
   }
 }
 
@@ -297,6 +380,7 @@ absl::Status EventWriter::operator()(const core::RunsDeleted& event) {
 // --- workers
 
 absl::Status EventWriter::operator()(const core::WorkerRegistered& event) {
+  numerics_.clear();
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> known,
                            database_->QueryInt("SELECT 1 FROM workers WHERE worker_id = ?", event.worker));
   SEEDBED_RETURN_IF_ERROR(ChangeOne(

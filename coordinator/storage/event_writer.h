@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -58,17 +60,29 @@ class EventWriter {
   absl::Status Audit(const char* kind, SweepId sweep, RunId run, const std::string& worker, const std::string& detail);
   absl::Status AuditRun(const char* kind, RunId run, const std::string& worker, const std::string& detail);
   absl::Status DeleteRowsBeyond(RunId run, int64_t step);
-  absl::Status FinishRun(const core::AttemptEnded& event);
+  // The new state of a run whose attempt has ended, and its result; returns its sweep.
+  absl::StatusOr<SweepId> EndRun(const core::AttemptEnded& event);
+  // The fingerprint under which `worker` trains runs of `sweep`; nullopt if it offers no such trainer.
+  absl::StatusOr<std::optional<std::string>> NumericsOf(const WorkerId& worker, SweepId sweep);
 
   struct Added {
     int64_t configurations = 0;
     int64_t runs = 0;
   };
+  struct Acknowledged {
+    int64_t sequence = 0;
+    int64_t last_step = -1;
+  };
+  using AttemptKey = std::pair<RunId, int>;
+  absl::Status WriteAcknowledged(const AttemptKey& attempt, const Acknowledged& acknowledged);
 
   Database* database_;
   int64_t now_;
-  std::map<std::string, int64_t> next_ids_;  // by key of `meta`
+  std::map<std::string_view, int64_t> next_ids_;  // by key of `meta`: literals
   std::map<SweepId, Added> added_;
+  // Not written yet: the batch's last word on an attempt, or its end, says what all of them would.
+  std::map<AttemptKey, Acknowledged> acknowledged_;
+  std::map<std::pair<WorkerId, SweepId>, std::optional<std::string>> numerics_;
 };
 
 }  // namespace seedbed

@@ -212,6 +212,47 @@ TEST_F(StoreTest, AnAcknowledgementCommitsWithItsRows) {
   EXPECT_EQ(One("SELECT last_step FROM run_results WHERE run_id = 2"), "NULL");
 }
 
+TEST_F(StoreTest, SeveralAcknowledgementsOfABatchAreOne) {
+  WriteSweep();
+  // The largest step counts, wherever it came; those of another attempt are its own.
+  SEEDBED_ASSERT_OK(store_->Write(
+      Events({core::ReportAcknowledged{RunId(1), 1, 1, 40}, core::ReportAcknowledged{RunId(2), 1, 1, 7},
+              core::ReportAcknowledged{RunId(1), 1, 2, 20}, core::ReportAcknowledged{RunId(1), 1, 3, -1}})));
+  EXPECT_EQ(One("SELECT group_concat(run_id || ':' || acknowledged_sequence || ':' || last_step, ' ') FROM attempts "
+                "WHERE run_id < 3"),
+            "1:3:40 2:1:7");
+  // With the end of the attempt, too.
+  SEEDBED_ASSERT_OK(store_->Write(Events(
+      {core::ReportAcknowledged{RunId(1), 1, 4, 60}, Finish(RunId(1), 1, 2, "grokked", "{}", 50),
+       core::ReportAcknowledged{RunId(2), 1, 2, 9},
+       core::AttemptEnded{RunId(2), 1, Fence(2), core::AttemptEnd::kLost, "gone", core::RunState::kQueued, {}, 1, 0},
+       Grant(RunId(2), 2, 3), core::ReportAcknowledged{RunId(2), 2, 1, 3}})));
+  EXPECT_EQ(One("SELECT group_concat(run_id || ':' || attempt || ':' || acknowledged_sequence || ':' || last_step || "
+                "':' || ifnull(ended_as, '-'), ' ') FROM attempts WHERE run_id < 3"),
+            "1:1:4:60:finished 2:1:2:9:lost 2:2:1:3:-");
+  EXPECT_EQ(One("SELECT last_step FROM runs WHERE run_id = 1"), "50");
+}
+
+TEST_F(StoreTest, ASummarysMembersBecomeColumns) {
+  WriteSweep();
+  const std::string summary =
+      R"({"t_train_99":50,"t_test_99":2.5,"t_test_50":18446744073709551615,"final_test_accuracy":1,)"
+      R"("final_test_loss":"NaN","collapsed":true,"wall_seconds":1.5,"t_train_50":null,"other":{"t_test_95":3}})";
+  SEEDBED_ASSERT_OK(store_->Write(Events({Grant(RunId(3), 1, 1), Finish(RunId(1), 1, 2, "grokked", summary),
+                                          Finish(RunId(2), 1, 2, "grokked", "no JSON"),
+                                          Finish(RunId(3), 1, 2, "grokked", R"([{"t_train_99":1}])")})));
+  EXPECT_EQ(One("SELECT t_train_99 || ' ' || typeof(t_train_99) || ' ' || final_test_accuracy || ' ' || "
+                "typeof(final_test_accuracy) || ' ' || collapsed || ' ' || wall_seconds FROM runs WHERE run_id = 1"),
+            "50 integer 1.0 real 1 1.5");
+  EXPECT_EQ(One("SELECT coalesce(t_test_99, t_test_50, final_test_loss, t_train_50, t_test_95, 'none') FROM runs "
+                "WHERE run_id = 1"),
+            "none")
+      << "not what their columns hold";
+  EXPECT_EQ(One("SELECT summary FROM runs WHERE run_id = 1"), summary);
+  EXPECT_EQ(One("SELECT summary || state FROM runs WHERE run_id = 2"), "{}finished");
+  EXPECT_EQ(One("SELECT coalesce(t_train_99, 'none') FROM runs WHERE run_id = 3"), "none");
+}
+
 TEST_F(StoreTest, AGrantDeletesWhatLiesBeyondItsCheckpoint) {
   WriteSweep();
   const MetricRows one{RunId(1), {0, 10, 20, 30}, {{"train_loss", {1, 2, 3, 4}}, {"layer.norm", {1, 2, 3, 4}}}, 20};
@@ -239,6 +280,16 @@ TEST_F(StoreTest, AGrantDeletesWhatLiesBeyondItsCheckpoint) {
 TEST_F(StoreTest, AttemptsRememberTheNumericsOfTheirWorker) {
   WriteSweep();
   EXPECT_EQ(One("SELECT numerics FROM attempts WHERE run_id = 1"), R"({"blas":"openblas"})");
+  // Those that the worker had when the attempt was granted, even within one batch.
+  core::WorkerRegistered changed = WorkerEvent("w1");
+  changed.trainers[0].numerics_json = R"({"blas":"other"})";
+  core::AttemptEnded lost{RunId(1), 1, Fence(2), core::AttemptEnd::kLost, "gone", core::RunState::kQueued, {}, 1, 0};
+  core::AttemptEnded lost_again = lost;
+  lost_again.attempt = 2;
+  lost_again.next_fence = Fence(4);
+  SEEDBED_ASSERT_OK(store_->Write(Events({lost, Grant(RunId(1), 2, 3), lost_again, changed, Grant(RunId(1), 3, 5)})));
+  EXPECT_EQ(One("SELECT group_concat(numerics, ' ') FROM attempts WHERE run_id = 1"),
+            R"({"blas":"openblas"} {"blas":"openblas"} {"blas":"other"})");
 }
 
 TEST_F(StoreTest, ARetryForgetsTheResult) {
