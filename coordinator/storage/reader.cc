@@ -110,6 +110,22 @@ absl::StatusOr<std::string> Reader::ParametersJson(ConfigurationId configuration
   return *std::move(text);
 }
 
+absl::StatusOr<std::vector<std::pair<ConfigurationId, std::string>>> Reader::ParametersJson(ConfigurationId first,
+                                                                                            ConfigurationId end) {
+  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
+  SEEDBED_ASSIGN_OR_RETURN(CachedStatement rows,
+                           database->Cached("SELECT configuration_id, parameters FROM configurations "
+                                            "WHERE configuration_id >= ? AND configuration_id < ? "
+                                            "ORDER BY configuration_id"));
+  rows->Bind(first, end);
+  std::vector<std::pair<ConfigurationId, std::string>> list;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
+    if (!row) return list;
+    list.emplace_back(ConfigurationId(rows->Int(0)), rows->Text(1));
+  }
+}
+
 absl::StatusOr<std::string> Reader::SweepSource(SweepId sweep) {
   SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
   SEEDBED_ASSIGN_OR_RETURN(std::optional<std::string> text,

@@ -56,6 +56,11 @@ class ReaderTest : public ::testing::Test {
 TEST_F(ReaderTest, WhatALeaseNeeds) {
   EXPECT_THAT(*reader_->TemplateJson(SweepId(1)), HasSubstr(R"("trainer":"modular")"));
   EXPECT_EQ(*reader_->ParametersJson(ConfigurationId(3)), R"({"model.activation":"gelu","optimizer.weight_decay":2})");
+  const auto several = *reader_->ParametersJson(ConfigurationId(2), ConfigurationId(4));
+  ASSERT_EQ(several.size(), 2u);
+  EXPECT_EQ(several[0].first, ConfigurationId(2));
+  EXPECT_EQ(several[1].second, *reader_->ParametersJson(ConfigurationId(3)));
+  EXPECT_TRUE(reader_->ParametersJson(ConfigurationId(4000), ConfigurationId(4004))->empty());
   EXPECT_EQ(reader_->TemplateJson(SweepId(9)).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(reader_->ParametersJson(ConfigurationId(9)).status().code(), absl::StatusCode::kNotFound);
 }
