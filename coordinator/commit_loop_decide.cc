@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "coordinator/commit_loop.h"
+#include "coordinator/core/policy.h"
 
 // What one command does to the state, and who is told about it.
 namespace seedbed {
@@ -12,13 +14,6 @@ namespace {
 bool HasNews(const core::SynchronizeAnswer& answer) {
   return answer.ignored || !answer.start.empty() || !answer.stop.empty() || !answer.restored.empty() ||
          answer.state != core::WorkerState::kActive;
-}
-
-bool AnythingQueued(const core::State& state) {
-  for (const auto& [id, sweep] : state.sweeps()) {
-    if (sweep.state == core::SweepState::kActive && sweep.counts.queued > 0) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -179,10 +174,14 @@ void CommitLoop::DoTick(Turn* turn) {
 }
 
 void CommitLoop::WakeHeld(Turn* turn) {
-  const bool everybody = turn->work_may_exist && AnythingQueued(*state_);
+  if (held_.empty()) return;
+  const bool everybody = turn->work_may_exist && state_->anything_ready();
   const std::vector<WorkerId> concerned = std::exchange(turn->concerned, {});
+  const std::set<WorkerId> must_be_asked(concerned.begin(), concerned.end());
   for (const WorkerId& worker : held_.Waiting(everybody, concerned)) {
     const HeldCalls::Call* call = held_.Find(worker);
+    // Many may wait for little: once it is taken, the rest are not decided one by one to be told so.
+    if (must_be_asked.count(worker) == 0 && !core::HasWork(*state_, call->command.trainers)) continue;
     const absl::StatusOr<core::Answer> decided = DecideAndApply(call->command, turn);
     const auto* answer = decided.ok() ? std::get_if<core::SynchronizeAnswer>(&*decided) : nullptr;
     if (answer != nullptr && !HasNews(*answer)) continue;

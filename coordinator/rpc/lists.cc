@@ -100,6 +100,21 @@ absl::StatusOr<std::map<int64_t, ConfigurationCounts>> CountByConfiguration(Read
   return counts;
 }
 
+// The counts that memory has, where there is a state: the database would have to look at every run.
+absl::StatusOr<std::vector<SweepRow>> SweepsWithCounts(Coordinator* coordinator) {
+  SEEDBED_ASSIGN_OR_RETURN(std::vector<SweepRow> rows, coordinator->reader().ListSweeps(/*counted=*/false));
+  const absl::Status looked = coordinator->Inspect([&rows](LiveView view) {
+    for (SweepRow& row : rows) {
+      const core::SweepEntry* sweep = view.state.FindSweep(row.id);
+      if (sweep == nullptr) continue;  // deleted meanwhile
+      row.configurations = static_cast<int64_t>(sweep->configurations.size());
+      row.runs = sweep->counts;
+    }
+  });
+  if (looked.ok()) return rows;
+  return coordinator->reader().ListSweeps();
+}
+
 }  // namespace
 
 int64_t BudgetStepsOf(const std::string& template_json) {
@@ -113,7 +128,7 @@ absl::Status ListSweeps(Coordinator* coordinator, const v1::ListSweepsRequest& r
                         v1::ListSweepsResponse* response) {
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepId> selected, SelectSweeps(coordinator, request.selector()));
   const std::set<SweepId> wanted(selected.begin(), selected.end());
-  SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepRow> rows, coordinator->reader().ListSweeps());
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepRow> rows, SweepsWithCounts(coordinator));
   for (const SweepRow& row : rows) {
     if (wanted.count(row.id) == 0) continue;
     v1::SweepSummary* sweep = response->add_sweeps();

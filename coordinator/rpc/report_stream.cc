@@ -134,6 +134,7 @@ void ReportStream::End(const absl::Status& status) {
 void ReportStream::Continue() {
   bool read = false;
   bool write = false;
+  bool more = false;
   bool finish = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -142,12 +143,15 @@ void ReportStream::Continue() {
       writing_response_ = std::move(queue_.front());
       queue_.pop_front();
       writing_ = write = true;
+      more = !queue_.empty();
     }
     const bool done = ending_ || (read_all_ && unanswered_ == 0);
     if (done && !writing_) finished_ = finish = true;
-    if (!done && !reading_ && !read_all_ && unanswered_bytes_ < kWindowBytes) reading_ = read = true;
+    const bool room = unanswered_bytes_ < kWindowBytes && queue_.size() < kMostQueued;
+    if (!done && !reading_ && !read_all_ && room) reading_ = read = true;
   }
-  if (write) StartWrite(&writing_response_);
+  // With more to come at once, the transport may wait for it and send both together.
+  if (write) StartWrite(&writing_response_, more ? grpc::WriteOptions().set_buffer_hint() : grpc::WriteOptions());
   if (finish) Finish(ToGrpc(status_));
   if (read) StartRead(&request_);
 }

@@ -14,9 +14,9 @@
 
 namespace seedbed {
 
-// One worker's stream of reports. Reads on while fewer than kWindowBytes of it are unanswered, so that a coordinator
-// that cannot write pushes back instead of filling its memory. Keeps itself alive until gRPC is done with it and every
-// report is answered.
+// One worker's stream of reports. Reads on while fewer than kWindowBytes of it are unanswered and fewer than
+// kMostQueued answers are untaken, so that a coordinator that cannot write, or a worker that does not read, fills no
+// memory. Keeps itself alive until gRPC is done with it and every report is answered.
 class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>,
                            public std::enable_shared_from_this<ReportStream> {
  public:
@@ -30,6 +30,7 @@ class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1:
 
  private:
   static constexpr int64_t kWindowBytes = 4 << 20;
+  static constexpr size_t kMostQueued = 16384;
   ReportStream(Coordinator* coordinator, Authenticator::Again allowed)
       : coordinator_(coordinator), allowed_(std::move(allowed)) {}
 

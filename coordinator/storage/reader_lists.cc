@@ -188,7 +188,7 @@ absl::StatusOr<std::vector<EventRow>> ReadEvents(Statement* rows) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<SweepRow>> Reader::ListSweeps() {
+absl::StatusOr<std::vector<SweepRow>> Reader::ListSweeps(bool counted) {
   SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
   std::map<SweepId, SweepRow> sweeps;
   {
@@ -196,8 +196,9 @@ absl::StatusOr<std::vector<SweepRow>> Reader::ListSweeps() {
         CachedStatement rows,
         database->Cached("SELECT s.sweep_id, s.name, s.description, s.trainer, s.state, s.metric, s.priority, "
                          "s.max_concurrent, s.retries, s.created_at, s.updated_at, "
-                         "(SELECT count(*) FROM configurations AS c WHERE c.sweep_id = s.sweep_id) "
-                         "FROM sweeps AS s WHERE s.state <> 'deleting' ORDER BY s.sweep_id"));
+                         "CASE WHEN ? THEN (SELECT count(*) FROM configurations AS c WHERE c.sweep_id = s.sweep_id) "
+                         "ELSE 0 END FROM sweeps AS s WHERE s.state <> 'deleting' ORDER BY s.sweep_id"));
+    rows->Bind(counted ? 1 : 0);
     while (true) {
       SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
       if (!row) break;
@@ -217,7 +218,7 @@ absl::StatusOr<std::vector<SweepRow>> Reader::ListSweeps() {
       sweeps.emplace(sweep.id, std::move(sweep));
     }
   }
-  SEEDBED_RETURN_IF_ERROR(AddRunCounts(database.get(), &sweeps));
+  if (counted) SEEDBED_RETURN_IF_ERROR(AddRunCounts(database.get(), &sweeps));
   std::vector<SweepRow> list;
   for (auto& [id, sweep] : sweeps) list.push_back(std::move(sweep));
   return list;
