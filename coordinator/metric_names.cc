@@ -1,5 +1,6 @@
 #include "coordinator/metric_names.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -20,6 +21,8 @@ MetricNames::MetricNames(Reader* reader) {
 }
 
 absl::Status MetricNames::Admit(const MetricRows& rows) {
+  const auto same = [](const MetricSeries& series, const std::string& name) { return series.metric == name; };
+  if (std::equal(rows.series.begin(), rows.series.end(), last_.begin(), last_.end(), same)) return absl::OkStatus();
   std::vector<std::string> added;
   for (const MetricSeries& series : rows.series) {
     std::string lower = absl::AsciiStrToLower(series.metric);
@@ -30,6 +33,8 @@ absl::Status MetricNames::Admit(const MetricRows& rows) {
                                                    added.front(), "'); report a fixed set of metrics"));
   }
   names_.insert(added.begin(), added.end());
+  last_.clear();
+  for (const MetricSeries& series : rows.series) last_.push_back(series.metric);
   return absl::OkStatus();
 }
 

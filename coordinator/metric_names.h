@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
@@ -23,6 +24,7 @@ class MetricNames {
 
  private:
   absl::flat_hash_set<std::string> names_;  // lower case, as the store compares them
+  std::vector<std::string> last_;           // as the last report that was admitted named them
 };
 
 }  // namespace seedbed

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kMostColumnName = 64;
 // Statements kept for different sets of columns. A trainer has two or three sets.
 constexpr size_t kMostUpserts = 64;
+// A statement's own cost is about as much as a row's: with ten rows it hardly counts, and more are seldom full.
+constexpr size_t kRowsAtOnce = 10;
 
 // Narrower than a metric's name: what may stand, quoted, in the text of a statement.
 bool MayBeColumn(const std::string& name) {
@@ -48,6 +50,7 @@ absl::Status CheckMetricName(const std::string& name) {
 }
 
 absl::Status MetricWriter::Load() {
+  last_ = Shape();
   upserts_.clear();
   places_.clear();
   views_are_stale_ = false;
@@ -110,12 +113,14 @@ absl::Status MetricWriter::Check(const std::vector<MetricRows>& batch) const {
                                                        rows.steps[i], " out of order; steps rise and start at 0"));
       }
     }
+    const bool known = HasLastShape(rows);
     for (const MetricSeries& series : rows.series) {
       if (series.values.size() != rows.steps.size()) {
         return absl::InvalidArgumentError(absl::StrCat("the metric '", series.metric.substr(0, 128), "' of run ",
                                                        rows.run.value(), " has ", series.values.size(), " values for ",
                                                        rows.steps.size(), " steps"));
       }
+      if (known) continue;
       const std::string lower = absl::AsciiStrToLower(series.metric);
       if (places_.count(lower) != 0 || new_names.count(lower) != 0) continue;
       SEEDBED_RETURN_IF_ERROR(CheckMetricName(series.metric));
@@ -129,8 +134,8 @@ absl::Status MetricWriter::Check(const std::vector<MetricRows>& batch) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Statement*> MetricWriter::UpsertFor(const std::vector<std::string>& columns) {
-  std::string key;
+absl::StatusOr<Statement*> MetricWriter::UpsertFor(const std::vector<std::string>& columns, int rows) {
+  std::string key = absl::StrCat(rows, ":");
   for (const std::string& column : columns) absl::StrAppend(&key, column, ",");
   const auto found = upserts_.find(key);
   if (found != upserts_.end()) return &found->second;
@@ -140,11 +145,13 @@ absl::StatusOr<Statement*> MetricWriter::UpsertFor(const std::vector<std::string
     marks += ", ?";
     absl::StrAppend(&updates, updates.empty() ? "" : ", ", Quoted(column), " = excluded.", Quoted(column));
   }
-  const std::string sql = absl::StrCat("INSERT INTO steps (run_id, step", names, ") VALUES (?, ?", marks,
-                                       ") ON CONFLICT (run_id, step) DO ",
-                                       updates.empty() ? "NOTHING" : absl::StrCat("UPDATE SET ", updates));
+  // OR ROLLBACK: a constraint that fails ends the whole transaction, which is what happens to it anyway; without it
+  // SQLite would keep a journal of each statement of several rows.
+  std::string sql = absl::StrCat("INSERT OR ROLLBACK INTO steps (run_id, step", names, ") VALUES ");
+  for (int row = 0; row < rows; ++row) absl::StrAppend(&sql, row > 0 ? ", " : "", "(?, ?", marks, ")");
+  absl::StrAppend(&sql, " ON CONFLICT (run_id, step) DO ",
+                  updates.empty() ? "NOTHING" : absl::StrCat("UPDATE SET ", updates));
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, database_->Prepare(sql));
-  if (upserts_.size() >= kMostUpserts) upserts_.clear();
   return &upserts_.emplace(key, std::move(statement)).first->second;
 }
 
@@ -164,26 +171,49 @@ absl::Status MetricWriter::Write(const std::vector<MetricRows>& batch) {
   return absl::OkStatus();
 }
 
-absl::Status MetricWriter::WriteRun(const MetricRows& rows) {
+bool MetricWriter::HasLastShape(const MetricRows& rows) const {
+  return last_.upsert != nullptr &&
+         std::equal(rows.series.begin(), rows.series.end(), last_.metrics.begin(), last_.metrics.end(),
+                    [](const MetricSeries& series, const std::string& metric) { return series.metric == metric; });
+}
+
+absl::Status MetricWriter::MakeShape(const MetricRows& rows) {
+  last_ = Shape();
   std::vector<std::string> columns;
-  std::vector<const std::vector<double>*> values;
   for (const MetricSeries& series : rows.series) {
     SEEDBED_ASSIGN_OR_RETURN(const Place place, PlaceOf(series.metric));
+    const size_t index = last_.metrics.size();
+    last_.metrics.push_back(series.metric);
     if (place.column.empty()) {
-      SEEDBED_RETURN_IF_ERROR(WriteOverflow(rows, series, place.metric_id));
+      last_.overflowing.emplace_back(index, place.metric_id);
     } else if (std::find(columns.begin(), columns.end(), place.column) == columns.end()) {
       columns.push_back(place.column);
-      values.push_back(&series.values);
+      last_.in_steps.push_back(index);
     }
   }
-  SEEDBED_ASSIGN_OR_RETURN(Statement* const upsert, UpsertFor(columns));
-  upsert->BindAt(1, rows.run);
-  for (size_t row = 0; row < rows.steps.size(); ++row) {
-    upsert->BindAt(2, rows.steps[row]);
-    for (size_t column = 0; column < values.size(); ++column) {
-      upsert->BindAt(static_cast<int>(column) + 3, (*values[column])[row]);
+  // Before the first is taken: the second must not drop it.
+  if (upserts_.size() + 2 > kMostUpserts) upserts_.clear();
+  SEEDBED_ASSIGN_OR_RETURN(last_.upsert_many, UpsertFor(columns, kRowsAtOnce));
+  SEEDBED_ASSIGN_OR_RETURN(last_.upsert, UpsertFor(columns, 1));
+  return absl::OkStatus();
+}
+
+absl::Status MetricWriter::WriteRun(const MetricRows& rows) {
+  if (!HasLastShape(rows)) SEEDBED_RETURN_IF_ERROR(MakeShape(rows));
+  for (const auto& [index, metric_id] : last_.overflowing) {
+    SEEDBED_RETURN_IF_ERROR(WriteOverflow(rows, rows.series[index], metric_id));
+  }
+  size_t row = 0;
+  while (row < rows.steps.size()) {
+    const size_t count = rows.steps.size() - row >= kRowsAtOnce ? kRowsAtOnce : 1;
+    Statement& upsert = count > 1 ? *last_.upsert_many : *last_.upsert;
+    int position = 0;
+    for (const size_t end = row + count; row < end; ++row) {
+      upsert.BindAt(++position, rows.run);
+      upsert.BindAt(++position, rows.steps[row]);
+      for (const size_t index : last_.in_steps) upsert.BindAt(++position, rows.series[index].values[row]);
     }
-    SEEDBED_RETURN_IF_ERROR(upsert->Step().status());
+    SEEDBED_RETURN_IF_ERROR(upsert.Step().status());
   }
   if (!rows.first_nonfinite_step.has_value()) return absl::OkStatus();
   return database_

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,9 +37,22 @@ class MetricWriter {
     int64_t metric_id = 0;
   };
 
+  // A set of metrics, in the order in which reports name them, and what becomes of each.
+  struct Shape {
+    std::vector<std::string> metrics;
+    std::vector<size_t> in_steps;  // places in `metrics` of those with a column, each column once
+    std::vector<std::pair<size_t, int64_t>> overflowing;  // places in `metrics` of the others, and their metric_id
+    // Of the columns, for one row and for kRowsAtOnce; owned by upserts_.
+    Statement* upsert = nullptr;
+    Statement* upsert_many = nullptr;
+  };
+  // True if these are the metrics of the report that was written last: those of one trainer mostly are.
+  bool HasLastShape(const MetricRows& rows) const;
+  absl::Status MakeShape(const MetricRows& rows);
   // `description`: that of the built-in trainer's metric of this name where it is empty.
   absl::StatusOr<Place> PlaceOf(const std::string& name, const std::string& description = "");
-  absl::StatusOr<Statement*> UpsertFor(const std::vector<std::string>& columns);
+  // A statement that writes `rows` rows of these columns at once.
+  absl::StatusOr<Statement*> UpsertFor(const std::vector<std::string>& columns, int rows);
   absl::Status WriteRun(const MetricRows& rows);
   absl::Status WriteOverflow(const MetricRows& rows, const MetricSeries& series, int64_t metric_id);
 
@@ -47,6 +61,7 @@ class MetricWriter {
   int columns_ = 0;
   bool views_are_stale_ = false;
   std::unordered_map<std::string, Statement> upserts_;  // by the columns' names joined
+  Shape last_;
 };
 
 }  // namespace seedbed

@@ -23,8 +23,10 @@
 namespace seedbed {
 namespace {
 
-// Fixed when a database is created. Rows of `steps` are ~100 bytes; larger pages make more of the log be written again.
-constexpr int kPageSize = 4096;
+// Fixed when a database is created. The rows that a run has in one commit lie together, 50 of them on about 4 KiB: with
+// pages of 8 KiB fewer are split and fewer left half empty (12.6 bytes a value, not 13.4), while larger ones make a
+// single row write more of the log.
+constexpr int kPageSize = 8192;
 constexpr int kCacheKibibytes = 64 * 1024;
 
 // SQLite would create it with the umask's permissions; its log and shared memory take the file's.

@@ -101,7 +101,7 @@ class Store {
 
   // Gives up to `most_pages` free pages back to the file system (after deletions). Returns how many pages are still
   // free.
-  absl::StatusOr<int64_t> ReclaimSpace(int64_t most_pages = 4096);
+  absl::StatusOr<int64_t> ReclaimSpace(int64_t most_pages = 2048);
 
  private:
   struct Parts;
