@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -26,7 +27,7 @@ struct VerifyOptions {
   int64_t sample = 5;
 };
 
-// A row's values by metric; one that is absent was not measured, or was not finite.
+// A row's values by metric; one that is absent was not measured, or is not a number.
 using MetricValues = std::map<std::string, double>;
 
 struct Difference {
@@ -73,25 +74,21 @@ void Compare(int64_t step, const MetricValues& stored, const MetricValues& here,
 
 using Rows = std::map<int64_t, MetricValues>;
 
-absl::Status ReadRows(Client& client, int64_t run, Rows* rows) {
-  int64_t after = -1;
+// Runs a query that is ordered by what `statement` compares with, piece by piece: it is asked for the next piece's
+// text until nothing was left out.
+absl::Status ReadPieces(Client& client, const std::function<std::string()>& statement,
+                        const std::function<void(const std::string& column, const v1::Value&)>& take,
+                        const std::function<void()>& end_of_row) {
   for (bool more = true; more;) {
     v1::QueryRequest request;
-    request.set_sql(absl::StrCat("SELECT * FROM steps WHERE run_id = ", run, " AND step > ", after, " ORDER BY step"));
+    request.set_sql(statement());
     std::vector<std::string> columns;
     more = false;
     SEEDBED_RETURN_IF_ERROR(client.Query(request, [&](const v1::QueryResponse& response) {
       columns.insert(columns.end(), response.columns().begin(), response.columns().end());
       for (const v1::Row& row : response.rows()) {
-        MetricValues values;
-        int64_t step = 0;
-        for (int i = 0; i < row.values_size(); ++i) {
-          const v1::Value& value = row.values(i);
-          if (columns[static_cast<size_t>(i)] == "step") step = value.integer();
-          if (value.kind_case() == v1::Value::kReal) values[columns[static_cast<size_t>(i)]] = value.real();
-        }
-        after = step;
-        (*rows)[step] = std::move(values);
+        for (int i = 0; i < row.values_size(); ++i) take(columns[static_cast<size_t>(i)], row.values(i));
+        end_of_row();
       }
       more = more || response.truncated();
       return true;
@@ -100,14 +97,49 @@ absl::Status ReadRows(Client& client, int64_t run, Rows* rows) {
   return absl::OkStatus();
 }
 
+// The metrics that have columns, and then those that have none.
+absl::Status ReadRows(Client& client, int64_t run, Rows* rows) {
+  int64_t step = -1;
+  int64_t metric = -1;
+  std::string name;
+  double number = 0;
+  MetricValues values;
+  SEEDBED_RETURN_IF_ERROR(ReadPieces(
+      client,
+      [&] { return absl::StrCat("SELECT * FROM steps WHERE run_id = ", run, " AND step > ", step, " ORDER BY step"); },
+      [&](const std::string& column, const v1::Value& value) {
+        if (column == "step") step = value.integer();
+        if (value.kind_case() == v1::Value::kReal) values[column] = value.real();
+      },
+      [&] { (*rows)[step] = std::exchange(values, {}); }));
+  step = -1;
+  return ReadPieces(
+      client,
+      [&] {
+        return absl::StrCat(
+            "SELECT v.step AS step, v.metric_id AS metric_id, n.name AS name, v.value AS value FROM step_values v "
+            "JOIN metric_names n USING (metric_id) WHERE v.run_id = ",
+            run, " AND (v.metric_id, v.step) > (", metric, ", ", step, ") ORDER BY v.metric_id, v.step");
+      },
+      [&](const std::string& column, const v1::Value& value) {
+        if (column == "step") step = value.integer();
+        if (column == "metric_id") metric = value.integer();
+        if (column == "name") name = value.text();
+        if (column == "value") number = value.real();
+      },
+      [&] { (*rows)[step][name] = number; });
+}
+
 // Compares the rows of one of the engine's `metrics` messages, and takes those away that it has seen.
-void TakeMetrics(const Json& message, Rows* stored, Verdict* verdict) {
+absl::Status TakeMetrics(const Json& message, Rows* stored, Verdict* verdict) {
   const std::vector<int64_t> steps = message.at("steps").get<std::vector<int64_t>>();
   for (size_t i = 0; i < steps.size(); ++i) {
     MetricValues here;
     for (const auto& [metric, values] : message.at("values").items()) {
       const Json& value = values.at(i);
-      if (value.is_number() && std::isfinite(value.get<double>())) here[metric] = value.get<double>();
+      if (value.is_null()) continue;
+      SEEDBED_ASSIGN_OR_RETURN(const double number, NumberFromJson(value));
+      if (!std::isnan(number)) here[metric] = number;  // the database has no NaN
     }
     ++verdict->rows;
     const auto row = stored->find(steps[i]);
@@ -118,6 +150,7 @@ void TakeMetrics(const Json& message, Rows* stored, Verdict* verdict) {
     Compare(steps[i], row->second, here, verdict);
     stored->erase(row);
   }
+  return absl::OkStatus();
 }
 
 absl::Status TrainAgain(const std::string& specification, Rows stored, Verdict* verdict) {
@@ -128,7 +161,7 @@ absl::Status TrainAgain(const std::string& specification, Rows stored, Verdict* 
     if (!message.is_object()) return true;
     const std::string type = message.value("type", "");
     try {
-      if (type == "metrics") TakeMetrics(message, &stored, verdict);
+      if (type == "metrics") problem = TakeMetrics(message, &stored, verdict);
     } catch (const Json::exception& error) {
       problem = absl::InternalError(absl::StrCat("a message of the engine cannot be read: ", error.what()));
     }

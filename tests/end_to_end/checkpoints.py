@@ -62,7 +62,7 @@ class Checkpoints(EndToEndTest):
 
     def test_list_export_and_verify(self):
         self.write("sweep.yaml", SMALL_SWEEP)
-        self.seedbed("run", "sweep.yaml", "--slots", "2")
+        self.seedbed("run", "sweep.yaml", "metrics.analyze_every=200", "--slots", "2")
         run = self.rows("select min(run_id) from runs")[0][0]
         listed = json.loads(self.seedbed("checkpoint", "list", run, "--json")[0])
         self.assertEqual([each["step"] for each in listed["checkpoints"]], [400])
@@ -72,6 +72,7 @@ class Checkpoints(EndToEndTest):
         verified = json.loads(self.seedbed("verify", "small", "--sample", 2, "--json")[0])
         self.assertEqual((verified["compared"], verified["different"]), (2, 0))
         self.assertEqual([each["rows"] for each in verified["runs"]], [21, 21])
+        self.assertEqual(self.rows("select count(distinct step) from step_values"), [(3,)], "verified are analyses too")
 
 
 if __name__ == "__main__":
