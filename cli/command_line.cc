@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -63,6 +65,12 @@ std::string ExplainUsage(CLI::App& app, const std::vector<std::string>& argument
   }
   const CLI::App& command = chosen.empty() ? app : *chosen.front();
   std::string message = error.what();
+  // "run is required" would name what only the program knows by that name.
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_positional() || message != absl::StrCat(option->get_name(), " is required")) continue;
+    message = absl::StrCat("`seedbed ", command.get_name(), "` needs ", option->get_type_name(), ": ",
+                           option->get_description());
+  }
   for (const std::string& word : arguments) {
     const std::string name = word.substr(0, word.find('='));
     if (name.rfind("--", 0) != 0 || name.size() < 3) continue;
@@ -127,6 +135,26 @@ int DoChosen(Commands& commands, Context& context) {
 }
 
 }  // namespace
+
+CLI::Validator WholeNumber(int64_t least) {
+  return CLI::Validator(
+      [least](std::string& word) {
+        int64_t number = 0;
+        if (absl::SimpleAtoi(word, &number) && number >= least) return std::string();
+        return absl::StrCat("expected a whole number of at least ", least, ", got ", word);
+      },
+      "");
+}
+
+CLI::Validator NumberFrom(double least) {
+  return CLI::Validator(
+      [least](std::string& word) {
+        double number = 0;
+        if (absl::SimpleAtod(word, &number) && std::isfinite(number) && number >= least) return std::string();
+        return absl::StrCat("expected a number of at least ", least, ", got ", word);
+      },
+      "");
+}
 
 CLI::App* Commands::Add(const std::string& name, const std::string& description, const std::string& examples) {
   CLI::App* command = app_.add_subcommand(name, description);

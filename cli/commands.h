@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -29,6 +30,10 @@ class Commands {
   CLI::App& app_;
   Action chosen_;
 };
+
+// Checks of an option's word, which say what was expected: a whole number, or any, of at least `least`.
+CLI::Validator WholeNumber(int64_t least);
+CLI::Validator NumberFrom(double least);
 
 void AddSweepFileCommands(Commands& commands);   // plan, submit
 void AddRunCommand(Commands& commands);          // run

@@ -147,10 +147,9 @@ void AddCheckpointCommands(Commands& commands) {
       ->required()
       ->check(CLI::IsMember({"list", "export"}))
       ->type_name("ACTION");
-  command->add_option("run", options->run, "A run's id")->required()->check(CLI::PositiveNumber)->type_name("RUN");
+  command->add_option("run", options->run, "A run's id")->required()->check(WholeNumber(1))->type_name("RUN");
   command->add_option("file", options->file, "export: the file to write")->type_name("FILE");
-  command->add_option("--step", options->step, "export: of this step (default: the newest)")
-      ->check(CLI::NonNegativeNumber);
+  command->add_option("--step", options->step, "export: of this step (default: the newest)")->check(WholeNumber(0));
   commands.OnRun(command, [options](Context& context) {
     return options->action == "list" ? List(context, *options) : ExportCheckpoint(context, *options);
   });

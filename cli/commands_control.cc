@@ -41,9 +41,9 @@ absl::Status SetTarget(const ControlOptions& options, v1::ControlSweepRequest* r
   return absl::OkStatus();
 }
 
-// Does it and says "VERB 12 runs of a, b".
+// Does it and says "VERB 12 runs of a, b", or `nothing`, where that is given, if it changed nothing.
 absl::StatusOr<int> Send(Context& context, const v1::ControlSweepRequest& request, const std::string& verb,
-                         const std::string& noun) {
+                         const std::string& noun, const std::string& nothing = "") {
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kChange));
   SEEDBED_ASSIGN_OR_RETURN(const v1::ControlSweepResponse response, client->ControlSweep(request));
   if (context.options.json) {
@@ -52,7 +52,9 @@ absl::StatusOr<int> Send(Context& context, const v1::ControlSweepRequest& reques
     return kExitOk;
   }
   std::string text = absl::StrCat(verb, " ", FormatPlural(response.changed(), noun));
-  if (response.sweeps_size() > 0) {
+  if (response.changed() == 0 && !nothing.empty()) {
+    text = absl::StrCat("nothing was done: ", nothing);
+  } else if (response.sweeps_size() > 0) {
     absl::StrAppend(&text, noun == "sweep" ? ": " : " of ", absl::StrJoin(response.sweeps(), ", "));
   }
   context.Print(text + "\n");
@@ -77,7 +79,7 @@ absl::StatusOr<int> Cancel(Context& context, const ControlOptions& options) {
   v1::ControlSweepRequest request;
   SEEDBED_RETURN_IF_ERROR(SetTarget(options, &request));
   request.mutable_cancel();
-  return Send(context, request, "cancelled", "run");
+  return Send(context, request, "cancelled", "run", "all of these runs had ended already");
 }
 
 absl::StatusOr<int> Retry(Context& context, ControlOptions options) {
@@ -89,7 +91,8 @@ absl::StatusOr<int> Retry(Context& context, ControlOptions options) {
   SEEDBED_RETURN_IF_ERROR(SetTarget(options, &request));
   request.mutable_retry()->set_include_cancelled(options.include_cancelled);
   request.mutable_retry()->set_keep_rows(options.keep_rows);
-  return Send(context, request, "queued again:", "run");
+  request.mutable_retry()->set_pass_over(options.failed || options.include_cancelled);
+  return Send(context, request, "queued again:", "run", "none of these runs has failed");
 }
 
 absl::StatusOr<int> Extend(Context& context, ControlOptions options) {
@@ -97,7 +100,7 @@ absl::StatusOr<int> Extend(Context& context, ControlOptions options) {
   v1::ControlSweepRequest request;
   SEEDBED_RETURN_IF_ERROR(SetTarget(options, &request));
   request.mutable_extend()->set_seeds(options.seeds);
-  return Send(context, request, "added", "run");
+  return Send(context, request, "added", "run", "every configuration has that many seeds already");
 }
 
 std::string Describe(const std::vector<v1::SweepSummary>& sweeps) {
@@ -239,7 +242,8 @@ void AddControlCommands(Commands& commands) {
   const auto retry_options = std::make_shared<ControlOptions>();
   CLI::App* retry =
       commands.Add("retry", "Queue failed runs again, from the start (default: of the last sweep)",
-                   "seedbed retry --failed\nseedbed retry goldilocks --failed --cancelled\nseedbed retry --runs 17");
+                   "seedbed retry --failed\nseedbed retry goldilocks --failed --cancelled\n"
+                   "seedbed retry --runs 17\nseedbed retry --runs 3-70 --failed   # those of them that failed");
   AddSelector(retry, retry_options);
   AddRuns(retry, retry_options);
   retry->add_flag("--failed", retry_options->failed, "Every failed run");
@@ -254,7 +258,7 @@ void AddControlCommands(Commands& commands) {
   AddSelector(extend, extend_options);
   extend->add_option("--seeds", extend_options->seeds, "Seeds that each configuration shall have")
       ->required()
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1))
       ->type_name("N");
   OnRun(commands, extend, extend_options, Extend);
 

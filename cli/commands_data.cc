@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "cli/render/csv.h"
 #include "cli/render/format.h"
 #include "cli/render/table.h"
+#include "cli/signals.h"
 #include "common/base/status_macros.h"
 
 namespace seedbed::cli {
@@ -140,6 +142,7 @@ class OutputFile {
  public:
   static absl::StatusOr<std::unique_ptr<OutputFile>> Create(const std::string& path) {
     std::unique_ptr<OutputFile> file(new OutputFile(path));
+    file->interrupt_.emplace(file->partial_);
     file->descriptor_ = open(file->partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file->descriptor_ < 0) {
       return absl::FailedPreconditionError(absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
@@ -165,8 +168,10 @@ class OutputFile {
     if (!closed || rename(partial_.c_str(), path_.c_str()) != 0) {
       const int error = errno;
       unlink(partial_.c_str());
+      interrupt_.reset();
       return absl::FailedPreconditionError(absl::StrCat("cannot write ", path_, ": ", std::strerror(error)));
     }
+    interrupt_.reset();
     return absl::OkStatus();
   }
 
@@ -174,6 +179,7 @@ class OutputFile {
   explicit OutputFile(const std::string& path) : path_(path), partial_(absl::StrCat(path, ".partial-", getpid())) {}
   const std::string path_;
   const std::string partial_;
+  std::optional<RemoveFileAtInterrupt> interrupt_;  // outlives the file
   int descriptor_ = -1;
   std::unique_ptr<DescriptorOutput> output_;
 };
@@ -186,13 +192,17 @@ absl::StatusOr<int> ExportCommand(Context& context, const ExportCommandOptions& 
                  : given.what == "configurations" ? ExportOptions::What::kConfigurations
                                                   : ExportOptions::What::kRuns;
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
+  // Before anything is asked: a place where nothing can be written is told at once.
+  std::unique_ptr<OutputFile> file;
+  if (!given.output.empty() && given.output != "-") {
+    SEEDBED_ASSIGN_OR_RETURN(file, OutputFile::Create(given.output));
+  }
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client->ListSweeps(given.selector));
   for (const v1::SweepSummary& sweep : sweeps.sweeps()) options.sweeps.push_back(sweep.name());
-  if (given.output.empty() || given.output == "-") {
+  if (file == nullptr) {
     SEEDBED_RETURN_IF_ERROR(Export(*client, options, context.out()));
     return kExitOk;
   }
-  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file, OutputFile::Create(given.output));
   SEEDBED_RETURN_IF_ERROR(Export(*client, options, file->output()));
   SEEDBED_RETURN_IF_ERROR(file->Finish());
   return kExitOk;
@@ -211,7 +221,7 @@ void AddDataCommands(Commands& commands) {
       ->required()
       ->type_name("SQL");
   query->add_option("--limit", query_options->limit, "Most rows (default: the coordinator's limit)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(WholeNumber(0));
   query->add_flag("--csv", query_options->csv, "Print CSV instead of a table");
   commands.OnRun(query, [query_options](Context& context) { return Query(context, *query_options); });
 

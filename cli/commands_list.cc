@@ -12,6 +12,7 @@
 #include "cli/render/lists.h"
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
+#include "common/schema/trainer_schema.h"
 
 namespace seedbed::cli {
 namespace {
@@ -74,6 +75,28 @@ absl::StatusOr<v1::ListRunsRequest> RequestOf(const RunsOptions& options) {
   return request;
 }
 
+// What a filter that matches nothing probably meant: names as tables show them, and slips.
+std::string HintForFilter(const RunsOptions& options) {
+  std::string hint;
+  for (const std::string& trainer : TrainerNames()) {
+    const TrainerSchema& schema = *FindTrainer(trainer);
+    const std::vector<std::string>& outcomes = schema.outcomes;
+    if (!options.outcome.empty() && std::find(outcomes.begin(), outcomes.end(), options.outcome) == outcomes.end()) {
+      if (const auto near = NearestWord(options.outcome, outcomes)) {
+        absl::StrAppend(&hint, ". Did you mean --outcome ", *near, "?");
+      }
+    }
+    for (const std::string& word : options.where) {
+      const std::string name = word.substr(0, word.find('='));
+      if (schema.FindParameter(name) != nullptr) continue;
+      if (const auto near = NearestParameter(schema, name)) {
+        absl::StrAppend(&hint, ". Did you mean --where ", *near, word.substr(name.size()), "?");
+      }
+    }
+  }
+  return hint;
+}
+
 // All runs that match, a page at a time, so that no message grows with the sweep. `on_page` returns false to end.
 absl::Status ForEachPage(Client& client, v1::ListRunsRequest request, int64_t limit,
                          const std::function<bool(const v1::ListRunsResponse&)>& on_page) {
@@ -118,7 +141,7 @@ absl::StatusOr<int> ListRuns(Context& context, const RunsOptions& options) {
   const bool more = limit != 0 && all.runs_size() > limit;
   if (more) all.mutable_runs()->RemoveLast();
   if (all.runs_size() == 0) {
-    context.Note("no runs match");
+    context.Note("no runs match" + HintForFilter(options));
     return kExitOk;
   }
   context.Print(RenderRuns(all, context.style()));
@@ -138,6 +161,10 @@ absl::StatusOr<int> ListWorkers(Context& context, bool include_gone) {
                  (context.offline() ? std::string("ADDRESS") : client->where()) + "`");
   } else {
     context.Print(RenderWorkers(workers, context.style()));
+    if (context.offline()) {
+      context.Note("no coordinator is running on " + DataDirectory(context.options) +
+                   ": nobody is connected, and this is what was known last");
+    }
   }
   return kExitOk;
 }
@@ -167,7 +194,7 @@ void AddListCommands(Commands& commands) {
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
   runs->add_option("--limit", options->limit, "Most rows; 0: all (default: 200 in a table, all with --json)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(WholeNumber(0));
   runs->add_flag("--newest-first", options->newest_first, "Highest run id first");
   commands.OnRun(runs, [options](Context& context) { return ListRuns(context, *options); });
 

@@ -1,5 +1,6 @@
 // status, watch and wait: how far everything is.
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,6 +50,19 @@ void PrintWaitResult(const v1::ProgressResponse& progress, Context& context) {
   }
 }
 
+// Says of each sweep that is paused, once, what its runs wait for. `told` remembers the names.
+void NotePaused(const v1::ProgressResponse& progress, std::set<std::string>* told, Context& context) {
+  for (const v1::SweepSummary& sweep : progress.sweeps()) {
+    const bool waits = sweep.state() == v1::SWEEP_STATE_PAUSED && sweep.runs().queued() > 0;
+    if (!waits) {
+      told->erase(sweep.name());
+    } else if (told->insert(sweep.name()).second) {
+      context.Note(absl::StrCat(sweep.name(), " is paused: ", FormatPlural(sweep.runs().queued(), "run"),
+                                " will not start before `seedbed resume ", sweep.name(), "`"));
+    }
+  }
+}
+
 absl::StatusOr<int> Wait(Context& context, const ProgressOptions& options) {
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client->ListSweeps(options.selector));
@@ -67,10 +81,13 @@ absl::StatusOr<int> Wait(Context& context, const ProgressOptions& options) {
     const absl::Time deadline =
         options.timeout_seconds > 0 ? absl::Now() + absl::Seconds(options.timeout_seconds) : absl::InfiniteFuture();
     bool warned = false;
+    std::set<std::string> paused;
     std::string trouble;
+    NotePaused(latest, &paused, context);
     while (true) {
       if (const std::optional<v1::ProgressResponse> message = feed.Next(absl::Milliseconds(250))) {
         latest = *message;
+        NotePaused(latest, &paused, context);
         if (latest.active_workers() == 0 && !latest.done() && !warned) {
           warned = true;
           context.Note("no worker is connected: the runs wait for one");
@@ -195,7 +212,7 @@ void AddProgressCommands(Commands& commands) {
                                 "seedbed wait last && seedbed show last\nseedbed wait all --timeout 3600");
   wait->add_option("sweep", wait_options->selector, selector_help)->type_name("SELECTOR");
   wait->add_option("--timeout", wait_options->timeout_seconds, "Give up after so many seconds (exit code 1)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(NumberFrom(0));
   commands.OnRun(wait, [wait_options](Context& context) { return Wait(context, *wait_options); });
 }
 

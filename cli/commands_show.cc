@@ -94,7 +94,9 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
   request.set_attempt(options.attempt);
   // Nothing is written while nothing trains, so there would be no end to wait for.
   request.set_follow(options.follow && !context.offline());
+  bool wrote = false;
   SEEDBED_RETURN_IF_ERROR(client->ReadLog(request, [&](const v1::ReadLogResponse& part) {
+    wrote = true;
     if (context.options.json) {
       context.PrintJson({{"run_id", options.run}, {"text", part.text()}});
     } else {
@@ -103,6 +105,8 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
     }
     return !context.out().closed();
   }));
+  if (!wrote && context.options.json) context.PrintJson({{"run_id", options.run}, {"text", ""}});
+  if (!wrote && !context.options.json) context.Note(absl::StrCat("run ", options.run, " has written nothing"));
   return kExitOk;
 }
 
@@ -120,9 +124,8 @@ void AddShowCommands(Commands& commands) {
   const auto logs_options = std::make_shared<LogsOptions>();
   CLI::App* logs = commands.Add("logs", "Print what a run wrote to its standard output and error",
                                 "seedbed logs 17\nseedbed logs 17 --attempt 1\nseedbed logs 17 --follow");
-  logs->add_option("run", logs_options->run, "Run id")->required()->check(CLI::PositiveNumber)->type_name("RUN");
-  logs->add_option("--attempt", logs_options->attempt, "Which attempt (default: the latest)")
-      ->check(CLI::PositiveNumber);
+  logs->add_option("run", logs_options->run, "Run id")->required()->check(WholeNumber(1))->type_name("RUN");
+  logs->add_option("--attempt", logs_options->attempt, "Which attempt (default: the latest)")->check(WholeNumber(1));
   logs->add_flag("-f,--follow", logs_options->follow, "Go on until the attempt ends");
   commands.OnRun(logs, [logs_options](Context& context) { return Logs(context, *logs_options); });
 }

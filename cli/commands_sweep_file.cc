@@ -90,7 +90,8 @@ OrderedJson PlanJson(const Sweep& sweep, int64_t points) {
           {"stop", shared.value("stop", OrderedJson())},
           {"metrics", shared.value("metrics", OrderedJson())},
           {"axes", std::move(axes)},
-          {"points", std::move(first)}};
+          {"points", std::move(first)},
+          {"warnings", sweep.warnings}};
 }
 
 void PrintAxes(const std::vector<Axis>& axes, Context& context) {
@@ -150,6 +151,7 @@ void PrintPlan(const Sweep& sweep, int64_t points, Context& context) {
 
 absl::StatusOr<int> Plan(Context& context, const PlanOptions& options) {
   SEEDBED_ASSIGN_OR_RETURN(const LoadedSweep loaded, LoadSweep(options.file, options.overrides));
+  PrintWarnings(loaded.sweep, *context.environment().err);
   if (context.options.json) {
     context.PrintJson(PlanJson(loaded.sweep, options.points));
   } else {
@@ -161,6 +163,7 @@ absl::StatusOr<int> Plan(Context& context, const PlanOptions& options) {
 absl::StatusOr<int> Submit(Context& context, const PlanOptions& options) {
   // Checked here first: mistakes are found without a coordinator, and a file of 100 MB is not sent.
   SEEDBED_ASSIGN_OR_RETURN(const LoadedSweep loaded, LoadSweep(options.file, options.overrides));
+  PrintWarnings(loaded.sweep, *context.environment().err);
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kCreate));
   v1::SubmitSweepRequest request;
   request.set_submission_id(NewSubmissionId());

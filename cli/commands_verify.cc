@@ -305,7 +305,7 @@ void AddVerifyCommand(Commands& commands) {
                                    "seedbed verify last --json");
   command->add_option("sweep", options->selector, "Sweeps")->required()->type_name("SELECTOR");
   command->add_option("--sample", options->sample, "How many runs, spread evenly over those that finished")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1))
       ->capture_default_str();
   commands.OnRun(command, [options](Context& context) { return Verify(context, *options); });
 }

@@ -73,6 +73,21 @@ absl::StatusOr<std::optional<RunningCoordinator>> FindRunningCoordinator(const s
   return std::optional<RunningCoordinator>(std::move(running));
 }
 
+absl::StatusOr<std::unique_ptr<Client>> ClientOf(const RunningCoordinator& running, const GlobalOptions& options) {
+  SEEDBED_ASSIGN_OR_RETURN(const std::string token, GivenToken(options.token_file));
+  TlsPems tls;
+  if (running.tls) {
+    SEEDBED_ASSIGN_OR_RETURN(tls, TlsFor(options, running.address));
+  }
+  if (running.tls && tls.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the coordinator at ", running.address,
+                     " serves TLS, and has no Unix socket for this machine; "
+                     "give the file of its authority with --tls-ca, or start it with --listen unix:/path too"));
+  }
+  return Client::ForAddress(running.address, token.empty() ? running.token : token, tls);
+}
+
 absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) {
   SEEDBED_ASSIGN_OR_RETURN(const std::string token, GivenToken(options.token_file));
   Connection connection;
@@ -84,17 +99,7 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   const std::string directory = DataDirectory(options);
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(directory));
   if (!running.has_value()) return OpenInProcess(directory, access);
-  TlsPems tls;
-  if (running->tls) {
-    SEEDBED_ASSIGN_OR_RETURN(tls, TlsFor(options, running->address));
-  }
-  if (running->tls && tls.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the coordinator at ", running->address,
-                     " serves TLS, and has no Unix socket for this machine; "
-                     "give the file of its authority with --tls-ca, or start it with --listen unix:/path too"));
-  }
-  connection.client = Client::ForAddress(running->address, token.empty() ? running->token : token, tls);
+  SEEDBED_ASSIGN_OR_RETURN(connection.client, ClientOf(*running, options));
   return connection;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,9 @@ struct RunningCoordinator {
 
 // The coordinator that holds DATA/lock, by DATA/coordinator.json; nullopt if none does. A Unix socket is preferred.
 absl::StatusOr<std::optional<RunningCoordinator>> FindRunningCoordinator(const std::string& data_directory);
+
+// A client of it, with what `options` say of tokens and TLS.
+absl::StatusOr<std::unique_ptr<Client>> ClientOf(const RunningCoordinator& running, const GlobalOptions& options);
 
 // The connector of the real program: --server; or the coordinator that runs on the data directory; or the data
 // directory itself, opened in this process.

@@ -34,7 +34,9 @@ void ProgressFeed::Read() {
           return !stopping_;
         },
         &canceller_);
-    const bool retry = absl::IsUnavailable(status) && absl::Now() - last_heard < patience_;
+    // A coordinator that stops cancels what it has not answered yet; a cancellation of ours ends the next pause.
+    const bool went_away = absl::IsUnavailable(status) || absl::IsCancelled(status);
+    const bool retry = went_away && absl::Now() - last_heard < patience_;
     if (!retry || !PauseBeforeRetry()) {
       std::lock_guard<std::mutex> lock(mutex_);
       end_ = status;
@@ -63,6 +65,11 @@ std::optional<v1::ProgressResponse> ProgressFeed::Next(absl::Duration most) {
 std::optional<absl::Status> ProgressFeed::ended() {
   std::lock_guard<std::mutex> lock(mutex_);
   return messages_.empty() ? end_ : std::nullopt;
+}
+
+bool ProgressFeed::connected() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return connected_;
 }
 
 std::string ProgressFeed::trouble() {

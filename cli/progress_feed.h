@@ -27,6 +27,8 @@ class ProgressFeed {
   std::optional<v1::ProgressResponse> Next(absl::Duration most);
   // Set once the stream has ended for good and all messages were taken: OK when it ended by itself.
   std::optional<absl::Status> ended();
+  // False while the coordinator does not answer and is called again.
+  bool connected();
   // What keeps the picture from moving, for people: no answer, or the coordinator's own trouble. Empty: nothing.
   std::string trouble();
 

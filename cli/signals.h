@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 // What Ctrl-C does. Process-wide; to be used from the main thread.
 namespace seedbed::cli {
 
@@ -15,6 +17,16 @@ class CountInterrupts {
   CountInterrupts(const CountInterrupts&) = delete;
   CountInterrupts& operator=(const CountInterrupts&) = delete;
   int count() const;
+};
+
+// While it lives, SIGINT, SIGTERM and SIGHUP remove `path` before they end the process with 128 + the signal's number.
+// One at a time.
+class RemoveFileAtInterrupt {
+ public:
+  explicit RemoveFileAtInterrupt(const std::string& path);
+  ~RemoveFileAtInterrupt();
+  RemoveFileAtInterrupt(const RemoveFileAtInterrupt&) = delete;
+  RemoveFileAtInterrupt& operator=(const RemoveFileAtInterrupt&) = delete;
 };
 
 }  // namespace seedbed::cli

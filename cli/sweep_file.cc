@@ -58,6 +58,11 @@ absl::StatusOr<LoadedSweep> LoadSweep(const std::string& file, const std::vector
   return loaded;
 }
 
+void PrintWarnings(const Sweep& sweep, Output& err) {
+  for (const std::string& warning : sweep.warnings) err.Write(warning + "\n");
+  err.Flush();
+}
+
 bool IsSweepFileMistake(const absl::Status& status) {
   return status.GetPayload(kMistakePayload).has_value();
 }

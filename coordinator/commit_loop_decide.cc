@@ -87,14 +87,18 @@ void CommitLoop::ObserveCheckpoints(const core::Event& event, Turn* turn) const 
 }
 
 void CommitLoop::DoReport(ReportItem item, Turn* turn) {
-  const core::Report& report = item.report;
+  core::Report& report = item.report;
   const core::Run* run = state_->FindRun(report.lease.run);
   if (run != nullptr && run->fence == report.lease.fence && report.last_step >= 0) {
     progress_.ObserveStep(*state_, run->id, report.last_step, true, turn->batch.now.monotonic);
   }
   const absl::Status names = item.rows ? metric_names_.Admit(*item.rows) : absl::OkStatus();
+  if (absl::IsInvalidArgument(names)) {
+    report.malformed = true;
+    report.end = core::Report::End{core::AttemptEnd::kFailed, std::string(names.message()), 1, {}, {}};
+  }
   const absl::StatusOr<core::Answer> answer =
-      names.ok() ? DecideAndApply(report, turn) : absl::StatusOr<core::Answer>(names);
+      names.ok() || report.malformed ? DecideAndApply(report, turn) : absl::StatusOr<core::Answer>(names);
   absl::StatusOr<core::ReportAnswer> result = absl::InternalError("the core answered a report with something else");
   if (!answer.ok()) {
     result = answer.status();

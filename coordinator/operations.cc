@@ -92,6 +92,7 @@ core::Command CommandFor(const SweepAction& action, SweepId sweep, std::vector<R
     command.runs = std::move(runs);
     command.include_cancelled = retry->include_cancelled;
     command.keep_rows = retry->keep_rows;
+    command.pass_over = retry->pass_over;
     return command;
   }
   if (const auto* extend = std::get_if<ExtendAction>(&action)) {

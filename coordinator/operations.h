@@ -41,6 +41,7 @@ struct CancelAction {};
 struct RetryAction {
   bool include_cancelled = false;
   bool keep_rows = false;
+  bool pass_over = false;  // see core::RetryRuns
 };
 struct ExtendAction {
   int64_t seeds = 0;

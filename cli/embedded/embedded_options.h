@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,9 @@ struct EmbeddedOptions {
   int workers = 1;
   std::optional<int> slots;  // of each worker; default: the CPUs, shared out
   std::string device = "auto";
+  std::string pack = "auto";               // runs that an engine trains together
+  std::optional<double> checkpoint_every;  // seconds; default: the worker's
+  std::optional<int64_t> least_free_disk;  // MiB; default: the coordinator's
 };
 
 }  // namespace seedbed::cli

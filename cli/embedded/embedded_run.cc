@@ -8,29 +8,36 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "cli/connection.h"
 #include "cli/progress_feed.h"
 #include "cli/render/configuration_table.h"
 #include "cli/render/format.h"
 #include "cli/render/progress.h"
 #include "common/base/status_macros.h"
+#include "coordinator/server_file.h"
 #include "coordinator/storage/data_directory.h"
 
 namespace seedbed::cli {
 namespace {
 
-constexpr absl::Duration kStartLimit = absl::Seconds(30);
 constexpr absl::Duration kWorkerStopLimit = absl::Seconds(20);
 constexpr absl::Duration kCoordinatorStopLimit = absl::Seconds(10);
 constexpr absl::Duration kLoopPause = absl::Milliseconds(200);
 // A coordinator that died is back within seconds; one that is not ours may be moved meanwhile.
 constexpr absl::Duration kPatience = absl::Minutes(2);
+// A coordinator that died without a word is started again by its own command, and sooner than this.
+constexpr absl::Duration kFreeFor = absl::Seconds(3);
 
 int UsableProcessors() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   return std::max(1, CPU_COUNT(&set));
+}
+
+// Whether a coordinator that is gone has said so. One that is stopped takes its file along.
+bool LeftInOrder(const std::string& data) {
+  const absl::StatusOr<std::optional<ServerFile>> file = ReadServerFile(data);
+  return file.ok() && !file->has_value();
 }
 
 // `text` as one word of a shell's command.
@@ -53,66 +60,6 @@ std::string WithoutDot(const std::string& path) {
 
 EmbeddedRun::EmbeddedRun(Context& context, EmbeddedOptions options, std::string program_directory)
     : context_(context), options_(std::move(options)), program_directory_(std::move(program_directory)) {}
-
-absl::Status EmbeddedRun::StartCoordinator(const std::string& data) {
-  SEEDBED_RETURN_IF_ERROR(EnsureDataDirectory(data));
-  SEEDBED_ASSIGN_OR_RETURN(socket_, PrivateSocket::Create());
-  address_ = socket_->address();
-  ChildCommand command;
-  command.name = "coordinator";
-  command.arguments = {
-      program_directory_ + "/seedbed-coordinator", "--data", data, "--listen", address_, "--exit-with-parent",
-      absl::StrCat(Lifeline::kDescriptor)};
-  // Workers of before cannot reach the new socket. When it is started again, ours can.
-  command.at_first = {"--workers-are-gone"};
-  command.log_path = data + "/coordinator.log";
-  SEEDBED_RETURN_IF_ERROR(supervisor_->Start(command));
-  ours_ = true;
-  first_worker_ = 1;
-  client_ = Client::ForAddress(address_, "");
-  return WaitForCoordinator();
-}
-
-absl::Status EmbeddedRun::WaitForCoordinator() {
-  const absl::Time deadline = absl::Now() + kStartLimit;
-  while (true) {
-    const absl::StatusOr<v1::GetServerInfoResponse> info = client_->WaitUntilServing(kLoopPause);
-    if (info.ok() || interrupted()) return absl::OkStatus();
-    std::vector<std::string> news;
-    SEEDBED_RETURN_IF_ERROR(supervisor_->LookAfter(absl::Now(), &news));
-    const std::string log = DataDirectory(context_.options) + "/coordinator.log";
-    // At its start it has nothing to recover from: what it says is what the user must see.
-    if (!news.empty()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the coordinator could not start. The end of ", log, ":\n", TailOfFile(log, 8)));
-    }
-    if (!absl::IsUnavailable(info.status())) return info.status();
-    if (absl::Now() > deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("the coordinator does not answer after ", absl::FormatDuration(kStartLimit), "; see ", log));
-    }
-  }
-}
-
-absl::Status EmbeddedRun::Connect() {
-  SEEDBED_ASSIGN_OR_RETURN(Lifeline lifeline, Lifeline::Create());
-  supervisor_ = std::make_unique<Supervisor>(std::move(lifeline));
-  const std::string data = DataDirectory(context_.options);
-  if (context_.options.server.empty()) {
-    SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(data));
-    if (!running.has_value()) return StartCoordinator(data);
-    address_ = running->address;
-    token_file_ = running->token_file;
-    context_.Note(
-        absl::StrCat("using the coordinator that runs on ", data, " (process ", running->pid, ", ", address_, ")"));
-  } else {
-    address_ = context_.options.server;
-    context_.Note("using the coordinator at " + address_);
-  }
-  SEEDBED_ASSIGN_OR_RETURN(Connection connection, seedbed::cli::Connect(context_.options, Access::kChange));
-  client_ = std::move(connection.client);
-  return client_->GetServerInfo().status();
-}
 
 absl::Status EmbeddedRun::StartWorkers() {
   if (!ours_) {
@@ -146,14 +93,17 @@ absl::Status EmbeddedRun::StartWorkers() {
                          absl::StrCat(slots),
                          "--device",
                          options_.device,
+                         "--pack",
+                         options_.pack,
                          "--directory",
                          absl::StrCat(data, "/", name),
                          "--exit-with-parent",
                          absl::StrCat(Lifeline::kDescriptor)};
-    if (!token_file_.empty()) {
-      command.arguments.push_back("--token-file");
-      command.arguments.push_back(token_file_);
+    if (options_.checkpoint_every) {
+      command.arguments.insert(command.arguments.end(),
+                               {"--checkpoint-every", absl::StrCat(*options_.checkpoint_every)});
     }
+    if (!token_file_.empty()) command.arguments.insert(command.arguments.end(), {"--token-file", token_file_});
     const TlsFiles& tls = context_.options.tls;
     for (const auto& [option, file] :
          {std::make_pair("--tls-ca", &tls.ca), std::make_pair("--tls-certificate", &tls.certificate),
@@ -199,12 +149,27 @@ absl::Status EmbeddedRun::MentionOtherSweeps() {
 }
 
 absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
+  while (true) {
+    bool abandoned = false;
+    SEEDBED_RETURN_IF_ERROR(Follow(display, &abandoned));
+    if (!abandoned) return absl::OkStatus();
+    display.Finish(absl::Now());  // what is said meanwhile goes below the block
+    context_.Note("the command that had the coordinator has ended: going on without it");
+    SEEDBED_RETURN_IF_ERROR(Reattach());
+    if (interrupted()) return absl::OkStatus();
+    SEEDBED_RETURN_IF_ERROR(StartWorkers());
+  }
+}
+
+absl::Status EmbeddedRun::Follow(ProgressDisplay& display, bool* abandoned) {
   v1::WatchProgressRequest request;
   request.set_sweep(submitted_.name());
   request.set_interval_milliseconds(500);
   request.set_until_done(true);
   ProgressFeed feed(client_.get(), request, kPatience);
+  const std::string data = DataDirectory(context_.options);
   absl::Time note_until = absl::InfinitePast();
+  absl::Time free_since = absl::InfiniteFuture();
   while (!interrupted()) {
     const std::optional<v1::ProgressResponse> message = feed.Next(kLoopPause);
     const absl::Time now = absl::Now();
@@ -214,6 +179,13 @@ absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
       display.Update(latest_, now);
     }
     if (const std::optional<absl::Status> end = feed.ended()) return *end;
+    if (!MayTakeOver() || feed.connected() || DataLockHolder(data) != 0) {
+      free_since = absl::InfiniteFuture();
+    } else {
+      free_since = std::min(free_since, now);
+      *abandoned = LeftInOrder(data) || now - free_since >= kFreeFor;
+      if (*abandoned) return absl::OkStatus();
+    }
     std::vector<std::string> news;
     std::vector<std::string> died;
     SEEDBED_RETURN_IF_ERROR(supervisor_->LookAfter(now, &news, &died));
@@ -337,6 +309,7 @@ absl::StatusOr<int> EmbeddedRun::RunToTheEnd() {
   const absl::Time started = absl::Now();
   // Before anything exists, so that mistakes create nothing.
   SEEDBED_ASSIGN_OR_RETURN(loaded_, LoadSweep(options_.file, options_.overrides));
+  PrintWarnings(loaded_.sweep, *context_.environment().err);
   SEEDBED_RETURN_IF_ERROR(Connect());
   if (!interrupted()) SEEDBED_RETURN_IF_ERROR(Submit());
   const ProgressTotals totals = Totals(latest_);
@@ -358,7 +331,13 @@ absl::StatusOr<int> EmbeddedRun::RunToTheEnd() {
     StopChildren();
     return context_.out().closed() && interrupts_.count() == 0 ? kExitOk : Interrupted();
   }
-  return Report(absl::Now() - started, all_ended);
+  const absl::Duration took = absl::Now() - started;
+  absl::StatusOr<int> reported = Report(took, all_ended);
+  if (absl::IsUnavailable(reported.status()) && MayTakeOver()) {
+    SEEDBED_RETURN_IF_ERROR(Reattach());
+    reported = Report(took, all_ended);
+  }
+  return reported;
 }
 
 }  // namespace seedbed::cli

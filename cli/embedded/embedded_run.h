@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "cli/connection.h"
 #include "cli/context.h"
 #include "cli/embedded/embedded_options.h"
 #include "cli/embedded/private_socket.h"
@@ -28,12 +29,21 @@ class EmbeddedRun {
  private:
   absl::StatusOr<int> RunToTheEnd();
   absl::Status Connect();
+  // To the coordinator that holds the data directory, or to one of ours if nobody does.
+  absl::Status Attach();
+  absl::Status UseRunning(const RunningCoordinator& running);
   absl::Status StartCoordinator(const std::string& data);
   absl::Status WaitForCoordinator();
   absl::Status StartWorkers();
   absl::Status Submit();
   absl::Status MentionOtherSweeps();
   absl::Status FollowToTheEnd(ProgressDisplay& display);
+  // Until the sweep's end, an interrupt, or, with `abandoned` set, until somebody else's coordinator has left us.
+  absl::Status Follow(ProgressDisplay& display, bool* abandoned);
+  // Another command's coordinator went with that command: lets go of it and attaches anew.
+  absl::Status Reattach();
+  // Whether the coordinator is another command's, in whose place ours may come.
+  bool MayTakeOver() const { return !ours_ && context_.options.server.empty(); }
   // The coordinator hears of a worker's death from us, long before its leases run out.
   void TellOfDeath(const std::string& child);
   void StopChildren();

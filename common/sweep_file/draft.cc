@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
@@ -17,18 +18,58 @@ namespace {
 
 constexpr int64_t kAnyInteger = std::numeric_limits<int64_t>::min();
 constexpr int64_t kMostRetries = 1'000'000;
+constexpr int64_t kMostSeeds = 1'000'000;            // as many as `extend` can ask for
+constexpr int64_t kGreatestSeed = int64_t{1} << 53;  // every reader of JSON takes it as it is
 
 // Selectors that mean something else: `all`, `last`, and ids and their ranges.
 bool IsSelectorWord(const std::string& name) {
   return name == "all" || name == "last" || name.find_first_not_of("0123456789-") == std::string::npos;
 }
 
-// Keys of W&B's sweeps that say how to start a program or spend its service, which is decided elsewhere here.
-std::string HintForForeignKey(const std::string& key) {
+// Sections with keys of their own. Only below `parameters` can a key be written with a dot.
+const std::vector<std::pair<std::string, std::vector<std::string>>>& Sections() {
+  static const auto* const sections = new std::vector<std::pair<std::string, std::vector<std::string>>>{
+      {"budget", {"steps", "time"}},
+      {"metrics", {"log_every", "evaluate_every", "analyze_every"}},
+      {"metric", {"name", "goal"}},
+      {"checkpoints", {"keep"}}};
+  return *sections;
+}
+
+std::string HintForDottedKey(const std::string& key) {
+  const size_t dot = key.find('.');
+  if (dot == std::string::npos) return "";
+  std::vector<std::string> known;
+  for (const auto& [section, keys] : Sections()) {
+    for (const std::string& inner : keys) known.push_back(absl::StrCat(section, ".", inner));
+  }
+  const auto shown = [](const std::string& dotted) {
+    const size_t at = dotted.find('.');
+    return absl::StrCat(dotted.substr(0, at), ": {", dotted.substr(at + 1), ": …}");
+  };
+  if (std::find(known.begin(), known.end(), key) != known.end()) return absl::StrCat("; write ", shown(key));
+  const std::optional<std::string> nearest = NearestWord(key, known);
+  return nearest ? absl::StrCat("; did you mean ", shown(*nearest), "?") : "";
+}
+
+// Whether it is a parameter of some trainer, or a group of such.
+bool IsParameterOrGroup(const std::string& key) {
+  for (const std::string& trainer : TrainerNames()) {
+    for (const ParameterDefinition& parameter : FindTrainer(trainer)->parameters) {
+      if (parameter.name == key || absl::StartsWith(parameter.name, key + ".")) return true;
+    }
+  }
+  return false;
+}
+
+std::string HintForUnknownKey(const std::string& key) {
   if (key == "early_terminate") return "; it belongs to W&B, here conditions that end a run stand under 'stop'";
+  // Keys of W&B's sweeps that say how to start a program or spend its service, which is decided elsewhere here.
   for (const char* foreign : {"program", "command", "project", "entity", "controller", "job", "image_uri"}) {
     if (key == foreign) return "; it belongs to W&B and has no meaning here: remove it";
   }
+  if (IsParameterOrGroup(key)) return "; parameters stand under 'parameters:'";
+  if (std::string hint = HintForDottedKey(key); !hint.empty()) return hint;
   return DidYouMean(key, SweepKeys());
 }
 
@@ -37,7 +78,7 @@ void CheckTopKeys(const YamlNode& root, Mistakes* mistakes) {
   for (const YamlEntry& entry : root.entries) {
     if (mistakes->is_full()) break;
     if (std::find(known.begin(), known.end(), entry.key) != known.end()) continue;
-    mistakes->Add(entry.key_location, absl::StrCat("unknown key ", ShownText(entry.key), HintForForeignKey(entry.key),
+    mistakes->Add(entry.key_location, absl::StrCat("unknown key ", ShownText(entry.key), HintForUnknownKey(entry.key),
                                                    " (expected ", absl::StrJoin(known, ", "), ")"));
   }
 }
@@ -140,16 +181,17 @@ void ReadSeeds(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   draft->seed_count = 1;
   const YamlEntry* seeds = root.Find("seeds");
   if (seeds == nullptr) return;
+  draft->seeds_location = seeds->value->location;
   if (!seeds->value->is_sequence()) {
     const std::optional<int64_t> count =
-        ReadInteger(*seeds->value, "seeds: a list of seeds, or their number", 1, mistakes);
+        ReadInteger(*seeds->value, "seeds: a list of seeds, or their number", 1, kMostSeeds, mistakes);
     draft->seed_count = count.value_or(1);
     return;
   }
   if (!CheckList(*seeds->value, "seeds", mistakes)) return;
   std::unordered_set<int64_t> distinct;
   for (const YamlNodePtr& element : seeds->value->elements) {
-    const std::optional<int64_t> seed = ReadInteger(*element, "seeds", 0, mistakes);
+    const std::optional<int64_t> seed = ReadInteger(*element, "seeds", 0, kGreatestSeed, mistakes);
     if (!seed) continue;
     if (distinct.insert(*seed).second) {
       draft->seeds.push_back(*seed);

@@ -48,6 +48,7 @@ struct SweepDraft {
   RunTemplate shared;
   int64_t seed_count = 0;      // the number of seeds, before they are listed
   std::vector<int64_t> seeds;  // empty for `seeds: N`
+  Location seeds_location;
   int64_t priority = 0;
   int64_t retries = 0;
   std::optional<int64_t> max_concurrent;

@@ -35,7 +35,12 @@ uint64_t AxisLength(const Axis& axis) {
 class Collector {
  public:
   Collector(const SweepDraft& draft, const SweepLimits& limits, const PointSpace& space, Mistakes* mistakes)
-      : draft_(draft), limits_(limits), space_(space), mistakes_(mistakes), rules_(space, mistakes) {
+      : draft_(draft),
+        limits_(limits),
+        space_(space),
+        mistakes_(mistakes),
+        rules_(space, mistakes),
+        exclusion_matched_(space.excluded.size(), false) {
     for (const int slot : space.name_order) {
       keys_.push_back(absl::StrCat("\"", space.slots[slot].definition->name, "\":"));
     }
@@ -62,6 +67,14 @@ class Collector {
 
   const std::vector<ValueNumber>& resolved() const { return resolved_; }
 
+  // To be called when every point of the grid was seen.
+  void WarnOfIdleExclusions() {
+    for (size_t i = 0; i < exclusion_matched_.size(); ++i) {
+      if (!exclusion_matched_[i])
+        mistakes_->Warn(draft_.exclude[i].location, "warning: exclude: this matches no point");
+    }
+  }
+
   std::vector<Configuration> Finish() {
     const std::vector<bool> varied = FindVaried();
     const size_t width = space_.slots.size();
@@ -72,10 +85,16 @@ class Collector {
   }
 
  private:
-  bool IsExcluded() const {
+  bool IsExcluded() {
     const auto matches = [&](const SlotCondition& condition) { return condition.Holds(resolved_); };
-    return std::any_of(space_.excluded.begin(), space_.excluded.end(),
-                       [&](const auto& pattern) { return std::all_of(pattern.begin(), pattern.end(), matches); });
+    bool excluded = false;
+    for (size_t i = 0; i < space_.excluded.size(); ++i) {
+      if (excluded && exclusion_matched_[i]) continue;
+      const auto& pattern = space_.excluded[i];
+      if (!std::all_of(pattern.begin(), pattern.end(), matches)) continue;
+      excluded = exclusion_matched_[i] = true;
+    }
+    return excluded;
   }
 
   bool Keep(Location location) {
@@ -134,7 +153,8 @@ class Collector {
   const PointSpace& space_;
   Mistakes* const mistakes_;
   RuleCheck rules_;
-  std::vector<std::string> keys_;  // "name": in name order
+  std::vector<bool> exclusion_matched_;  // by a point that was seen
+  std::vector<std::string> keys_;        // "name": in name order
   std::vector<ValueNumber> resolved_;
   std::string text_;
   int64_t seen_ = 0;
@@ -154,7 +174,8 @@ bool CheckCount(const SweepDraft& draft, const SweepLimits& limits, const PointS
     longest = std::max(longest, length);
     if (length > 1) factors.push_back(absl::StrCat(length));
   }
-  std::string shown = absl::StrCat("a grid of ", absl::StrJoin(factors, " x "), " = ", ShownCount(points), " points");
+  std::string shown = absl::StrCat("a grid of ", factors.size() < 2 ? "" : absl::StrJoin(factors, " x ") + " = ",
+                                   ShownCount(points), points == 1 ? " point" : " points");
   const auto most = static_cast<uint64_t>(limits.most_configurations);
   // An axis is listed whole, even where run_cap takes only some of the points.
   const bool axes_fit = draft.is_random || longest <= most;
@@ -176,8 +197,9 @@ bool CheckCount(const SweepDraft& draft, const SweepLimits& limits, const PointS
     return false;
   }
   if (runs > static_cast<uint64_t>(limits.most_runs)) {
-    mistakes->AddExcess(draft.points_location, absl::StrCat(shown, " x ", seeds, " seeds = ", ShownCount(runs),
-                                                            " runs; expected at most ", limits.most_runs));
+    mistakes->AddExcess(
+        seeds > points ? draft.seeds_location : draft.points_location,
+        absl::StrCat(shown, " x ", seeds, " seeds = ", ShownCount(runs), " runs; expected at most ", limits.most_runs));
     return false;
   }
   return true;
@@ -211,7 +233,8 @@ void TakeRow(const Axis& axis, size_t row, std::vector<ValueNumber>* given) {
   for (size_t i = 0; i < axis.slots.size(); ++i) (*given)[axis.slots[i]] = axis.rows[row][i];
 }
 
-void AddGrid(const PointSpace& space, Collector* collector) {
+// False if it ended before the last point.
+bool AddGrid(const PointSpace& space, Collector* collector) {
   std::vector<ValueNumber> given(space.slots.size(), kAbsent);
   for (const Axis& axis : space.axes) TakeRow(axis, 0, &given);
   std::vector<size_t> at(space.axes.size(), 0);
@@ -222,10 +245,11 @@ void AddGrid(const PointSpace& space, Collector* collector) {
       at[axis] = (at[axis] + 1) % space.axes[axis].rows.size();
       TakeRow(space.axes[axis], at[axis], &given);
       if (at[axis] != 0) break;
-      if (axis == 0) return;
+      if (axis == 0) return true;
     }
-    if (space.axes.empty()) return;
+    if (space.axes.empty()) return true;
   }
+  return false;
 }
 
 void AddRandom(const SweepDraft& draft, PointSpace* space, Collector* collector, Mistakes* mistakes) {
@@ -312,8 +336,8 @@ std::vector<Configuration> ExpandPoints(const SweepDraft& draft, const SweepLimi
   Collector collector(draft, limits, *space, mistakes);
   if (draft.is_random) {
     AddRandom(draft, space, &collector, mistakes);
-  } else {
-    AddGrid(*space, &collector);
+  } else if (AddGrid(*space, &collector)) {
+    collector.WarnOfIdleExclusions();
   }
   AddIncluded(*space, &collector, mistakes);
   if (mistakes->count() > before) return {};

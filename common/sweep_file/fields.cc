@@ -49,6 +49,15 @@ std::optional<std::string> ReadText(const YamlNode& node, const std::string& wha
   return std::nullopt;
 }
 
+std::optional<int64_t> ReadInteger(const YamlNode& node, const std::string& what, int64_t minimum, int64_t maximum,
+                                   Mistakes* mistakes) {
+  const std::optional<NumberText> number = NumberAt(node);
+  if (number && number->integer && *number->integer >= minimum && *number->integer <= maximum) return *number->integer;
+  mistakes->Add(node.location,
+                absl::StrCat(what, ": expected an integer from ", minimum, " to ", maximum, ", got ", KindOf(node)));
+  return std::nullopt;
+}
+
 std::optional<int64_t> ReadInteger(const YamlNode& node, const std::string& what, int64_t minimum, Mistakes* mistakes) {
   const std::optional<NumberText> number = NumberAt(node);
   if (number && number->integer && *number->integer >= minimum) return *number->integer;

@@ -22,6 +22,9 @@ bool CheckList(const YamlNode& node, const std::string& what, Mistakes* mistakes
 
 std::optional<std::string> ReadText(const YamlNode& node, const std::string& what, Mistakes* mistakes);
 std::optional<int64_t> ReadInteger(const YamlNode& node, const std::string& what, int64_t minimum, Mistakes* mistakes);
+// From `minimum` to `maximum`, both included.
+std::optional<int64_t> ReadInteger(const YamlNode& node, const std::string& what, int64_t minimum, int64_t maximum,
+                                   Mistakes* mistakes);
 // A finite number.
 std::optional<double> ReadNumber(const YamlNode& node, const std::string& what, Mistakes* mistakes);
 std::optional<bool> ReadBoolean(const YamlNode& node, const std::string& what, Mistakes* mistakes);

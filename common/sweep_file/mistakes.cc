@@ -34,6 +34,16 @@ void Mistakes::AddExcess(Location where, std::string_view what) {
   Add(where, what);
 }
 
+void Mistakes::Warn(Location where, std::string_view what) {
+  if (warnings_.size() < kMostKept) warnings_.push_back({where, std::string(what)});
+}
+
+std::vector<std::string> Mistakes::warnings() const {
+  std::vector<std::string> lines;
+  for (const Mistake& warning : warnings_) lines.push_back(Shown(warning));
+  return lines;
+}
+
 std::string Mistakes::Shown(const Mistake& mistake) const {
   const Location& where = mistake.where;
   if (where.argument < 0) return absl::StrCat(file_name_, ":", where.line, ":", where.column, ": ", mistake.what);

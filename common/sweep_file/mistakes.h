@@ -29,6 +29,10 @@ class Mistakes {
   // Further ones are only counted: no need to work out what they say.
   bool is_full() const;
 
+  // Something that is allowed and yet hardly meant.
+  void Warn(Location where, std::string_view what);
+  std::vector<std::string> warnings() const;  // one line each
+
   // OK if empty; otherwise one line for each mistake, in the file's order.
   absl::Status ToStatus() const;
 
@@ -42,6 +46,7 @@ class Mistakes {
   std::string file_name_;
   std::vector<std::string> arguments_;
   std::vector<Mistake> kept_;
+  std::vector<Mistake> warnings_;
   int count_ = 0;
   bool excess_ = false;
 };

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/text.h"
 #include "common/schema/shown_text.h"
 #include "common/schema/trainer_schema.h"
@@ -51,6 +52,12 @@ std::shared_ptr<YamlNode> MakeScalar(std::string text, Location location) {
 // nullptr after a mistake.
 YamlNodePtr ReadValue(const std::string& argument, size_t from, int index, bool may_be_list, Mistakes* mistakes) {
   const auto at = [&](size_t offset) { return Location{index, 1, static_cast<int>(offset) + 1}; };
+  if (may_be_list && argument.size() > from + 2 && argument[from] == '[' && argument.back() == ']') {
+    mistakes->Add(at(from),
+                  absl::StrCat("several values stand here without brackets: ", argument.substr(0, from),
+                               absl::StrReplaceAll(argument.substr(from), {{"[", ""}, {"]", ""}, {" ", ""}})));
+    return nullptr;
+  }
   if (!may_be_list || argument.find(',', from) == std::string::npos) {
     if (from == argument.size()) {
       mistakes->Add(at(from), "expected a value after '='");

@@ -61,6 +61,7 @@ void Parse(const std::string& text, const std::vector<std::string>& arguments, c
   sweep->numerics = draft.numerics;
   sweep->metric = draft.metric;
   sweep->fixed_json = FixedJson(draft);
+  sweep->warnings = mistakes->warnings();
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ struct Sweep {
   // priority, max_concurrent, checkpoints and numerics are not fixed either).
   std::string fixed_json;
   std::vector<Configuration> configurations;
+  std::vector<std::string> warnings;  // what is allowed and hardly meant: "file:line:column: …"
   int64_t run_count() const { return static_cast<int64_t>(configurations.size() * seeds.size()); }
 };
 

@@ -34,6 +34,10 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
       {"priority: 1\npriority: 2", "s.yaml:6:1: key 'priority' stands here twice; the first is on line 5"},
       {"program: train.py", "s.yaml:5:1: unknown key 'program'; it belongs to W&B and has no meaning here"},
       {"early_terminate: {type: hyperband}", "conditions that end a run stand under 'stop'"},
+      {"metrics.log_every: 5", "s.yaml:5:1: unknown key 'metrics.log_every'; write metrics: {log_every: …} (expected"},
+      {"metrics.log_evry: 5", "s.yaml:5:1: unknown key 'metrics.log_evry'; did you mean metrics: {log_every: …}?"},
+      {"model.width: {value: 8}", "s.yaml:5:1: unknown key 'model.width'; parameters stand under 'parameters:'"},
+      {"optimizer: {value: 8}", "s.yaml:5:1: unknown key 'optimizer'; parameters stand under 'parameters:'"},
       // scalars of the wrong kind
       {"priority: high", "s.yaml:5:11: priority: expected an integer, got 'high'"},
       {"max_concurrent: 0", "s.yaml:5:17: max_concurrent: expected an integer of at least 1, got '0'"},
@@ -234,12 +238,16 @@ TEST(SweepMistakes, OfTheFirstLines) {
       {"name: a\nbudget: {steps: 1, time: -5m}", "s.yaml:2:26: budget.time: expected a duration above 0"},
       {"name: a\nbudget: {steps: 1, time: inf}", "s.yaml:2:26: budget.time: expected a duration above 0"},
       {"name: a\nbudget: {steps: 1}\nseeds: 0",
-       "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer of at least 1, got '0'"},
+       "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer from 1 to 1000000, got '0'"},
       {"name: a\nbudget: {steps: 1}\nseeds: many",
        "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer"},
       {"name: a\nbudget: {steps: 1}\nseeds: []", "s.yaml:3:8: seeds: expected a list with at least one element"},
       {"name: a\nbudget: {steps: 1}\nseeds: [0, 3, -1]",
-       "s.yaml:3:15: seeds: expected an integer of at least 0, got '-1'"},
+       "s.yaml:3:15: seeds: expected an integer from 0 to 9007199254740992, got '-1'"},
+      {"name: a\nbudget: {steps: 1}\nseeds: [9007199254740993]",
+       "s.yaml:3:9: seeds: expected an integer from 0 to 9007199254740992"},
+      {"name: a\nbudget: {steps: 1}\nseeds: 1000000000",
+       "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer from 1 to 1000000, got '1000000000'"},
       {"name: a\nbudget: {steps: 1}\nseeds: [4, 3, 4]", "s.yaml:3:15: seeds: 4 stands here twice"},
       {"name: a\nbudget: {steps: 1}\nseeds: {a: 1}", "s.yaml:3:8: seeds: a list of seeds, or their number"},
   };
@@ -253,8 +261,9 @@ TEST(SweepMistakes, OfArgumentsAreNamedByArgumentAndColumn) {
   } rows[] = {
       {"seeds", "argument 'seeds':1: expected KEY=VALUE"},
       {"=3", "argument '=3':1: expected KEY=VALUE"},
-      {"seeds=0", "argument 'seeds=0':7: seeds: a list of seeds, or their number: expected an integer of at least 1"},
-      {"seeds=1,x", "argument 'seeds=1,x':9: seeds: expected an integer of at least 0, got 'x'"},
+      {"seeds=0",
+       "argument 'seeds=0':7: seeds: a list of seeds, or their number: expected an integer from 1 to 1000000"},
+      {"seeds=1,x", "argument 'seeds=1,x':9: seeds: expected an integer from 0 to 9007199254740992, got 'x'"},
       {"seeds=1,1", "argument 'seeds=1,1':9: seeds: 1 stands here twice"},
       {"seeds=", "argument 'seeds=':7: expected a value after '='"},
       {"seeds=1,", "argument 'seeds=1,':9: expected a value after the comma"},
@@ -267,6 +276,10 @@ TEST(SweepMistakes, OfArgumentsAreNamedByArgumentAndColumn) {
       {"model.width=wide",
        "argument 'model.width=wide':13: expected an integer in [1, 16384] for model.width, got 'wide'"},
       {"model.width=8,wide", "argument 'model.width=8,wide':15: expected an integer in [1, 16384]"},
+      {"model.width=[8,16]",
+       "argument 'model.width=[8,16]':13: several values stand here without brackets: model.width=8,16"},
+      {"seeds=[3]", "argument 'seeds=[3]':7: several values stand here without brackets: seeds=3"},
+      {"model.width=[]", "argument 'model.width=[]':13: expected an integer in [1, 16384] for model.width, got '[]'"},
       {"budget=100", "argument 'budget=100':1: 'budget' cannot be given here; expected budget.steps or budget.time"},
       {"stop=none", "argument 'stop=none':1: 'stop' cannot be given here; change it in the file"},
       {"budget.steps=0", "argument 'budget.steps=0':14: budget.steps: expected an integer of at least 1, got '0'"},
@@ -292,12 +305,37 @@ TEST(SweepMistakes, AreAllReportedInTheFilesOrder) {
       "s.yaml:2:1: unknown key 'budgt'; did you mean 'budget'? (expected name, description, trainer, method, run_cap, "
       "random_seed, metric, seeds, parameters, zip, include, exclude, budget, stop, metrics, priority, "
       "max_concurrent, checkpoints, numerics, retries)\n"
-      "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer of at least 1, got '0'\n"
+      "s.yaml:3:8: seeds: a list of seeds, or their number: expected an integer from 1 to 1000000, got '0'\n"
       "s.yaml:5:3: trainer modular has no parameter 'model.widht'; did you mean 'model.width'?\n"
       "s.yaml:6:25: model.depth.values: expected a list with at least one element, got an empty list\n"
       "s.yaml:7:36: expected a number of at least 0 for optimizer.learning_rate, got 'fast'\n"
       "argument 'model.activation=swish':18: expected one of relu, gelu, tanh, quadratic for model.activation, got "
       "'swish'");
+}
+
+TEST(SweepWarnings, AreOfExclusionsThatMatchNoPointOfTheWholeGrid) {
+  const struct {
+    const char* text;
+    std::vector<std::string> warnings;
+  } rows[] = {
+      {"exclude: [{model.width: 8}]", {}},
+      // The second drops nothing that the first has left, and yet it matches.
+      {"exclude: [{model.width: 8}, {model.width: 8, model.depth: 1}, {model.depth: 1}]", {}},
+      {"exclude: [{model.width: 9}, {model.width: 8}, {model.width: 8, model.depth: 3}]",
+       {"s.yaml:6:11: warning: exclude: this matches no point",
+        "s.yaml:6:47: warning: exclude: this matches no point"}},
+      {"include: [{model.width: 9}]\nexclude: [{model.width: 9}]",
+       {"s.yaml:7:11: warning: exclude: this matches no point"}},
+      {"run_cap: 1\nexclude: [{model.width: 9}]", {}},  // it may match what comes later
+  };
+  for (const auto& row : rows) {
+    const absl::StatusOr<Sweep> sweep =
+        ParseSweep(std::string(kStart) +
+                       "parameters: {model.width: {values: [8, 16]}, model.depth: {values: [1, 2]}}\n" + row.text,
+                   "s.yaml");
+    ASSERT_TRUE(sweep.ok()) << sweep.status();
+    EXPECT_EQ(sweep->warnings, row.warnings) << row.text;
+  }
 }
 
 TEST(SweepMistakes, AreBoundedInNumber) {

@@ -289,10 +289,12 @@ TEST(Sweep, TooManyPointsAreRefusedWithTheirCount) {
        "task.modulus: {min: 2, "
        "max: 4000}}",
        "= more than 10^19 points"},
-      {"parameters: {task.split_seed: {min: 0, max: 9000000000000000}}\nrun_cap: 5", "= 9000000000000001 points"},
+      {"parameters: {task.split_seed: {min: 0, max: 9000000000000000}}\nrun_cap: 5",
+       "a grid of 9000000000000001 points"},
       {"parameters: {task.split_seed: {min: 1, max: 1000000}}\nseeds: 11",
-       "a grid of 1000000 = 1000000 points x 11 seeds = 11000000 runs; expected at most 10000000"},
-      {"seeds: 1000000000000", "1000000000000 runs; expected at most 10000000"},
+       "s.yaml:3:1: a grid of 1000000 points x 11 seeds = 11000000 runs; expected at most 10000000"},
+      {"parameters: {model.width: {min: 1, max: 11}}\nseeds: 1000000",
+       "s.yaml:4:8: a grid of 11 points x 1000000 seeds = 11000000 runs; expected at most 10000000"},
       {"method: random\nrun_cap: 3000000", "a run_cap of 3000000 points; expected at most 2000000 configurations"},
   };
   for (const auto& row : rows) {

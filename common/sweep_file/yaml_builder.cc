@@ -69,7 +69,7 @@ bool YamlBuilder::AddAlias(Location location, Anchor anchor) {
 
 bool YamlBuilder::Open(YamlNode::Kind kind, Location location, Anchor anchor) {
   if (!CountNodes(location, 1) || !CheckDepth(location, 1)) return false;
-  if (!open_.empty() && open_.back().node->is_map() && !open_.back().has_key) {
+  if (expects_key()) {
     mistakes_->Add(location, absl::StrCat("expected a key, got ", kind == YamlNode::Kind::kMap ? "a map" : "a list"));
     return false;
   }

@@ -27,6 +27,8 @@ class YamlBuilder {
   // Only the tags of YAML's own core types, which change nothing here, are taken.
   bool CheckTag(Location location, const std::string& tag);
 
+  // Whether the next thing would be the key of a map.
+  bool expects_key() const { return !open_.empty() && open_.back().node->is_map() && !open_.back().has_key; }
   // The document's root once it is closed, else nullptr.
   const YamlNodePtr& root() const { return root_; }
 

@@ -1,11 +1,14 @@
 #include "common/sweep_file/yaml_reader.h"
 
+#include <optional>
 #include <sstream>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/text.h"
 #include "common/schema/shown_text.h"
 #include "common/sweep_file/yaml_builder.h"
+#include "common/sweep_file/yaml_text.h"
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/exceptions.h"
 #include "yaml-cpp/mark.h"
@@ -22,10 +25,20 @@ Location LocationOf(const YAML::Mark& mark) {
   return Location{-1, mark.line + 1, mark.column + 1};
 }
 
+Location LocationOfByte(const std::string& text, size_t offset) {
+  Location location;
+  for (size_t i = 0; i < offset; ++i) {
+    ++location.column;
+    if (text[i] == '\n') ++location.line, location.column = 1;
+  }
+  return location;
+}
+
 // Passes yaml-cpp's events to the builder.
 class EventAdapter final : public YAML::EventHandler {
  public:
-  explicit EventAdapter(YamlBuilder* builder) : builder_(builder) {}
+  EventAdapter(const std::string& text, YamlBuilder* builder, Mistakes* mistakes)
+      : text_(text), builder_(builder), mistakes_(mistakes) {}
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
@@ -37,26 +50,61 @@ class EventAdapter final : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
+    last_scalar_ = OffsetOf(mark);
     Check(builder_->CheckTag(LocationOf(mark), tag) &&
           builder_->AddScalar(LocationOf(mark), tag == "?", anchor, value));
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    Check(builder_->CheckTag(LocationOf(mark), tag) &&
-          builder_->Open(YamlNode::Kind::kSequence, LocationOf(mark), anchor));
+    Open(YamlNode::Kind::kSequence, mark, tag, anchor);
   }
-  void OnSequenceEnd() override { Check(builder_->Close()); }
+  void OnSequenceEnd() override { Close(); }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    Check(builder_->CheckTag(LocationOf(mark), tag) && builder_->Open(YamlNode::Kind::kMap, LocationOf(mark), anchor));
+    Open(YamlNode::Kind::kMap, mark, tag, anchor);
   }
-  void OnMapEnd() override { Check(builder_->Close()); }
+  void OnMapEnd() override { Close(); }
+
+  // yaml-cpp takes the end of the file for the end of a quoted text. True, with a mistake, where that has happened.
+  bool FindUnclosedQuote() {
+    const std::optional<size_t> quote = last_scalar_ ? UnclosedQuote(text_, *last_scalar_) : std::nullopt;
+    if (quote) mistakes_->Add(LocationOfByte(text_, *quote), "a quote that is never closed");
+    return quote.has_value();
+  }
+  // The same for the innermost list or map that is still open.
+  bool FindUnclosedBracket() { return !open_.empty() && AddUnclosedBracket(UnclosedBracket(text_, open_.back())); }
 
  private:
+  void Open(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
+    const size_t offset = OffsetOf(mark);
+    // "[[" without an end looks to the parser like the beginning of a key that is a list.
+    if (builder_->expects_key() && AddUnclosedBracket(UnclosedBracket(text_, offset))) throw StopReading{};
+    Check(builder_->CheckTag(LocationOf(mark), tag) && builder_->Open(kind, LocationOf(mark), anchor));
+    open_.push_back(offset);
+  }
+  void Close() {
+    open_.pop_back();
+    Check(builder_->Close());
+  }
+  bool AddUnclosedBracket(std::optional<size_t> at) {
+    if (!at) return false;
+    mistakes_->Add(LocationOfByte(text_, *at), absl::StrCat("a ", text_.substr(*at, 1), " that is never closed"));
+    return true;
+  }
+  // yaml-cpp does not count a byte order mark.
+  size_t OffsetOf(const YAML::Mark& mark) const {
+    const size_t skipped = text_.compare(0, 3, "\xef\xbb\xbf") == 0 ? 3 : 0;
+    return mark.is_null() ? text_.size() : static_cast<size_t>(mark.pos) + skipped;
+  }
   static void Check(bool go_on) {
     if (!go_on) throw StopReading{};
   }
+
+  const std::string& text_;
   YamlBuilder* const builder_;
+  Mistakes* const mistakes_;
+  std::vector<size_t> open_;           // where the lists and maps that are open begin
+  std::optional<size_t> last_scalar_;  // where the newest one begins
 };
 
 // A second document is noticed at its start, so that it costs nothing.
@@ -77,15 +125,6 @@ class SecondDocumentHandler final : public YAML::EventHandler {
 
   Location location;
 };
-
-Location LocationOfByte(const std::string& text, size_t offset) {
-  Location location;
-  for (size_t i = 0; i < offset; ++i) {
-    ++location.column;
-    if (text[i] == '\n') ++location.line, location.column = 1;
-  }
-  return location;
-}
 
 // What YAML does not allow, or what yaml-cpp would take for another encoding.
 bool CheckBytes(const std::string& text, Mistakes* mistakes) {
@@ -112,13 +151,14 @@ bool CheckBytes(const std::string& text, Mistakes* mistakes) {
 
 // False if the document could not be read to its end.
 bool Parse(const std::string& text, YamlBuilder* builder, Mistakes* mistakes) {
+  EventAdapter adapter(text, builder, mistakes);
   SecondDocumentHandler second;
   bool first_is_read = false;
   try {
     std::istringstream stream(text);
     YAML::Parser parser(stream);
-    EventAdapter adapter(builder);
     const bool found = parser.HandleNextDocument(adapter);
+    if (adapter.FindUnclosedQuote()) return false;
     if (!found || builder->root() == nullptr || builder->root()->is_null()) {
       mistakes->Add(Location{}, "the file is empty; expected a sweep (name, parameters, budget, …)");
       return false;
@@ -129,7 +169,8 @@ bool Parse(const std::string& text, YamlBuilder* builder, Mistakes* mistakes) {
   } catch (const StopReading&) {
     if (first_is_read) mistakes->Add(second.location, "a second document; expected one sweep in a file");
   } catch (const YAML::Exception& error) {
-    mistakes->Add(LocationOf(error.mark), absl::StrCat("not YAML: ", error.msg));
+    const bool told = !first_is_read && (adapter.FindUnclosedQuote() || adapter.FindUnclosedBracket());
+    if (!told) mistakes->Add(LocationOf(error.mark), absl::StrCat("not YAML: ", error.msg));
   }
   return false;
 }

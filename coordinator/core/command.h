@@ -100,6 +100,7 @@ struct RetryRuns {
   std::vector<RunId> runs;  // empty: every failed run of the sweep (and cancelled ones with include_cancelled)
   bool include_cancelled = false;
   bool keep_rows = false;  // --resume
+  bool pass_over = false;  // of `runs`, leave those that have not failed (or were cancelled, likewise) as they are
   int64_t most = kMostRunsPerChunk;
 };
 // Marks the sweep as kDeleting first (running attempts are cancelled), then removes in chunks. A deletion that was
@@ -196,6 +197,9 @@ struct Report {
     std::optional<int64_t> unusable_checkpoint;
   };
   std::optional<End> end;
+  // The message could not be read; `end` says why. It ends the attempt whatever its sequence is, and is refused: the
+  // worker drops the attempt, and without this it would only be lost.
+  bool malformed = false;
 };
 enum class ReportVerdict {
   kAccepted,   // write the rows with this batch, then acknowledge

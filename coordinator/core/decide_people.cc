@@ -43,6 +43,12 @@ Event RetryRun(const Run& run, bool keep_rows) {
   return RunStateChanged{run.id, StateOf(run), RunState::kQueued, run.fence.Next(), !keep_rows};
 }
 
+// Whether `command` is about runs in this one's state, were it not named.
+bool IsMeant(const Run& run, const RetryRuns& command) {
+  const RunState state = StateOf(run);
+  return state == RunState::kFailed || (state == RunState::kCancelled && command.include_cancelled);
+}
+
 Decision Changed(std::vector<Event> events, bool more) {
   ChunkAnswer answer;
   answer.changed = static_cast<int64_t>(events.size());
@@ -160,6 +166,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const RetryRuns& command,
   absl::flat_hash_set<RunId> seen;
   for (const RunId id : command.runs) {
     SEEDBED_ASSIGN_OR_RETURN(const Run* run, RunOfSweep(state, *sweep, id));
+    if (command.pass_over && !IsMeant(*run, command)) continue;
     if (StateOf(*run) == RunState::kFinished) {
       return absl::FailedPreconditionError(
           absl::StrCat("Run ", id.value(), " of sweep '", sweep->name,

@@ -17,6 +17,7 @@ absl::Status CheckReport(const Report& report) {
     return absl::InvalidArgumentError(absl::StrCat("Report ", report.sequence, " on run ", report.lease.run.value(),
                                                    " attempt ", report.lease.attempt, " ", what));
   };
+  if (report.malformed) return absl::OkStatus();  // there is nothing to check
   if (report.sequence < 1) return problem("has no sequence number; they count from 1");
   if (!report.end) return absl::OkStatus();
   if (report.end->end == AttemptEnd::kCancelled) return problem("says cancelled, which only people can ask for");
@@ -52,24 +53,26 @@ std::optional<CheckpointsDropped> DropAtEnd(const State& state, const Run& run, 
   return dropped;
 }
 
+void End(const State& state, const Run& run, const Report::End& end, std::vector<Event>* events) {
+  EndFacts facts;
+  facts.end = end.end;
+  facts.reason = end.reason;
+  facts.pack = std::max(1, end.pack);
+  facts.for_good = true;  // the worker said so itself, so a listing that names it still is an old one
+  facts.result = end.result;
+  AttemptEnded ended = EndAttempt(state, run, std::move(facts));
+  const WorkerEntry& worker = *std::get<Running>(run.state).worker;
+  CountedEndsInARow in_a_row(state, worker);
+  in_a_row.Add(ended);
+  if (auto dropped = DropAtEnd(state, run, end)) events->push_back(*std::move(dropped));
+  events->push_back(std::move(ended));
+  if (auto quarantine = in_a_row.Quarantine(worker.state)) events->push_back(*std::move(quarantine));
+}
+
 Decision Accept(const State& state, const Run& run, const Report& report) {
   Decision decision;
   decision.events.push_back(ReportAcknowledged{run.id, run.attempts, report.sequence, report.last_step});
-  if (report.end) {
-    EndFacts facts;
-    facts.end = report.end->end;
-    facts.reason = report.end->reason;
-    facts.pack = std::max(1, report.end->pack);
-    facts.for_good = true;  // the worker said so itself, so a listing that names it still is an old one
-    facts.result = report.end->result;
-    AttemptEnded ended = EndAttempt(state, run, std::move(facts));
-    const WorkerEntry& worker = *std::get<Running>(run.state).worker;
-    CountedEndsInARow in_a_row(state, worker);
-    in_a_row.Add(ended);
-    if (auto dropped = DropAtEnd(state, run, *report.end)) decision.events.push_back(*std::move(dropped));
-    decision.events.push_back(std::move(ended));
-    if (auto quarantine = in_a_row.Quarantine(worker.state)) decision.events.push_back(*std::move(quarantine));
-  }
+  if (report.end) End(state, run, *report.end, &decision.events);
   ReportAnswer answer;
   answer.verdict = ReportVerdict::kAccepted;
   answer.acknowledged_sequence = report.sequence;
@@ -92,7 +95,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const Report& report, con
   const int64_t acknowledged = run->last_acknowledged_sequence;
   ReportAnswer answer;
   answer.acknowledged_sequence = acknowledged;
-  if (report.sequence <= acknowledged) {
+  if (report.sequence <= acknowledged && !report.malformed) {
     answer.verdict = ReportVerdict::kDuplicate;
     return Decision{{}, answer};
   }
@@ -101,6 +104,13 @@ absl::StatusOr<Decision> DecideOne(const State& state, const Report& report, con
   }
   if (std::get<Running>(run->state).worker->id != report.worker) {
     return Refuse("the lease is another worker's", acknowledged);
+  }
+  if (report.malformed) {
+    const Report::End end =
+        report.end.value_or(Report::End{AttemptEnd::kFailed, "a report of it was malformed", 1, {}, {}});
+    Decision decision = Refuse(end.reason, acknowledged);
+    End(state, *run, end, &decision.events);
+    return decision;
   }
   if (report.sequence != acknowledged + 1) {
     answer.verdict = ReportVerdict::kGap;

@@ -161,6 +161,31 @@ TEST(Retry, QueuesFailedRunsAgainWithTheirCountsCleared) {
   EXPECT_EQ(Lease(worker).attempt, 2) << "attempts are never numbered twice";
 }
 
+TEST(Retry, OfNamedRunsMayPassOverWhatHasNotFailed) {
+  struct Case {
+    bool include_cancelled;
+    std::string counts;
+  };
+  for (const Case& c : {Case{false, "q1 r1 f1 x0 c1"}, Case{true, "q2 r1 f1 x0 c0"}}) {
+    Scene scene;
+    const SweepId sweep = scene.Submit("a", Grid(4));
+    SceneWorker worker(scene, "w", 4);
+    worker.Synchronize();
+    worker.End(scene.RunAt(sweep, 0, 0).id, AttemptEnd::kFailed);
+    worker.Finish(scene.RunAt(sweep, 1, 0).id);
+    scene.Do(CancelRuns{sweep, {scene.RunAt(sweep, 2, 0).id}});
+    RetryRuns retry{sweep, {}};
+    for (int i = 0; i < 4; ++i) retry.runs.push_back(scene.RunAt(sweep, i, 0).id);
+    EXPECT_EQ(scene.Fails(retry).code(), absl::StatusCode::kFailedPrecondition);
+    retry.pass_over = true;
+    retry.include_cancelled = c.include_cancelled;
+    scene.Do(retry);
+    EXPECT_EQ(scene.Counts(sweep), c.counts);
+    retry.runs.push_back(RunId(99));
+    EXPECT_EQ(scene.Fails(retry).code(), absl::StatusCode::kNotFound);
+  }
+}
+
 TEST(Delete, GoesInChunksAndLeavesNothing) {
   Scene scene;
   const SweepId kept = scene.Submit("kept", Grid(2));

@@ -111,6 +111,41 @@ TEST(Report, MistakesAreErrors) {
   }
 }
 
+TEST(Report, ThatCannotBeReadFailsItsAttemptAndSaysWhy) {
+  struct Case {
+    const char* what;
+    void (*change)(Report&);
+    const char* state;
+  };
+  for (const Case& c : {Case{"the next one", [](Report&) {}, "failed"},
+                        Case{"one from far ahead", [](Report& r) { r.sequence = 9; }, "failed"},
+                        Case{"one that was acknowledged", [](Report& r) { r.sequence = 1; }, "failed"},
+                        Case{"one without a sequence", [](Report& r) { r.sequence = 0; }, "failed"},
+                        Case{"another worker's", [](Report& r) { r.worker = WorkerId("x"); }, "running"},
+                        Case{"an older fence's", [](Report& r) { r.lease.fence = Fence(99); }, "running"}}) {
+    Scene scene;
+    scene.Submit("a");
+    SceneWorker worker(scene, "w", 1);
+    const RunId run = Lease(worker).run;
+    worker.SendRows(run);
+    Report report = worker.NextReport(run);
+    report.malformed = true;
+    report.end = Report::End{AttemptEnd::kFailed, "a metric without a name", 1, {}, {}};
+    c.change(report);
+    const auto answer = scene.Ask<ReportAnswer>(report);
+    EXPECT_EQ(answer.verdict, ReportVerdict::kRefused) << c.what;
+    EXPECT_EQ(scene.StateOfRun(run), c.state) << c.what;
+    if (std::string(c.state) == "running") continue;
+    EXPECT_EQ(answer.reason, "a metric without a name") << c.what;
+    const auto* ended = std::get_if<AttemptEnded>(&scene.last_events.back());
+    ASSERT_NE(ended, nullptr) << c.what;
+    EXPECT_EQ(ended->end, AttemptEnd::kFailed) << c.what;
+    EXPECT_EQ(ended->reason, "a metric without a name") << c.what;
+    EXPECT_EQ(worker.entry().counted_ends_in_a_row.size(), 0u) << c.what;
+    EXPECT_EQ(worker.SendRows(run).verdict, ReportVerdict::kRefused) << c.what;
+  }
+}
+
 TEST(Ends, WhatEachLeadsTo) {
   struct Case {
     AttemptEnd end;

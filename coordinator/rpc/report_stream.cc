@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/convert.h"
 
@@ -23,6 +24,20 @@ v1::ReportResponse::Verdict VerdictOf(core::ReportVerdict verdict) {
 
 bool SameLease(const v1::LeaseKey& a, const v1::LeaseKey& b) {
   return a.run_id() == b.run_id() && a.attempt() == b.attempt() && a.fence() == b.fence();
+}
+
+// What the core is told of a message that cannot be read: people find the reason at the attempt.
+CheckedReport Malformed(const v1::ReportRequest& request, const core::LeaseKey& lease, const absl::Status& why) {
+  CheckedReport checked;
+  checked.report.worker = WorkerId(request.worker_id());
+  checked.report.lease = lease;
+  checked.report.sequence = request.sequence();
+  checked.report.malformed = true;
+  checked.report.end = core::Report::End{
+      core::AttemptEnd::kFailed, absl::StrCat("its report ", request.sequence(), " cannot be read: ", why.message()), 1,
+      std::nullopt, std::nullopt};
+  checked.bytes = static_cast<int64_t>(checked.report.end->reason.size()) + 256;
+  return checked;
 }
 
 // The message is at fault, not the coordinator: sending it again would not help.
@@ -63,10 +78,7 @@ absl::Status ReportStream::Take() {
   if (!request_.log().empty()) coordinator_->AppendLog(key, std::move(*request_.mutable_log()));
   if (request_.sequence() == 0 && !request_.has_rows() && !request_.has_ended()) return absl::OkStatus();
   absl::StatusOr<CheckedReport> checked = FromProto(request_, key);
-  if (!checked.ok()) {
-    Refuse(lease, request_.sequence(), checked.status());
-    return absl::OkStatus();
-  }
+  if (!checked.ok()) checked = Malformed(request_, key, checked.status());
   const int64_t bytes = checked->bytes;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -1,143 +1,15 @@
-#include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
-
-#include <fstream>
+// What the messages of workers and people do.
+#include <functional>
+#include <thread>
 
 #include "common/base/json.h"
-#include "coordinator/coordinator_test_support.h"
-#include "coordinator/rpc/server.h"
-#include "seedbed/v1/sweep_service.grpc.pb.h"
-#include "seedbed/v1/worker_service.grpc.pb.h"
+#include "coordinator/rpc/rpc_fixture.h"
+#include "gmock/gmock.h"
 
-// Real messages through a real server: in the process, over TCP and over a Unix socket.
-namespace seedbed {
+namespace seedbed::rpc_test {
 namespace {
 
-using coordinator_test::SweepText;
-using coordinator_test::TemporaryDirectory;
 using ::testing::HasSubstr;
-
-void SetDeadline(grpc::ClientContext* context) {
-  context->set_deadline(std::chrono::system_clock::now() + coordinator_test::kPatience);
-}
-
-ListenAddress AddressOf(const std::string& text) {
-  return *ParseListenAddress(text);
-}
-
-class RpcTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    CoordinatorOptions options;
-    options.directory = directory_.path() + "/data";
-    options.synchronous = StoreOptions::Synchronous::kOff;
-    options.loop.tick_every = absl::Milliseconds(20);
-    options.loop.metric_delay = absl::Milliseconds(1);
-    options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
-    auto opened = Coordinator::Open(options);
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    coordinator_ = *std::move(opened);
-    Start({});
-  }
-  void TearDown() override {
-    sweeps_.reset();
-    workers_.reset();
-    if (coordinator_) coordinator_->PrepareToStop();
-    server_.reset();
-    coordinator_.reset();
-  }
-  void Start(const ServerOptions& options) {
-    auto server = Server::Start(options, coordinator_.get());
-    ASSERT_TRUE(server.ok()) << server.status();
-    sweeps_.reset();
-    workers_.reset();
-    server_ = *std::move(server);
-    sweeps_ = v1::SweepService::NewStub(server_->InProcessChannel());
-    workers_ = v1::WorkerService::NewStub(server_->InProcessChannel());
-  }
-  grpc::Status Submit(const std::string& id, const std::string& text, v1::SubmitSweepResponse* response) {
-    grpc::ClientContext context;
-    SetDeadline(&context);
-    v1::SubmitSweepRequest request;
-    request.set_submission_id(id);
-    request.set_text(text);
-    request.set_file_name("test.yaml");
-    return sweeps_->SubmitSweep(&context, request, response);
-  }
-  static v1::SynchronizeRequest CallOf(const std::string& worker, int64_t number, int free_slots) {
-    v1::SynchronizeRequest request;
-    request.set_worker_id(worker);
-    request.set_name("name-of-" + worker);
-    request.set_host("host");
-    request.set_device("cpu");
-    request.set_version("0");
-    request.set_slots(4);
-    request.set_free_slots(free_slots);
-    request.set_number(number);
-    v1::TrainerOffer* offer = request.add_trainers();
-    offer->set_trainer("modular");
-    offer->set_numerics_json("{\"blas\": \"x\"}");
-    return request;
-  }
-  grpc::Status Synchronize(const v1::SynchronizeRequest& request, v1::SynchronizeResponse* response) {
-    grpc::ClientContext context;
-    SetDeadline(&context);
-    return workers_->Synchronize(&context, request, response);
-  }
-  // A sweep `s` of `runs` runs, all leased to worker w.
-  std::vector<v1::LeaseToStart> LeaseAll(int runs) {
-    v1::SubmitSweepResponse submitted;
-    EXPECT_TRUE(Submit("id", SweepText("s", 1, runs), &submitted).ok());
-    v1::SynchronizeResponse granted;
-    const grpc::Status status = Synchronize(CallOf("w", 1, runs), &granted);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    EXPECT_EQ(granted.start_size(), runs);
-    return {granted.start().begin(), granted.start().end()};
-  }
-  static v1::ReportRequest ReportOf(const v1::LeaseKey& lease, int64_t sequence, int64_t first_step, int64_t count) {
-    v1::ReportRequest report;
-    report.set_worker_id("w");
-    *report.mutable_lease() = lease;
-    report.set_sequence(sequence);
-    if (count == 0) return report;
-    v1::MetricSeries* loss = report.mutable_rows()->add_series();
-    loss->set_metric("train_loss");
-    v1::MetricSeries* test = report.mutable_rows()->add_series();
-    test->set_metric("test_accuracy");
-    for (int64_t step = first_step; step < first_step + count; ++step) {
-      report.mutable_rows()->add_steps(step);
-      loss->add_values(0.5 * static_cast<double>(step));
-      test->add_values(0.25);
-      test->add_absent(step % 2 == 1);
-    }
-    return report;
-  }
-  static void Finish(v1::ReportRequest* report, int64_t last_step) {
-    report->mutable_ended()->set_end(v1::ATTEMPT_END_FINISHED);
-    v1::RunResult* result = report->mutable_ended()->mutable_result();
-    result->set_outcome("grokked");
-    result->set_reason("budget");
-    result->set_last_step(last_step);
-    result->set_summary_json(R"({"t_train_99": 1, "t_test_99": 3, "final_test_accuracy": 0.995})");
-  }
-
-  TemporaryDirectory directory_;
-  std::unique_ptr<Coordinator> coordinator_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<v1::SweepService::Stub> sweeps_;
-  std::unique_ptr<v1::WorkerService::Stub> workers_;
-};
-
-using ReportClient = grpc::ClientReaderWriter<v1::ReportRequest, v1::ReportResponse>;
-
-v1::ReportResponse Exchange(ReportClient* stream, const v1::ReportRequest& report) {
-  v1::ReportResponse response;
-  EXPECT_TRUE(stream->Write(report));
-  EXPECT_TRUE(stream->Read(&response));
-  return response;
-}
 
 TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   const std::vector<v1::LeaseToStart> leases = LeaseAll(2);
@@ -252,9 +124,9 @@ TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
 }
 
 TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
-  const v1::LeaseKey lease = LeaseAll(1)[0].lease();
-  v1::LeaseKey stale = lease;
-  stale.set_fence(lease.fence() + 1);
+  const std::vector<v1::LeaseToStart> leases = LeaseAll(6);
+  v1::LeaseKey stale = leases[5].lease();
+  stale.set_fence(stale.fence() + 1);
   grpc::ClientContext context;
   SetDeadline(&context);
   const auto stream = workers_->Report(&context);
@@ -263,21 +135,35 @@ TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
   EXPECT_EQ(answer.lease().fence(), stale.fence());
   EXPECT_FALSE(answer.reason().empty());
 
-  v1::ReportRequest uneven = ReportOf(lease, 1, 0, 2);
-  uneven.mutable_rows()->mutable_series(0)->add_values(1);
-  v1::ReportRequest falling = ReportOf(lease, 1, 0, 2);
-  falling.mutable_rows()->set_steps(1, 0);
-  v1::ReportRequest reserved = ReportOf(lease, 1, 0, 1);
-  reserved.mutable_rows()->mutable_series(0)->set_metric("Step");
-  v1::ReportRequest cancelled = ReportOf(lease, 1, 0, 1);
-  cancelled.mutable_ended()->set_end(v1::ATTEMPT_END_CANCELLED);
-  v1::ReportRequest without_result = ReportOf(lease, 1, 0, 1);
-  without_result.mutable_ended()->set_end(v1::ATTEMPT_END_FINISHED);
-  for (const v1::ReportRequest& wrong : {uneven, falling, reserved, cancelled, without_result}) {
+  const struct {
+    std::function<void(v1::ReportRequest*)> spoil;
+    const char* reason;
+  } rows[] = {
+      {[](auto* report) { report->mutable_rows()->mutable_series(0)->add_values(1); }, "as many values as steps (2)"},
+      {[](auto* report) { report->mutable_rows()->set_steps(1, 0); }, "strictly rising"},
+      {[](auto* report) { report->mutable_rows()->mutable_series(0)->set_metric("Step"); }, "'Step'"},
+      {[](auto* report) { report->mutable_ended()->set_end(v1::ATTEMPT_END_CANCELLED); }, "ended.end"},
+      {[](auto* report) { report->mutable_ended()->set_end(v1::ATTEMPT_END_FINISHED); }, "ended.result"},
+  };
+  for (int i = 0; i < 5; ++i) {
+    const v1::LeaseKey& lease = leases[static_cast<size_t>(i)].lease();
+    v1::ReportRequest wrong = ReportOf(lease, 1, 0, 2);
+    rows[i].spoil(&wrong);
     answer = Exchange(stream.get(), wrong);
-    EXPECT_EQ(answer.verdict(), v1::ReportResponse::VERDICT_REFUSED) << wrong.ShortDebugString();
+    EXPECT_EQ(answer.verdict(), v1::ReportResponse::VERDICT_REFUSED) << rows[i].reason;
+    EXPECT_THAT(answer.reason(), HasSubstr(rows[i].reason));
+    // What the worker hears, people find at the attempt.
+    grpc::ClientContext show_context;
+    SetDeadline(&show_context);
+    v1::GetRunRequest show;
+    show.set_run_id(lease.run_id());
+    v1::GetRunResponse shown;
+    ASSERT_TRUE(sweeps_->GetRun(&show_context, show, &shown).ok());
+    ASSERT_EQ(shown.attempts_size(), 1);
+    EXPECT_EQ(shown.attempts(0).end(), v1::ATTEMPT_END_FAILED);
+    EXPECT_EQ(shown.attempts(0).reason(), answer.reason());
   }
-  answer = Exchange(stream.get(), ReportOf(lease, 1, 0, 1));
+  answer = Exchange(stream.get(), ReportOf(leases[5].lease(), 1, 0, 1));
   EXPECT_EQ(answer.verdict(), v1::ReportResponse::VERDICT_ACKNOWLEDGED);
 
   // A message that names no lease at all ends it.
@@ -365,130 +251,5 @@ TEST_F(RpcTest, AHeldCallWaitsForWorkAndLetsGo) {
   EXPECT_EQ(answer.start_size(), 1);  // the grant is repeated until it is listed
 }
 
-TEST_F(RpcTest, TcpWantsTheToken) {
-  ServerOptions options;
-  options.listen.push_back(AddressOf("127.0.0.1:0"));
-  Start(options);
-  ASSERT_EQ(server_->addresses().size(), 1u);
-  std::ifstream file(server_->token_file());
-  std::string token;
-  file >> token;
-  ASSERT_EQ(token.size(), 64u);
-  const auto channel = grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials());
-  const auto stub = v1::SweepService::NewStub(channel);
-  const auto workers = v1::WorkerService::NewStub(channel);
-  const auto ask = [&](const std::string& authorization) {
-    grpc::ClientContext context;
-    SetDeadline(&context);
-    if (!authorization.empty()) context.AddMetadata("authorization", authorization);
-    v1::GetServerInfoResponse info;
-    return stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
-  };
-  EXPECT_EQ(ask("").error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(ask("").error_message(), HasSubstr(server_->token_file()));
-  EXPECT_EQ(ask("Bearer " + std::string(64, '0')).error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_EQ(ask(token).error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_TRUE(ask("Bearer " + token).ok()) << ask("Bearer " + token).error_message();
-  {
-    grpc::ClientContext context;
-    SetDeadline(&context);
-    const auto stream = workers->Report(&context);
-    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  }
-  {
-    grpc::ClientContext context;
-    SetDeadline(&context);
-    v1::SynchronizeResponse response;
-    EXPECT_EQ(workers->Synchronize(&context, CallOf("w", 1, 1), &response).error_code(),
-              grpc::StatusCode::UNAUTHENTICATED);
-  }
-  grpc::ClientContext context;
-  SetDeadline(&context);
-  const auto watch = stub->WatchProgress(&context, v1::WatchProgressRequest());
-  v1::ProgressResponse progress;
-  EXPECT_FALSE(watch->Read(&progress));
-  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
-
-  // The port is taken now.
-  options.listen = {AddressOf(server_->addresses()[0])};
-  EXPECT_EQ(Server::Start(options, coordinator_.get()).status().code(), absl::StatusCode::kUnavailable);
-}
-
-TEST_F(RpcTest, UnixSocketsNeedNoTokenAndOtherMachinesEncryption) {
-  ServerOptions options;
-  options.listen.push_back(AddressOf("unix:" + directory_.path() + "/s"));
-  Start(options);
-  EXPECT_TRUE(server_->token_file().empty());
-  const auto stub =
-      v1::SweepService::NewStub(grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  SetDeadline(&context);
-  v1::GetServerInfoResponse info;
-  const grpc::Status status = stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(info.epoch(), 1);
-
-  options.listen = {AddressOf("0.0.0.0:0")};
-  EXPECT_THAT(std::string(Server::Start(options, coordinator_.get()).status().message()), HasSubstr("--insecure"));
-  options.insecure = true;
-  EXPECT_TRUE(Server::Start(options, coordinator_.get()).ok());
-}
-
-// One message there and one back, as bytes.
-grpc::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
-                        const std::string& request, std::string* response) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  SetDeadline(&context);
-  const grpc::Slice slice(request);
-  const grpc::ByteBuffer sent(&slice, 1);
-  grpc::ByteBuffer received;
-  std::promise<grpc::Status> promise;
-  stub.UnaryCall(&context, method, grpc::StubOptions(), &sent, &received,
-                 [&promise](grpc::Status status) { promise.set_value(std::move(status)); });
-  const grpc::Status status = promise.get_future().get();
-  grpc::Slice whole;
-  if (status.ok() && received.DumpToSingleSlice(&whole).ok()) {
-    response->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
-  }
-  return status;
-}
-
-TEST_F(RpcTest, HealthAndReflectionAreOn) {
-  ServerOptions options;
-  options.listen.push_back(AddressOf("unix:" + directory_.path() + "/s"));
-  Start(options);
-  const auto channel = grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials());
-  std::string response;
-  ASSERT_TRUE(CallByName(channel, "/grpc.health.v1.Health/Check", "", &response).ok());
-  EXPECT_EQ(response, "\x08\x01");  // status: SERVING
-  // list_services: ""
-  const grpc::Status whole = CallByName(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-                                        std::string("\x3a\x00", 2), &response);
-  ASSERT_TRUE(whole.ok()) << whole.error_message();
-  EXPECT_THAT(response, HasSubstr("seedbed.v1.SweepService"));
-  EXPECT_THAT(response, HasSubstr("seedbed.v1.WorkerService"));
-}
-
-TEST_F(RpcTest, AStopEndsWatchersAndStreams) {
-  LeaseAll(1);
-  grpc::ClientContext watch_context;
-  SetDeadline(&watch_context);
-  const auto watch = sweeps_->WatchProgress(&watch_context, v1::WatchProgressRequest());
-  v1::ProgressResponse progress;
-  ASSERT_TRUE(watch->Read(&progress));
-  grpc::ClientContext report_context;
-  SetDeadline(&report_context);
-  const auto stream = workers_->Report(&report_context);
-  const auto begin = std::chrono::steady_clock::now();
-  coordinator_->PrepareToStop();
-  server_->Shutdown(absl::Milliseconds(100));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, coordinator_test::kPatience);
-  while (watch->Read(&progress)) {
-  }
-  EXPECT_FALSE(watch->Finish().ok());
-  EXPECT_FALSE(stream->Finish().ok());
-}
-
 }  // namespace
-}  // namespace seedbed
+}  // namespace seedbed::rpc_test

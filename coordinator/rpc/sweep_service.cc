@@ -45,7 +45,7 @@ absl::StatusOr<SweepAction> ActionOf(const v1::ControlSweepRequest& request) {
     case v1::ControlSweepRequest::kCancel:
       return CancelAction{};
     case v1::ControlSweepRequest::kRetry:
-      return RetryAction{request.retry().include_cancelled(), request.retry().keep_rows()};
+      return RetryAction{request.retry().include_cancelled(), request.retry().keep_rows(), request.retry().pass_over()};
     case v1::ControlSweepRequest::kExtend:
       return ExtendAction{request.extend().seeds()};
     case v1::ControlSweepRequest::kDelete:

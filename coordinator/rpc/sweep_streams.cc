@@ -106,7 +106,8 @@ void ReadOn(const std::shared_ptr<LogReading>& reading) {
   if (reading->attempt == 0) reading->attempt = static_cast<int>(detail->run.attempts);
   if (reading->attempt > detail->run.attempts || (reading->attempt == 0 && !reading->follow)) {
     return reading->stream->End(absl::NotFoundError(
-        absl::StrCat("run ", reading->run.value(), " has ", detail->run.attempts, " attempts so far, and no log")));
+        absl::StrCat("run ", reading->run.value(), " has had ", detail->run.attempts,
+                     detail->run.attempts == 1 ? " attempt" : " attempts", " so far, and none with that log")));
   }
   bool ended = false;
   for (const AttemptRow& attempt : detail->attempts) {

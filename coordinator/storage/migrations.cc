@@ -7,7 +7,7 @@ namespace seedbed {
 
 const std::vector<Migration>& Migrations() {
   static const std::vector<Migration>& migrations =
-      *new std::vector<Migration>{{1, TablesVersion1()}, {2, StepToVersion2()}};
+      *new std::vector<Migration>{{1, TablesVersion1()}, {2, StepToVersion2()}, {3, StepToVersion3()}};
   return migrations;
 }
 

@@ -77,6 +77,26 @@ TEST_F(MigrationsTest, SweepsAndCheckpointsOfVersion1GetTheOrdinaryWishes) {
   EXPECT_EQ(One(database_.get(), "SELECT step || numerics FROM checkpoints"), "10{}");
 }
 
+TEST_F(MigrationsTest, ViewsShowNothingOfASweepThatIsBeingDeleted) {
+  SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+  SEEDBED_ASSERT_OK(
+      database_->Execute("INSERT INTO sweeps (sweep_id, name, description, state, trainer, template, fixed, metric, "
+                         "source, submission_id, priority, retries, created_at, updated_at) "
+                         "VALUES (1, 's', '', 'active', 'modular', '{}', '{}', 'null', '', 's', 0, 0, 1, 1);"
+                         "INSERT INTO configurations VALUES (1, 1, 0, 'd', 'p', '{}', '{}');"
+                         "INSERT INTO runs (run_id, sweep_id, configuration_id, seed, round, state, added_at) "
+                         "VALUES (1, 1, 1, 0, 0, 'finished', 1);"
+                         "INSERT INTO steps (run_id, step) VALUES (1, 0)"));
+  for (const char* state : {"active", "deleting"}) {
+    SEEDBED_ASSERT_OK(database_->Execute(std::string("UPDATE sweeps SET state = '") + state + "'"));
+    for (const char* view : {"run_results", "configuration_results", "curves"}) {
+      EXPECT_EQ(One(database_.get(), std::string("SELECT count(*) FROM ") + view),
+                std::string(state) == "active" ? "1" : "0")
+          << view << " of a sweep that is " << state;
+    }
+  }
+}
+
 TEST_F(MigrationsTest, ALaterStepKeepsRowsAndRunsOnce) {
   SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
   SEEDBED_ASSERT_OK(database_->Execute("INSERT INTO meta (key, value) VALUES ('kept', 'yes')"));

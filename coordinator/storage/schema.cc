@@ -163,6 +163,9 @@ ALTER TABLE runs ADD COLUMN mixed_numerics INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE checkpoints ADD COLUMN numerics TEXT NOT NULL DEFAULT '{}';
 )sql";
 
+// The tables are as they were; views are made anew at every step, and `curves` has changed.
+constexpr char kStepToVersion3[] = "-- views only";
+
 // Plain columns only: SQLite before 3.41 refuses JSON functions in views where its schema is not trusted.
 constexpr char kRunResults[] = R"sql(
 CREATE VIEW run_results AS
@@ -247,7 +250,7 @@ CREATE VIEW curves AS
 SELECT s.name AS sweep, r.configuration_id, r.seed, t.*
 FROM steps AS t
 JOIN runs AS r ON r.run_id = t.run_id
-JOIN sweeps AS s ON s.sweep_id = r.sweep_id;
+JOIN sweeps AS s ON s.sweep_id = r.sweep_id AND s.state <> 'deleting';
 )sql";
 
 std::string MetricsSql(const std::vector<std::string>& metric_columns) {
@@ -269,6 +272,10 @@ const char* TablesVersion1() {
 
 const char* StepToVersion2() {
   return kStepToVersion2;
+}
+
+const char* StepToVersion3() {
+  return kStepToVersion3;
 }
 
 const std::vector<SummaryColumn>& SummaryColumns() {

@@ -14,6 +14,8 @@ constexpr int64_t kApplicationId = 0x53656564;
 const char* TablesVersion1();
 // Checkpoints: what sweeps wish for them, and under which numerics they were written.
 const char* StepToVersion2();
+// `curves` without sweeps that are being deleted: views only.
+const char* StepToVersion3();
 
 // Views are derived: dropped and created anew by every migration, and `metrics` and `curves` when a metric gets a
 // column.

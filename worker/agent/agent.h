@@ -111,9 +111,14 @@ class Agent {
   // What every call ends with: does all that has become possible or due.
   void React(absl::Duration now);
 
-  // agent_leases.cc: the life of a lease.
+  // agent_facts.cc: what the coordinator is told, and what it answers.
+  void Synchronize(bool goodbye, absl::Duration now);
+  int FreeSlots() const;
+  std::vector<PackNeeds> NeedsOfWaiting() const;
   void OnAnswer(const SynchronizeAnswer& answer, absl::Duration now);
   void AdoptDatabase(const std::string& database_id);
+
+  // agent_leases.cc: the life of a lease.
   void Grant(const LeaseToStart& start, absl::Duration now);
   void Stop(const LeaseToStop& stop, absl::Duration now);
   void Drop(LeaseName name, const std::string& why);
@@ -134,9 +139,6 @@ class Agent {
   void RemoveFiles(Lease& lease);
   void NotStarted(Lease& lease, const std::string& reason, absl::Duration now);
   void End(Lease& lease, EndOfAttempt end, absl::Duration now);
-  void Synchronize(bool goodbye, absl::Duration now);
-  int FreeSlots() const;
-  std::vector<PackNeeds> NeedsOfWaiting() const;
   Lease* Find(AttemptId attempt);
   bool Closing() const { return stage_ != Stage::kWorking; }
 

@@ -1,0 +1,156 @@
+// Reports: gathered, committed, answered, whatever happens to the disk or the coordinator.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordinator/coordinator.h"
+#include "coordinator/coordinator_fixture.h"
+#include "coordinator/metric_names.h"
+
+namespace seedbed::coordinator_test {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST_F(CoordinatorTest, ReportsWaitForEachOtherUntilARunEnds) {
+  options_.loop.metric_delay = absl::Hours(1);
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 2)).ok());
+  const SynchronizeReply granted = Synchronize(CallOf("w", 1, 2));
+  ASSERT_EQ(granted.start.size(), 2u);
+  const core::LeaseKey one = granted.start[0].lease.lease;
+  const core::LeaseKey two = granted.start[1].lease.lease;
+  Pending<core::ReportAnswer> first, second, other;
+  Report(&first, ReportOf("w", one, 1, 9), RowsOf(one.run, 0, 10));
+  Report(&other, ReportOf("w", two, 1, 4), RowsOf(two.run, 0, 5));
+  LetTurnsPass(5);
+  EXPECT_FALSE(first.IsThere());
+  EXPECT_EQ(RowsInDatabase(one.run), 0);
+  core::Report end = ReportOf("w", one, 2, 19);
+  end.end = Finished(19);
+  Report(&second, end, RowsOf(one.run, 10, 10));
+  EXPECT_EQ(first.Get()->verdict, core::ReportVerdict::kAccepted);
+  EXPECT_EQ(second.Get()->acknowledged_sequence, 2);
+  EXPECT_EQ(RowsInDatabase(one.run), 20);
+  LetTurnsPass(2);
+  EXPECT_FALSE(other.IsThere());  // its run goes on
+  // Enough bytes send all.
+  Pending<core::ReportAnswer> large;
+  Report(&large, ReportOf("w", two, 2, 9), RowsOf(two.run, 5, 5), options_.loop.metric_bytes);
+  EXPECT_TRUE(other.Get().ok());
+  EXPECT_EQ(large.Get()->acknowledged_sequence, 2);
+  // Sent again, it is acknowledged again, although the attempt is over.
+  EXPECT_EQ(ReportAndWait(end, RowsOf(one.run, 10, 10)).verdict, core::ReportVerdict::kDuplicate);
+}
+
+TEST_F(CoordinatorTest, ALeavingWorkersReportsAreNotLost) {
+  options_.loop.metric_delay = absl::Hours(1);
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  Pending<core::ReportAnswer> report;
+  Report(&report, ReportOf("w", lease, 1, 9), RowsOf(lease.run, 0, 10));
+  core::Synchronize goodbye = CallOf("w", ++number_, 0);
+  goodbye.goodbye = true;
+  EXPECT_EQ(Synchronize(goodbye).answer.state, core::WorkerState::kGone);
+  EXPECT_EQ(report.Get()->verdict, core::ReportVerdict::kAccepted);
+}
+
+TEST_F(CoordinatorTest, AFailedCommitAnswersUnavailableAndTheStateComesBack) {
+  options_.most_pages = 500;
+  options_.loop.first_retry = absl::Milliseconds(300);
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  Pending<SynchronizeReply> held;
+  Synchronize(CallOf("idle", 1, 1));
+  coordinator_->Synchronize(CallOf("idle", 2, 1), held.Callback());
+
+  constexpr int64_t kTooMany = 400'000;  // rows, for 500 pages
+  Pending<core::ReportAnswer> lost;
+  Report(&lost, ReportOf("w", lease, 1, kTooMany - 1), RowsOf(lease.run, 0, kTooMany));
+  EXPECT_EQ(lost.Get().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(held.Get().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(coordinator_->ExecuteAndWait(core::PauseSweep{SweepId(1), false}).status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(coordinator_->Inspect([](LiveView) {}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(coordinator_->Info().degraded);
+  EXPECT_TRUE(coordinator_->reader().ListSweeps().ok());  // reading goes on
+  clock_.Advance(absl::Hours(1));                         // nothing expires meanwhile
+  ASSERT_TRUE(Eventually([&] { return !coordinator_->Info().degraded; }));
+  LetTurnsPass(3);
+  EXPECT_EQ(RowsInDatabase(lease.run), 0);
+  const core::ReportAnswer answer = ReportAndWait(ReportOf("w", lease, 1, 9), RowsOf(lease.run, 0, 10));
+  EXPECT_EQ(answer.verdict, core::ReportVerdict::kAccepted);
+  EXPECT_EQ(RowsInDatabase(lease.run), 10);
+  const auto events = coordinator_->reader().LatestEvents();
+  ASSERT_TRUE(events.ok());
+  EXPECT_TRUE(std::any_of(events->begin(), events->end(),
+                          [](const EventRow& event) { return event.kind == "commits_resumed"; }));
+}
+
+TEST_F(CoordinatorTest, WithAFullDiskMetricsWaitAndControlGoesOn) {
+  free_bytes_ = options_.least_free_bytes - 1;
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  EXPECT_TRUE(coordinator_->Info().metrics_held);
+  Pending<core::ReportAnswer> report;
+  core::Report end = ReportOf("w", lease, 1, 9);
+  end.end = Finished(9);
+  Report(&report, end, RowsOf(lease.run, 0, 10));
+  LetTurnsPass(10);
+  EXPECT_FALSE(report.IsThere());
+  EXPECT_TRUE(ControlSweeps(coordinator_.get(), "s", {}, PauseAction{}).ok());
+  EXPECT_FALSE(report.IsThere());
+  free_bytes_ = options_.least_free_bytes;
+  EXPECT_EQ(report.Get()->verdict, core::ReportVerdict::kAccepted);
+  EXPECT_EQ(RowsInDatabase(lease.run), 10);
+}
+
+TEST_F(CoordinatorTest, AStopCommitsWhatWaitsAndAnswersAll) {
+  options_.loop.metric_delay = absl::Hours(1);
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  Synchronize(CallOf("idle", 1, 1));
+  Pending<SynchronizeReply> held;
+  coordinator_->Synchronize(CallOf("idle", 2, 1), held.Callback());
+  Pending<core::ReportAnswer> report;
+  Report(&report, ReportOf("w", lease, 1, 9), RowsOf(lease.run, 0, 10));
+  coordinator_->PrepareToStop();
+  EXPECT_EQ(report.Get()->verdict, core::ReportVerdict::kAccepted);
+  EXPECT_TRUE(held.Get().ok());
+  EXPECT_EQ(coordinator_->ExecuteAndWait(core::PauseSweep{SweepId(1), false}).status().code(),
+            absl::StatusCode::kUnavailable);
+  coordinator_.reset();
+  EXPECT_FALSE(std::filesystem::exists(DatabasePath(options_.directory) + "-wal"));  // one file to copy or open
+  Open();
+  EXPECT_EQ(RowsInDatabase(lease.run), 10);
+  // The lease is still good, and its reports go on where they were.
+  core::Report end = ReportOf("w", lease, 2, 11);
+  end.end = Finished(11);  // which is not kept waiting
+  EXPECT_EQ(ReportAndWait(end, RowsOf(lease.run, 10, 2)).verdict, core::ReportVerdict::kAccepted);
+  EXPECT_EQ(RowsInDatabase(lease.run), 12);
+}
+
+TEST_F(CoordinatorTest, MoreMetricNamesThanAreTakenFailTheAttempt) {
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  MetricRows rows;
+  rows.run = lease.run;
+  rows.steps = {0};
+  for (size_t i = 0; i <= MetricNames::kMost; ++i) rows.series.push_back({"m" + std::to_string(i), {1.0}});
+  const core::ReportAnswer answer = ReportAndWait(ReportOf("w", lease, 1, 0), std::move(rows));
+  EXPECT_EQ(answer.verdict, core::ReportVerdict::kRefused);
+  EXPECT_THAT(answer.reason, HasSubstr("different metric names"));
+  ASSERT_TRUE(coordinator_
+                  ->Inspect([&](LiveView view) {
+                    EXPECT_EQ(core::StateOf(*view.state.FindRun(lease.run)), core::RunState::kFailed);
+                  })
+                  .ok());
+  EXPECT_EQ(RowsInDatabase(lease.run), 0);
+}
+
+}  // namespace
+}  // namespace seedbed::coordinator_test

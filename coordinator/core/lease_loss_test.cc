@@ -1,0 +1,261 @@
+#include <string>
+
+#include "coordinator/core/scene.h"
+#include "gtest/gtest.h"
+
+// How leases are lost, returned and handed back.
+namespace seedbed::core {
+namespace {
+
+SweepOptions Grid(int points, int64_t seeds) {
+  SweepOptions options;
+  options.points = points;
+  options.seeds = seeds;
+  return options;
+}
+
+TEST(Expiry, ASilentWorkerIsGoneAndItsLeasesAreLost) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(3, 1));
+  SceneWorker worker(scene, "w", 2);
+  worker.Synchronize();
+  worker.Synchronize();
+  scene.Pass(absl::Seconds(14));
+  EXPECT_EQ(scene.Counts(sweep), "q1 r2 f0 x0 c0");
+  scene.Pass(absl::Seconds(1));
+  EXPECT_EQ(scene.Counts(sweep), "q3 r0 f0 x0 c0");
+  EXPECT_EQ(worker.entry().state, WorkerState::kGone);
+  EXPECT_EQ(scene.RunAt(sweep, 0, 0).counted_ends, 1);
+}
+
+TEST(Expiry, ComesWithTicksOnly) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  scene.clock.Advance(absl::Hours(1));
+  SceneWorker other(scene, "other", 1);
+  EXPECT_TRUE(other.Synchronize().start.empty());
+  EXPECT_EQ(worker.SendRows(run).verdict, ReportVerdict::kAccepted);
+}
+
+TEST(Expiry, ListingRenews) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  for (int i = 0; i < 10; ++i) {
+    scene.Pass(absl::Seconds(10));
+    worker.Synchronize();
+  }
+  EXPECT_EQ(scene.StateOfRun(run), "running");
+  EXPECT_EQ(std::get<Running>(scene.state.FindRun(run)->state).step, 10);
+}
+
+TEST(Expiry, AGapBetweenTicksExtendsEveryLeaseByTheGap) {
+  struct Case {
+    absl::Duration gap;
+    absl::Duration lives_on;  // after the tick that follows the gap, having been silent for 4 s before it
+  };
+  for (const Case& c : {Case{absl::Seconds(2), absl::Seconds(9)}, Case{absl::Seconds(3), absl::Seconds(11)},
+                        Case{absl::Hours(5), absl::Seconds(11)}}) {
+    Scene scene;
+    scene.Submit("a");
+    SceneWorker worker(scene, "w", 1);
+    const RunId run = Lease(worker).run;
+    scene.Pass(absl::Seconds(4));
+    scene.clock.Advance(c.gap);
+    scene.Do(Tick{});
+    scene.Pass(c.lives_on - absl::Seconds(1));
+    EXPECT_EQ(scene.StateOfRun(run), "running") << c.gap;
+    EXPECT_EQ(worker.entry().state, WorkerState::kActive) << c.gap;
+    scene.Pass(absl::Seconds(1));
+    EXPECT_EQ(scene.StateOfRun(run), "queued") << c.gap;
+    EXPECT_EQ(worker.entry().state, WorkerState::kGone) << c.gap;
+  }
+}
+
+TEST(Expiry, ARestartedCoordinatorGivesEveryLeaseAFreshGrace) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  scene.Pass(absl::Seconds(14));
+  scene.clock.Advance(absl::Hours(1));
+  scene.Restart();
+  scene.Pass(absl::Seconds(14));
+  EXPECT_EQ(scene.StateOfRun(run), "running");
+  EXPECT_TRUE(worker.Synchronize().stop.empty());
+}
+
+TEST(Expiry, ARunThatKillsSeveralWorkersIsFailed) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a");
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_EQ(scene.Counts(sweep), "q1 r0 f0 x0 c0");
+    SceneWorker worker(scene, "w" + std::to_string(i), 1);
+    worker.Synchronize();
+    worker.Vanish();
+    scene.Pass(absl::Seconds(15));
+  }
+  EXPECT_EQ(scene.Counts(sweep), "q0 r0 f0 x1 c0");
+}
+
+TEST(Return, AnExpiredLeaseIsRestoredUnderANewFence) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const LeaseKey before = Lease(worker);
+  worker.SendRows(before.run, 30);
+  scene.Pass(absl::Seconds(60));
+  EXPECT_EQ(scene.state.FindRun(before.run)->counted_ends, 1);
+  const SynchronizeAnswer answer = worker.Synchronize();
+  ASSERT_EQ(answer.restored.size(), 1u);
+  const LeaseKey after = answer.restored[0];
+  EXPECT_EQ(after.attempt, before.attempt);
+  EXPECT_GT(after.fence, before.fence);
+  EXPECT_EQ(scene.state.FindRun(before.run)->counted_ends, 0) << "the loss is taken back";
+  EXPECT_EQ(worker.entry().state, WorkerState::kActive);
+  EXPECT_EQ(worker.SendRows(before.run, 40).verdict, ReportVerdict::kAccepted) << "the attempt's sequence goes on";
+  EXPECT_EQ(worker.Finish(before.run).verdict, ReportVerdict::kAccepted);
+  EXPECT_EQ(scene.StateOfRun(before.run), "finished");
+}
+
+TEST(Return, ARestorationIsRepeatedUntilTheWorkerNamesTheNewFence) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  scene.Pass(absl::Seconds(20));
+  const SynchronizeAnswer lost = worker.SynchronizeAnswerLost();
+  const SynchronizeAnswer repeated = worker.Synchronize();
+  ASSERT_EQ(repeated.restored.size(), 1u);
+  EXPECT_EQ(repeated.restored[0], lost.restored.at(0));
+  EXPECT_TRUE(repeated.start.empty());
+  EXPECT_TRUE(worker.Synchronize().restored.empty());
+  EXPECT_EQ(scene.StateOfRun(run), "running");
+}
+
+TEST(Return, AnEarlierRestorationThatWasNotHeardOfIsNoObstacle) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const LeaseKey first = Lease(worker);
+  worker.SendRows(first.run);
+  scene.Pass(absl::Seconds(20));
+  EXPECT_EQ(worker.SynchronizeAnswerLost().restored.size(), 1u);
+  scene.Pass(absl::Seconds(20));
+  EXPECT_EQ(scene.StateOfRun(first.run), "queued");
+  const SynchronizeAnswer answer = worker.Synchronize();
+  ASSERT_EQ(answer.restored.size(), 1u) << "the run was not granted again";
+  EXPECT_EQ(answer.restored[0].attempt, first.attempt);
+  EXPECT_EQ(scene.state.FindRun(first.run)->counted_ends, 0);
+  EXPECT_EQ(worker.SendRows(first.run).verdict, ReportVerdict::kAccepted);
+}
+
+TEST(Return, NotIfSomethingElseBecameOfTheRun) {
+  struct Case {
+    const char* what;
+    void (*meanwhile)(Scene&, SweepId, RunId);
+  };
+  const std::vector<Case> table = {
+      {"granted again", [](Scene& scene, SweepId, RunId) { SceneWorker(scene, "other", 1).Synchronize(); }},
+      {"granted and ended again",
+       [](Scene& scene, SweepId, RunId) {
+         SceneWorker other(scene, "other", 1);
+         other.Synchronize();
+         other.Goodbye();
+       }},
+      {"cancelled",
+       [](Scene& scene, SweepId sweep, RunId) {
+         scene.Do(CancelRuns{sweep, {}});
+       }},
+      {"cancelled and retried",
+       [](Scene& scene, SweepId sweep, RunId run) {
+         scene.Do(CancelRuns{sweep, {run}});
+         scene.Do(RetryRuns{sweep, {run}});
+       }},
+      {"halted",
+       [](Scene& scene, SweepId sweep, RunId) {
+         scene.Do(PauseSweep{sweep, true});
+       }},
+      {"deleted", [](Scene& scene, SweepId sweep, RunId) { scene.Do(DeleteSweep{sweep}); }},
+  };
+  for (const Case& c : table) {
+    Scene scene;
+    const SweepId sweep = scene.Submit("a");
+    SceneWorker worker(scene, "w", 1);
+    const RunId run = Lease(worker).run;
+    scene.Pass(absl::Seconds(20));
+    c.meanwhile(scene, sweep, run);
+    worker.slots = 0;
+    const SynchronizeAnswer answer = worker.Synchronize();
+    EXPECT_TRUE(answer.restored.empty()) << c.what;
+    EXPECT_EQ(answer.stop.size(), 1u) << c.what;
+  }
+}
+
+TEST(Return, NotBeyondMaxConcurrent) {
+  Scene scene;
+  SweepOptions options = Grid(2, 1);
+  options.max_concurrent = 1;
+  scene.Submit("a", options);
+  SceneWorker worker(scene, "w", 1);
+  Lease(worker);
+  scene.Pass(absl::Seconds(20));
+  SceneWorker other(scene, "other", 1);
+  const LeaseKey lease = Lease(other);
+  scene.Do(CancelRuns{SweepId(1), {lease.run}});
+  other.held.clear();
+  Lease(other);  // the second point: the one place is taken
+  const SynchronizeAnswer answer = worker.Synchronize();
+  EXPECT_TRUE(answer.restored.empty());
+  EXPECT_EQ(answer.stop.size(), 1u);
+}
+
+TEST(Return, AWorkerComesBackAsWhatItWas) {
+  for (const bool drained : {false, true}) {
+    Scene scene;
+    SceneWorker worker(scene, "w", 1);
+    worker.Synchronize();
+    if (drained) scene.Do(DrainWorker{worker.id});
+    const WorkerState before = worker.entry().state;
+    scene.Pass(absl::Seconds(20));
+    EXPECT_EQ(worker.entry().state, WorkerState::kGone);
+    EXPECT_EQ(worker.Synchronize().state, before);
+    EXPECT_EQ(worker.entry().state, before);
+  }
+}
+
+TEST(Goodbye, HandsLeasesBackAndCountsForNobody) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(2, 1));
+  SceneWorker worker(scene, "w", 2);
+  worker.Synchronize();
+  EXPECT_EQ(worker.Goodbye().state, WorkerState::kGone);
+  EXPECT_EQ(scene.Counts(sweep), "q2 r0 f0 x0 c0");
+  EXPECT_EQ(scene.RunAt(sweep, 0, 0).last_end, AttemptEnd::kPreempted);
+  EXPECT_EQ(scene.RunAt(sweep, 0, 0).counted_ends, 0);
+  EXPECT_EQ(worker.Goodbye().state, WorkerState::kGone) << "once more is no error";
+  SceneWorker unknown(scene, "unknown", 1);
+  unknown.Goodbye();
+  EXPECT_TRUE(scene.last_events.empty());
+}
+
+TEST(VoidLeases, OfDeadWorkersEndAtOnceAndUncounted) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const LeaseKey lease = Lease(worker);
+  scene.Do(VoidLeases{{worker.id, WorkerId("never heard of")}});
+  EXPECT_EQ(scene.Counts(sweep), "q1 r0 f0 x0 c0");
+  EXPECT_EQ(scene.RunAt(sweep, 0, 0).counted_ends, 0);
+  EXPECT_EQ(scene.RunAt(sweep, 0, 0).last_end, AttemptEnd::kLost);
+  EXPECT_EQ(worker.entry().state, WorkerState::kGone);
+  worker.slots = 0;
+  worker.held[lease.run] = lease;
+  EXPECT_TRUE(worker.Synchronize().restored.empty()) << "dead is dead";
+}
+
+}  // namespace
+}  // namespace seedbed::core
