@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -178,7 +179,9 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
   if (!options.renew) SEEDBED_RETURN_IF_ERROR(MakePrivateDirectory(directory));
   SEEDBED_ASSIGN_OR_RETURN(const CertificatePair authority, Authority(options, now));
   std::vector<std::string> hosts = options.hosts;
-  for (const char* local : {"localhost", "127.0.0.1", "::1"}) hosts.emplace_back(local);
+  for (const char* local : {"localhost", "127.0.0.1", "::1"}) {
+    if (std::find(hosts.begin(), hosts.end(), local) == hosts.end()) hosts.emplace_back(local);
+  }
   SEEDBED_ASSIGN_OR_RETURN(
       const CertificatePair server,
       MakeCertificate(authority, CertificateUse::kServer, "seedbed coordinator", hosts, now, options.days));

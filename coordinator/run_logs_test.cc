@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -26,13 +27,19 @@ std::string Contents(const std::string& path) {
 
 TEST(RunLogs, AppendsByAttemptAndDeletes) {
   const coordinator_test::TemporaryDirectory directory;
+  const mode_t before = umask(0);  // what others may read must not hang on it
   RunLogs logs(directory.path());
   logs.Append(RunId(3), 1, "one\n");
   logs.Append(RunId(3), 2, "two\n");
   logs.Append(RunId(3), 1, "more\n");
   logs.Flush();
+  umask(before);
   EXPECT_EQ(Contents(directory.path() + "/logs/3-1.log"), "one\nmore\n");
   EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(3), 2)), "two\n");
+  using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(directory.path() + "/logs").permissions(), perms::owner_all);
+  EXPECT_EQ(std::filesystem::status(directory.path() + "/logs/3-1.log").permissions(),
+            perms::owner_read | perms::owner_write);
   logs.Delete(RunId(3), 2);
   logs.Flush();
   EXPECT_TRUE(std::filesystem::is_empty(directory.path() + "/logs"));

@@ -329,6 +329,7 @@ TEST_F(AccessTest, OversizedMessagesAreRefused) {
   v1::QueryResponse nothing;
   EXPECT_FALSE(rows->Read(&nothing));
   EXPECT_EQ(rows->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_FALSE(GetInfo(channel, std::string(20'000, 'x')).ok());
   EXPECT_TRUE(GetInfo(channel, token).ok());
 }
 

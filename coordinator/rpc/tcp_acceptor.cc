@@ -195,10 +195,12 @@ void TcpAcceptor::Refused(int error) {
   const bool first = last_logged_ == std::chrono::steady_clock::time_point();
   if (!options_.log || (!first && now - last_logged_ < kBetweenLogLines)) return;
   last_logged_ = now;
-  options_.log(LogLevel::kWarning,
-               absl::StrCat("refused ", std::exchange(refused_, 0), " connections: ", std::strerror(error),
-                            "; allow this process more file descriptors (ulimit -n, LimitNOFILE) or close "
-                            "connections"));
+  options_.log(
+      LogLevel::kWarning,
+      absl::StrCat("refused ", refused_, refused_ == 1 ? " connection: " : " connections: ", std::strerror(error),
+                   "; allow this process more file descriptors (ulimit -n, LimitNOFILE) or close "
+                   "connections"));
+  refused_ = 0;
 }
 
 }  // namespace seedbed

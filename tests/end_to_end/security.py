@@ -187,6 +187,13 @@ class Security(EndToEndTest):
         coordinator.terminate()
         self.assertEqual(coordinator.wait(20), 0, coordinator.log.read_text())
 
+        embedded = self.start("seedbed", "run", "sweep.yaml", "--data", "embedded", "--slots", 1, umask=0)
+        self.assertEqual(embedded.wait(120), 0, embedded.log.read_text())
+        logs = [path.name for path in (self.directory / "embedded").iterdir() if path.suffix == ".log"]
+        self.assertEqual(sorted(logs), ["coordinator.log", "worker-1.log"])
+        for path in (self.directory / "embedded", *(self.directory / "embedded").rglob("*")):
+            self.assertEqual(path.lstat().st_mode & 0o077, 0, path)
+
         offline = self.directory / "offline"
         offline.mkdir()
         self.seedbed("--data", "offline", "submit", "sweep.yaml", expect=None)

@@ -34,6 +34,20 @@ TEST(Leases, StartOnFreeSlotsAndWaitBeyondThem) {
   EXPECT_EQ(Shown(world.Reported()), "2/1#1 :1 end finished");
 }
 
+TEST(Leases, OfTrainersThatAreNotAllowedHereAreRefusedWhoeverGrantsThem) {
+  AgentOptions options;
+  options.trainers = {"command"};
+  World world(1, options);
+  world.EngineReady(0, 1, {"modular", "command"});
+  SynchronizeAnswer answer = world.Desired();
+  answer.start = {Granted(Key(1))};  // its trainer is modular
+  world.CallAndAnswer(answer);
+  world.Settle();
+  EXPECT_TRUE(world.pool.starts.empty());
+  world.StreamOpened();
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end failed");
+}
+
 TEST(Leases, ARepeatedGrantChangesNothing) {
   World world;
   world.Train({Granted(Key(1))});

@@ -17,6 +17,7 @@ absl::StatusOr<std::string> CreateAttemptDirectory(const std::string& root, int6
   std::error_code error;
   const filesystem::path parent = filesystem::absolute(root, error) / "attempts";
   if (!error) filesystem::create_directories(parent, error);
+  if (!error) filesystem::permissions(parent, filesystem::perms::owner_all, error);
   if (error) {
     return absl::InternalError(
         absl::StrCat("creating ", parent.string(), ": ", error.message(), "; the worker's directory must be writable"));
