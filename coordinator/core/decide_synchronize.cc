@@ -125,10 +125,10 @@ class SynchronizeDecision {
   }
 
   // Only the loss of the lease came between: had the run been granted, cancelled or retried since, its fence would be
-  // higher.
+  // higher. The worker may not have heard of an earlier restoration of the same attempt, and then names an older fence.
   bool IsRestorable(const Run& run, const LeaseKey& lease) const {
     if (facts_.held_open || StateOf(run) != RunState::kQueued || run.last_end != AttemptEnd::kLost) return false;
-    if (lease.fence != run.attempt_fence || run.fence != run.attempt_fence.Next()) return false;
+    if (lease.fence > run.attempt_fence || run.fence != run.attempt_fence.Next()) return false;
     const SweepEntry& sweep = *state_.FindSweep(run.sweep);
     if (sweep.state != SweepState::kActive && sweep.state != SweepState::kPaused) return false;
     const auto restored = restored_of_sweep_.find(sweep.id);
@@ -161,7 +161,8 @@ class SynchronizeDecision {
     events_.push_back(EndAttempt(state_, run, std::move(facts)));
   }
 
-  // Leases that the worker does not name: lost if it had named them before, and granted once more if not.
+  // Leases that the worker does not name: lost if it had named them before; granted once more if it knows nothing of
+  // them.
   void JudgeUnlisted() {
     CountedEndsInARow in_a_row(state_, *worker_);
     for (const RunId id : worker_->leases) {
@@ -176,6 +177,11 @@ class SynchronizeDecision {
         AttemptEnded ended = EndAttempt(state_, run, std::move(facts));
         in_a_row.Add(ended);
         events_.push_back(std::move(ended));
+      } else if (run.last_acknowledged_sequence > 0) {
+        // It was reported on, so the worker had it when this call was under way. Were it granted once more to one that
+        // has forgotten it, reports that count from 1 again would be taken for repeated ones; so it is listed or
+        // expires.
+        repeated_.push_back(id);
       } else if (sweep.state == SweepState::kHalted) {
         Preempt(run, absl::StrCat("sweep '", sweep.name, "' was paused before it started"));
       } else {
@@ -254,7 +260,7 @@ class SynchronizeDecision {
   absl::flat_hash_set<RunId> listed_;  // and rightly so
   std::vector<RunId> restored_;
   absl::flat_hash_map<SweepId, int64_t> restored_of_sweep_;
-  std::vector<RunId> repeated_;
+  std::vector<RunId> repeated_;  // and those that take up room likewise
   std::vector<Event> events_;
   SynchronizeAnswer answer_;
 };

@@ -9,12 +9,13 @@
 namespace seedbed::core {
 namespace {
 
-AttemptEnded Lose(const State& state, const Run& run, std::string reason, bool worker_is_dead) {
+// `blameless`: the run had no part in it, and nobody can come back with the lease.
+AttemptEnded Lose(const State& state, const Run& run, std::string reason, bool blameless) {
   EndFacts facts;
   facts.end = AttemptEnd::kLost;
   facts.reason = std::move(reason);
-  facts.counts_for_run = !worker_is_dead;
-  facts.for_good = worker_is_dead;
+  facts.counts_for_run = !blameless;
+  facts.for_good = blameless;
   // A worker that is cut off from us loses all its leases at once: that says nothing about how it trains.
   facts.counts_for_worker = false;
   return EndAttempt(state, run, std::move(facts));
@@ -33,6 +34,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const Tick&, const Moment
     decision.events.push_back(ClockTicked{now.monotonic});
     return decision;
   }
+  const absl::Duration lease_duration = state.settings().lease_duration;
   std::set<RunId> lost;
   std::vector<const WorkerEntry*> gone;
   for (const auto& [expires_at, id] : state.expiries()) {
@@ -47,8 +49,15 @@ absl::StatusOr<Decision> DecideOne(const State& state, const Tick&, const Moment
   for (const RunId id : lost) {
     const Run& run = *state.FindRun(id);
     const Running& running = std::get<Running>(run.state);
-    decision.events.push_back(Lose(state, run, absl::StrCat("the lease of worker '", running.worker->name, "' expired"),
-                                   /*worker_is_dead=*/false));
+    const std::string& name = running.worker->name;
+    // The worker has called since the grant, and not named it: our answers do not reach it. Were that counted, a link
+    // that is deaf in one direction would fail runs that were never started.
+    const bool never_came = !running.listed && run.last_acknowledged_sequence == 0 &&
+                            running.worker->last_seen + lease_duration > now.monotonic;
+    decision.events.push_back(Lose(state, run,
+                                   never_came ? absl::StrCat("worker '", name, "' lives and never took it up")
+                                              : absl::StrCat("the lease of worker '", name, "' expired"),
+                                   /*blameless=*/never_came));
   }
   for (const WorkerEntry* worker : gone) {
     decision.events.push_back(WorkerStateChanged{
@@ -68,7 +77,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const VoidLeases& command
     if (worker == nullptr || worker->state == WorkerState::kGone || !seen.insert(id).second) continue;
     for (const RunId run : worker->leases) {
       decision.events.push_back(Lose(state, *state.FindRun(run), absl::StrCat("worker '", worker->name, "' is dead"),
-                                     /*worker_is_dead=*/true));
+                                     /*blameless=*/true));
     }
     decision.events.push_back(WorkerStateChanged{id, worker->state, WorkerState::kGone, "it is known to be dead"});
   }

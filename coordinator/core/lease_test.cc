@@ -58,15 +58,35 @@ TEST(Grant, IsNotRepeatedByARestartedCoordinatorOnceItWasReportedOn) {
 
 TEST(Grant, AReportBeforeTheFirstListingIsNoListing) {
   Scene scene;
-  scene.Submit("a");
+  scene.Submit("a", Grid(2, 1));
   SceneWorker worker(scene, "w", 1);
   const RunId run = Lease(worker).run;
   Synchronize sent_before_the_grant_came = worker.Facts();
   sent_before_the_grant_came.leases.clear();
+  sent_before_the_grant_came.free_slots = 1;
   worker.SendRows(run);
   const auto answer = scene.Ask<SynchronizeAnswer>(sent_before_the_grant_came);
-  ASSERT_EQ(answer.start.size(), 1u) << "repeated, not lost";
-  EXPECT_EQ(answer.start[0].lease, worker.held.at(run));
+  EXPECT_TRUE(answer.start.empty()) << "the slot is spoken for";
+  EXPECT_EQ(scene.StateOfRun(run), "running") << "not lost";
+  worker.Synchronize();
+  EXPECT_EQ(worker.Finish(run).verdict, ReportVerdict::kAccepted);
+}
+
+TEST(Grant, IsNotRepeatedOnceItWasReportedOn) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  worker.SendRows(run);
+  worker.held.clear();
+  // Under the old fence its reports would count from 1 again and be taken for repeated ones, rows and all.
+  for (int i = 0; i < 15; ++i) {
+    EXPECT_TRUE(worker.Synchronize().start.empty());
+    scene.Pass(absl::Seconds(1));
+  }
+  EXPECT_EQ(scene.StateOfRun(run), "queued");
+  EXPECT_EQ(scene.state.FindRun(run)->counted_ends, 1) << "it was started, so this is a loss";
+  EXPECT_EQ(Lease(worker).attempt, 2);
 }
 
 TEST(Grant, NeverListedExpiresAndIsGivenToAnother) {
@@ -84,6 +104,46 @@ TEST(Grant, NeverListedExpiresAndIsGivenToAnother) {
   EXPECT_EQ(scene.state.FindRun(run)->last_end, AttemptEnd::kLost);
   SceneWorker other(scene, "other", 1);
   EXPECT_EQ(Lease(other).run, run);
+}
+
+TEST(Grant, NeverListedByAWorkerThatLivesCountsAgainstNobody) {
+  struct Case {
+    const char* what;
+    bool calls;   // the worker, on and on, and hears no answer
+    bool listed;  // once, before it fell silent
+    int counted;  // after the lease is lost
+  };
+  for (const Case& c : {Case{"it calls and hears nothing", true, false, 0}, Case{"it is silent", false, false, 1},
+                        Case{"it listed it and is silent", false, true, 1}}) {
+    Scene scene;
+    scene.Submit("a");
+    SceneWorker worker(scene, "w", 1);
+    const RunId run = c.listed ? Lease(worker).run : worker.SynchronizeAnswerLost().start.at(0).lease.run;
+    if (c.listed) worker.Synchronize();
+    for (int second = 0; second < 15; ++second) {
+      scene.Pass(absl::Seconds(1));
+      if (c.calls && second % 5 == 0) worker.SynchronizeAnswerLost();
+    }
+    ASSERT_EQ(scene.StateOfRun(run), "queued") << c.what;
+    EXPECT_EQ(scene.state.FindRun(run)->last_end, AttemptEnd::kLost) << c.what;
+    EXPECT_EQ(scene.state.FindRun(run)->counted_ends, c.counted) << c.what;
+  }
+}
+
+TEST(Grant, IsNotRestoredToAWorkerThatHearsOfItTooLate) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const SynchronizeAnswer late = worker.SynchronizeAnswerLost();
+  for (int i = 0; i < 15; ++i) {
+    scene.Pass(absl::Seconds(1));
+    if (i % 5 == 0) worker.SynchronizeAnswerLost();
+  }
+  worker.Take(late);
+  const SynchronizeAnswer answer = worker.Synchronize();
+  EXPECT_TRUE(answer.restored.empty()) << "there is no loss to take back";
+  EXPECT_EQ(answer.stop.size(), 1u);
+  EXPECT_EQ(scene.state.FindRun(late.start[0].lease.run)->counted_ends, 0);
 }
 
 TEST(Listing, AbsenceOnceListedMeansLost) {
@@ -309,6 +369,23 @@ TEST(Return, ARestorationIsRepeatedUntilTheWorkerNamesTheNewFence) {
   EXPECT_TRUE(repeated.start.empty());
   EXPECT_TRUE(worker.Synchronize().restored.empty());
   EXPECT_EQ(scene.StateOfRun(run), "running");
+}
+
+TEST(Return, AnEarlierRestorationThatWasNotHeardOfIsNoObstacle) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const LeaseKey first = Lease(worker);
+  worker.SendRows(first.run);
+  scene.Pass(absl::Seconds(20));
+  EXPECT_EQ(worker.SynchronizeAnswerLost().restored.size(), 1u);
+  scene.Pass(absl::Seconds(20));
+  EXPECT_EQ(scene.StateOfRun(first.run), "queued");
+  const SynchronizeAnswer answer = worker.Synchronize();
+  ASSERT_EQ(answer.restored.size(), 1u) << "the run was not granted again";
+  EXPECT_EQ(answer.restored[0].attempt, first.attempt);
+  EXPECT_EQ(scene.state.FindRun(first.run)->counted_ends, 0);
+  EXPECT_EQ(worker.SendRows(first.run).verdict, ReportVerdict::kAccepted);
 }
 
 TEST(Return, NotIfSomethingElseBecameOfTheRun) {
