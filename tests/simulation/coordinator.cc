@@ -1,0 +1,295 @@
+#include "tests/simulation/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+// The process, its turns and their commits. coordinator_decide.cc has what one command does.
+namespace seedbed::simulation {
+namespace {
+
+constexpr absl::Duration kFirstProbe = absl::Milliseconds(100);
+constexpr absl::Duration kLastProbe = absl::Seconds(5);
+
+absl::Status Unavailable() {
+  return absl::UnavailableError("nothing of this call was done, try again");
+}
+
+}  // namespace
+
+Coordinator::Coordinator(World* world, const Scenario* scenario, const Faults* faults, Database* database,
+                         Ledger* ledger)
+    : world_(*world),
+      scenario_(*scenario),
+      faults_(*faults),
+      database_(*database),
+      ledger_(*ledger),
+      dice_(scenario->seed, Dice::kCoordinator),
+      disk_(scenario->seed, Dice::kDisk) {}
+
+Moment Coordinator::Now() const {
+  return {world_.queue.now() + monotonic_offset_,
+          absl::FromUnixSeconds(1'700'000'000) + world_.queue.now() + wall_offset_};
+}
+
+void Coordinator::Start() {
+  up_ = true;
+  // Another boot's origin; it may lie before the last one's.
+  monotonic_offset_ = dice_.Time(absl::ZeroDuration(), absl::Hours(1));
+  database_.RemoveOrphans();
+  if (!Load()) return;
+  next_tick_ = world_.queue.now();
+  world_.Trace("coordinator", "starts; ", database_.runs().size(), " runs");
+  WakeAfter(absl::ZeroDuration());
+}
+
+bool Coordinator::Load() {
+  absl::StatusOr<core::State> loaded = database_.Load(scenario_.settings, Now().monotonic);
+  world_.Expect(loaded.ok(), "loading fails: ", loaded.status().ToString());
+  if (!loaded.ok()) return false;
+  state_.emplace(*std::move(loaded));
+  ledger_.Loaded(*state_, Now().monotonic);
+  return true;
+}
+
+void Coordinator::Kill(absl::Duration down_for, const char* when) {
+  if (!up_) return;
+  world_.Trace("coordinator", "is killed ", when);
+  ++world_.tally.coordinator_crashes;
+  // Connections of a killed process are reset; those of a machine without power fall silent.
+  const bool resets = faults_.lose_message == 0 || dice_.Chance(0.5);
+  if (resets) ResetConnections();
+  up_ = false;
+  ++process_;
+  committing_ = false;
+  state_.reset();
+  inbox_.clear();
+  reports_.clear();
+  ending_.clear();
+  goodbye_ = false;
+  held_ = HeldCalls();
+  turn_.reset();
+  suspended_until_ = -absl::InfiniteDuration();
+  world_.queue.After(down_for, [this] { Start(); });
+}
+
+void Coordinator::ResetConnections() {
+  if (turn_) {
+    for (const Answering& answer : turn_->answers) answer(Unavailable());
+  }
+  for (ReportItem& report : reports_) report.done(Unavailable());
+  for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
+  RefuseAll(std::exchange(inbox_, {}));
+}
+
+void Coordinator::Suspend(absl::Duration time, bool clock_stands) {
+  if (!up_ || suspended_until_ > world_.queue.now()) return;
+  world_.Trace("coordinator", "is suspended for ", absl::FormatDuration(time));
+  suspended_until_ = world_.queue.now() + time;
+  world_.queue.After(time, [this, process = process_, time, clock_stands] {
+    if (process != process_) return;
+    if (clock_stands) monotonic_offset_ -= time;
+    TakeTurn();
+  });
+}
+
+void Coordinator::Receive(Item item) {
+  if (!up_) return std::visit([](auto& each) { each.done(Unavailable()); }, item);
+  inbox_.push_back(std::move(item));
+  WakeAfter(absl::ZeroDuration());
+}
+
+void Coordinator::ReceiveCheckpoint(core::StoreCheckpoint command, const CheckpointFile& file,
+                                    std::function<void(const absl::StatusOr<core::CheckpointAnswer>&)> done) {
+  if (!up_) return done(Unavailable());
+  const std::string path = absl::StrCat("checkpoints/", command.lease.run.value(), "-", command.lease.attempt, "-",
+                                        command.checkpoint.step, "-", ++files_);
+  command.checkpoint.path = path;
+  database_.files[path] = file;
+  Receive(CommandItem{std::move(command), [this, path, done](const absl::StatusOr<core::Answer>& answer) {
+                        if (!answer.ok()) {
+                          database_.files.erase(path);
+                          return done(answer.status());
+                        }
+                        const auto& stored = std::get<core::CheckpointAnswer>(*answer);
+                        if (stored.verdict != core::CheckpointVerdict::kStored) database_.files.erase(path);
+                        done(stored);
+                      }});
+}
+
+void Coordinator::FetchCheckpoint(RunId run, int64_t step,
+                                  const std::function<void(const absl::StatusOr<CheckpointFile>&)>& done) const {
+  if (!up_) return done(Unavailable());
+  if (suspended_until_ > world_.queue.now()) return;
+  const core::Checkpoint* row = database_.FindCheckpoint(run, step);
+  const auto file = row == nullptr ? database_.files.end() : database_.files.find(row->path);
+  if (row == nullptr) return done(absl::NotFoundError("no such checkpoint"));
+  if (file == database_.files.end()) return done(absl::DataLossError("its file is not there"));
+  done(file->second);
+}
+
+void Coordinator::WakeAfter(absl::Duration delay) {
+  world_.queue.After(delay, [this, process = process_, wake = ++wake_] {
+    if (process == process_ && wake == wake_) TakeTurn();
+  });
+}
+
+void Coordinator::ScheduleNext() {
+  if (!state_ || committing_) return;
+  absl::Duration next = next_tick_;
+  if (!reports_.empty()) next = std::min(next, reports_due_);
+  if (!inbox_.empty()) next = world_.queue.now();
+  WakeAfter(next - world_.queue.now());
+}
+
+void Coordinator::TakeTurn() {
+  const absl::Duration now = world_.queue.now();
+  if (!up_ || committing_ || suspended_until_ > now || world_.failed()) return;
+  std::vector<Item> items = std::exchange(inbox_, {});
+  if (!state_) return RefuseAll(std::move(items));
+  const auto turn = std::make_shared<Turn>();
+  AnswerOverdue();
+  std::vector<Item> immediate;
+  for (Item& item : items) {
+    if (auto* report = std::get_if<ReportItem>(&item)) {
+      AddReport(std::move(*report));
+      continue;
+    }
+    const auto* synchronize = std::get_if<SynchronizeItem>(&item);
+    if (synchronize != nullptr && synchronize->command.goodbye) goodbye_ = true;
+    immediate.push_back(std::move(item));
+  }
+  for (ReportItem& report : TakeDueReports()) DoReport(std::move(report), turn.get());
+  for (Item& item : immediate) {
+    if (auto* command = std::get_if<CommandItem>(&item)) {
+      DoCommand(std::move(*command), turn.get());
+    } else {
+      DoSynchronize(std::move(std::get<SynchronizeItem>(item)), turn.get());
+    }
+  }
+  if (now >= next_tick_) {
+    next_tick_ = now + scenario_.tick_every;
+    const auto ticked = DecideAndApply(core::Tick{}, turn.get());
+    world_.Expect(ticked.ok(), "a tick fails: ", ticked.status().ToString());
+  }
+  WakeHeld(turn.get());
+  if (!world_.failed()) Commit(turn);
+}
+
+void Coordinator::AddReport(ReportItem item) {
+  if (reports_.empty()) reports_due_ = world_.queue.now() + scenario_.metric_delay;
+  if (item.report.end) ending_.insert(item.report.lease.run);
+  reports_.push_back(std::move(item));
+}
+
+std::vector<ReportItem> Coordinator::TakeDueReports() {
+  std::vector<ReportItem> due;
+  if (reports_.empty()) return due;
+  const bool all = std::exchange(goodbye_, false) || world_.queue.now() >= reports_due_;
+  std::deque<ReportItem> rest;
+  for (ReportItem& each : reports_) {
+    const bool now = all || ending_.count(each.report.lease.run) > 0;
+    if (now) {
+      due.push_back(std::move(each));
+    } else {
+      rest.push_back(std::move(each));
+    }
+  }
+  reports_.swap(rest);
+  ending_.clear();
+  return due;
+}
+
+void Coordinator::Commit(const std::shared_ptr<Turn>& turn) {
+  if (turn->batch.empty()) {
+    for (const Answering& answer : turn->answers) answer(absl::OkStatus());
+    return ScheduleNext();
+  }
+  ++commits_;
+  if (scenario_.planted == Planted::kAcknowledgedBeforeCommit) {
+    for (const Answering& answer : std::exchange(turn->answers, {})) answer(absl::OkStatus());
+  }
+  absl::Duration time = disk_.Time(absl::Microseconds(200), absl::Milliseconds(5));
+  if (disk_.Chance(faults_.slow_commit)) time = disk_.Time(absl::ZeroDuration(), faults_.slowest_commit);
+  committing_ = true;
+  turn_ = turn;
+  world_.queue.After(time, [this, process = process_, turn] {
+    if (process == process_) EndCommit(turn);
+  });
+}
+
+bool Coordinator::CrashesHere(bool after) {
+  const bool asked = scenario_.crash_at_commit == commits_ && scenario_.crash_after_it == after;
+  return asked || disk_.Chance(after ? faults_.crash_after_commit : faults_.crash_before_commit);
+}
+
+void Coordinator::EndCommit(const std::shared_ptr<Turn>& turn) {
+  if (suspended_until_ > world_.queue.now()) {
+    world_.queue.After(suspended_until_ - world_.queue.now(), [this, process = process_, turn] {
+      if (process == process_) EndCommit(turn);
+    });
+    return;
+  }
+  const absl::Duration down_for = disk_.Time(absl::Milliseconds(100), absl::Seconds(10));
+  if (CrashesHere(/*after=*/false)) return Kill(down_for, "before a commit");
+  const bool fails = disk_.Chance(faults_.fail_commit);
+  if (!fails || disk_.Chance(faults_.fail_commit_but_write)) {
+    ++world_.tally.commits;
+    const absl::Status written = database_.Write(turn->batch);
+    world_.Expect(written.ok(), written.ToString());
+    if (written.ok()) ledger_.Committed(turn->batch);
+    if (world_.failed()) return;
+    if (CrashesHere(/*after=*/true)) return Kill(down_for, "after a commit, before the answers");
+  }
+  committing_ = false;
+  turn_.reset();
+  if (fails) return EnterDegraded(turn.get());
+  CompareWithDatabase();
+  for (const Answering& answer : turn->answers) answer(absl::OkStatus());
+  for (const std::string& path : database_.TakeDroppedFiles()) database_.files.erase(path);
+  ScheduleNext();
+}
+
+void Coordinator::CompareWithDatabase() {
+  const absl::StatusOr<core::State> loaded = database_.Load(scenario_.settings, Now().monotonic);
+  world_.Expect(loaded.ok(), "loading fails: ", loaded.status().ToString());
+  std::string difference;
+  const bool same = loaded.ok() && loaded->DurablyEquals(*state_, &difference);
+  world_.Expect(same, "database and memory differ: ", difference);
+}
+
+void Coordinator::EnterDegraded(Turn* turn) {
+  world_.Trace("coordinator", "a commit failed");
+  ++world_.tally.failed_commits;
+  state_.reset();
+  for (const Answering& answer : turn->answers) answer(Unavailable());
+  for (ReportItem& report : std::exchange(reports_, {})) report.done(Unavailable());
+  ending_.clear();
+  for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
+  RefuseAll(std::exchange(inbox_, {}));
+  probe_delay_ = kFirstProbe;
+  world_.queue.After(probe_delay_, [this, process = process_] {
+    if (process == process_) TryToRecover();
+  });
+}
+
+void Coordinator::TryToRecover() {
+  if (disk_.Chance(faults_.fail_commit > 0 ? 0.5 : 0)) {
+    probe_delay_ = std::min(probe_delay_ * 2, kLastProbe);
+    world_.queue.After(probe_delay_, [this, process = process_] {
+      if (process == process_) TryToRecover();
+    });
+    return;
+  }
+  if (!Load()) return;
+  next_tick_ = world_.queue.now();
+  world_.Trace("coordinator", "commits work again");
+  WakeAfter(absl::ZeroDuration());
+}
+
+void Coordinator::RefuseAll(std::vector<Item> items) {
+  for (Item& item : items) std::visit([](auto& each) { each.done(Unavailable()); }, item);
+}
+
+}  // namespace seedbed::simulation
