@@ -35,7 +35,7 @@ PackSettings StackedSettings(StackedPlaces* places) {
 RunSpecification RunNumber(int64_t run, const Json& shape) {
   RunSpecification specification = TinyRun(15 + 6 * (run % 4), shape);
   Json& parameters = specification.parameters;
-  parameters["optimizer.learning_rate"] = run == kDiverging ? 1e9 : 0.004 * static_cast<double>(run);
+  parameters["optimizer.learning_rate"] = run == kDiverging ? 1e30 : 0.004 * static_cast<double>(run);
   parameters["optimizer.weight_decay"] = 0.001 * static_cast<double>(run);
   parameters["model.init_scale"] = 1 + 0.05 * static_cast<double>(run);
   if (run % 2 == 0) parameters["optimizer.clip_norm"] = 0.5;
