@@ -10,7 +10,6 @@
 #ifdef SEEDBED_CUDA
 #include <cuda_runtime_api.h>
 
-#include "ATen/cuda/CUDAContext.h"
 #include "ATen/cuda/CUDAGraph.h"
 #include "c10/cuda/CUDACachingAllocator.h"
 #include "c10/cuda/CUDAException.h"
@@ -45,11 +44,12 @@ int GpuCount() {
 }
 
 GpuDescription DescribeGpu(int index) {
-  const cudaDeviceProp* const properties = at::cuda::getDeviceProperties(DeviceIndexOf(index));
+  cudaDeviceProp properties{};
+  C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
   GpuDescription description;
-  description.name = properties->name;
+  description.name = properties.name;
   description.runtime_version = std::to_string(CUDART_VERSION);
-  description.total_bytes = static_cast<int64_t>(properties->totalGlobalMem);
+  description.total_bytes = static_cast<int64_t>(properties.totalGlobalMem);
   return description;
 }
 
