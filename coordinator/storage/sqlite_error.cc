@@ -16,11 +16,14 @@ struct Meaning {
 };
 
 constexpr char kDiskFull[] = "free some space on its file system (or raise the quota); nothing written before is lost";
+constexpr char kFileLimit[] =
+    "raise this process's limit on the size of files (`ulimit -f`); nothing written before is lost";
 constexpr char kDamaged[] =
     "stop the coordinator, copy the data directory aside, then restore a backup or try `sqlite3 results.db .recover`";
 
 Meaning MeaningOf(int code, int system_errno) {
   if (system_errno == ENOSPC || system_errno == EDQUOT) return {absl::StatusCode::kResourceExhausted, kDiskFull};
+  if (system_errno == EFBIG) return {absl::StatusCode::kResourceExhausted, kFileLimit};
   switch (code & 0xff) {
     case SQLITE_FULL:
       return {absl::StatusCode::kResourceExhausted, kDiskFull};
