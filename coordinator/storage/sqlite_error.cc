@@ -16,14 +16,11 @@ struct Meaning {
 };
 
 constexpr char kDiskFull[] = "free some space on its file system (or raise the quota); nothing written before is lost";
-constexpr char kFileLimit[] =
-    "raise this process's limit on the size of files (`ulimit -f`); nothing written before is lost";
 constexpr char kDamaged[] =
     "stop the coordinator, copy the data directory aside, then restore a backup or try `sqlite3 results.db .recover`";
 
 Meaning MeaningOf(int code, int system_errno) {
   if (system_errno == ENOSPC || system_errno == EDQUOT) return {absl::StatusCode::kResourceExhausted, kDiskFull};
-  if (system_errno == EFBIG) return {absl::StatusCode::kResourceExhausted, kFileLimit};
   switch (code & 0xff) {
     case SQLITE_FULL:
       return {absl::StatusCode::kResourceExhausted, kDiskFull};
@@ -47,7 +44,7 @@ Meaning MeaningOf(int code, int system_errno) {
               "check that the file and its directory exist and that this user may read and write them"};
     case SQLITE_IOERR:
       return {absl::StatusCode::kUnavailable,
-              "look at the system's log for faults of the disk or its mount, then try again"};
+              "look at the system's log for faults of the disk or its mount, and at `ulimit -f`, then try again"};
     case SQLITE_INTERRUPT:
       return {absl::StatusCode::kDeadlineExceeded, "narrow the query, or copy the database and query the copy"};
     case SQLITE_AUTH:

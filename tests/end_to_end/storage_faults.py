@@ -71,7 +71,7 @@ class StorageFaults(EndToEndTest):
         soft, hard = resource.prlimit(coordinator.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(coordinator.pid, resource.RLIMIT_FSIZE, (max(log.stat().st_size, 4096), hard))
         said = wait_until(self.trouble, "the coordinator says that it cannot write")
-        self.assertIn("File too large", said)
+        self.assertIn("disk I/O error", said)
         self.assertIn("ulimit -f", said)
         self.assertIsNone(coordinator.poll(), "it stays")
         self.assertGreater(self.remote_json("query", "select count(*) as n from steps")["rows"][0]["n"], 0, "it can be read")

@@ -148,6 +148,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const Call& call : CallsOf(data, size)) {
     if (IsTooMuch(call)) continue;
     const grpc::Status status = World::Get().Answer(call);
+    // gRPC itself answers so, before any code of ours, to bytes that are no message.
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED && !Parses(call)) continue;
     Require(IsFair(status.error_code()),
             absl::StrCat(call.method, " is answered with code ", static_cast<int>(status.error_code()), ": ",
                          status.error_message()));

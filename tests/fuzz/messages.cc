@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/text_format.h>
 
 #include <memory>
@@ -62,6 +63,8 @@ bool ReadCall(const std::string& header, const std::string& body, Call* call) {
 
 std::vector<Call> CallsOf(const uint8_t* data, size_t size) {
   constexpr size_t kMostCalls = 64;
+  static const bool quiet = pb::SetLogHandler(nullptr) != nullptr;
+  (void)quiet;
   std::vector<Call> calls;
   std::string header;
   std::string body;
@@ -82,6 +85,14 @@ std::vector<Call> CallsOf(const uint8_t* data, size_t size) {
   }
   finish();
   return calls;
+}
+
+bool Parses(const Call& call) {
+  const pb::MethodDescriptor* method = FindMethod(call.method);
+  if (method == nullptr) return false;
+  const std::unique_ptr<pb::Message> message(
+      pb::MessageFactory::generated_factory()->GetPrototype(method->input_type())->New());
+  return message->ParseFromString(call.request);
 }
 
 }  // namespace seedbed::fuzz

@@ -19,4 +19,7 @@ struct Call {
 // request's byte 17 (modulo its length) by XOR with 255. What cannot be read is passed over.
 std::vector<Call> CallsOf(const uint8_t* data, size_t size);
 
+// Whether the request is a message of the kind that the method takes.
+bool Parses(const Call& call);
+
 }  // namespace seedbed::fuzz
