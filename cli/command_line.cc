@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "cli/commands.h"
+#include "cli/commands_care.h"
 #include "cli/render/text_width.h"
 #include "cli/sweep_file.h"
 #include "common/base/text.h"
@@ -188,6 +189,7 @@ int RunCommandLine(const std::vector<std::string>& arguments, Environment& envir
   AddControlCommands(commands);
   AddDataCommands(commands);
   AddCheckpointCommands(commands);
+  AddCareCommands(commands);
   AddVerifyCommand(commands);
   AddSecurityCommands(commands);
   AddProgramCommands(commands);

@@ -7,13 +7,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/random_text.h"
+#include "coordinator/orphan_files.h"
 
 namespace seedbed {
 namespace {
@@ -111,17 +110,10 @@ void CheckpointFiles::Remove(std::vector<std::string> paths) {
 }
 
 int CheckpointFiles::RemoveOrphans(const absl::flat_hash_set<std::string>& referenced) const {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  std::vector<fs::path> orphans;
-  for (fs::directory_iterator each(absl::StrCat(data_directory_, "/", kFolder), error), end; !error && each != end;
-       each.increment(error)) {
-    const std::string name = each->path().filename().string();
-    const bool ours = absl::EndsWith(name, ".checkpoint") || absl::EndsWith(name, ".checkpoint.part");
-    if (ours && !referenced.contains(absl::StrCat(kFolder, "/", name))) orphans.push_back(each->path());
-  }
   int removed = 0;
-  for (const fs::path& orphan : orphans) removed += unlink(orphan.c_str()) == 0 ? 1 : 0;
+  for (const std::string& path : OrphanCheckpoints(data_directory_, referenced)) {
+    removed += unlink(path.c_str()) == 0 ? 1 : 0;
+  }
   return removed;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/random_text.h"
+#include "coordinator/backup.h"
 
 namespace seedbed {
 namespace {
@@ -65,6 +66,8 @@ absl::Status Coordinator::OpenStore() {
   store_options.most_pages = options_.most_pages;
   SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(store_options, clock_->Now()));
   SEEDBED_ASSIGN_OR_RETURN(core::State state, store->Load(options_.settings, clock_->Now().monotonic));
+  // A restored backup takes the new id too, and is no new database: nobody holds what its runs were leased under.
+  const bool restored = store->database_id() == store_options.database_id_if_created && store->epoch() > 1;
   database_id_ = store->database_id();
   epoch_ = store->epoch();
   ReaderOptions reader_options;
@@ -78,6 +81,7 @@ absl::Status Coordinator::OpenStore() {
   for (const auto& [run, checkpoints] : state.checkpoints()) {
     for (const core::Checkpoint& each : checkpoints) referenced.insert(each.path);
   }
+  for (const std::string& path : AbandonedPins(options_.directory)) RemovePins(path);
   if (const int orphans = files_->RemoveOrphans(referenced); orphans > 0) {
     options_.log(LogLevel::kInfo, absl::StrCat(orphans, " checkpoint files that were never committed are removed"));
   }
@@ -89,7 +93,7 @@ absl::Status Coordinator::OpenStore() {
   loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
                                        clock_, loop_reader_.get(), logs_.get());
   loop_->Start();
-  if (options_.workers_are_gone) VoidOldLeases();
+  if (options_.workers_are_gone || restored) VoidOldLeases();
   HousekeeperOptions housekeeping;
   housekeeping.directory = options_.directory;
   housekeeping.least_free_bytes = options_.least_free_bytes;

@@ -286,6 +286,8 @@ int Main(int argc, char** argv) {
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // A file beyond `ulimit -f` is an error like a full disk, and no reason to die.
+  signal(SIGXFSZ, SIG_IGN);
   arguments.data = Absolute(arguments.data);
   if (!arguments.token_file.empty()) arguments.token_file = Absolute(arguments.token_file);
   umask(0077);

@@ -9,6 +9,9 @@
 namespace seedbed {
 namespace {
 
+// Levels of arrays and objects that ParseJson takes.
+constexpr int kDeepestJson = 200;
+
 // nlohmann writes null for non-finite numbers, so they are replaced before dumping.
 Json WithNonFiniteAsStrings(const Json& value) {
   if (value.is_number_float()) return JsonNumber(value.get<double>());
@@ -23,6 +26,26 @@ Json WithNonFiniteAsStrings(const Json& value) {
     return out;
   }
   return value;
+}
+
+// CanonicalJson recurses, and a text of nothing but brackets would end the process.
+bool IsNestedTooDeeply(const std::string& text) {
+  int depth = 0;
+  bool is_in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (is_in_string) {
+      if (c == '\\') ++i;
+      is_in_string = c != '"';
+    } else if (c == '"') {
+      is_in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepestJson) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -51,6 +74,10 @@ absl::StatusOr<double> NumberFromJson(const Json& value) {
 }
 
 absl::StatusOr<Json> ParseJson(const std::string& text, const std::string& what) {
+  if (IsNestedTooDeeply(text)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " is nested too deeply; expected at most ", kDeepestJson, " levels of lists and objects"));
+  }
   try {
     return Json::parse(text);
   } catch (const Json::exception& error) {

@@ -39,5 +39,21 @@ TEST(ParseJson, SaysWhatIsBroken) {
   EXPECT_NE(parsed.status().message().find("the engine's message"), absl::string_view::npos);
 }
 
+// A summary of a million brackets, from a hostile engine or worker, must not overflow the stack of whoever reads it.
+TEST(ParseJson, RefusesWhatIsNestedTooDeeply) {
+  constexpr int kDeepestJson = 200;
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(ParseJson(nested(kDeepestJson), "text").ok());
+  const absl::Status refused = ParseJson(nested(kDeepestJson + 1), "text").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ParseJson(nested(1 << 20), "text").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ParseJson(std::string(1 << 20, '['), "text").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(ParseJson("\"" + std::string(1000, '[') + "\\\"" + std::string(1000, '{') + "\"", "text").ok())
+      << "in a string";
+  std::string beside = "[";
+  for (int i = 0; i < 1000; ++i) beside += "[],";
+  EXPECT_TRUE(ParseJson(beside + "[]]", "text").ok());
+}
+
 }  // namespace
 }  // namespace seedbed

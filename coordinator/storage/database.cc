@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/storage/missing_log.h"
 #include "coordinator/storage/sqlite_error.h"
 
 namespace seedbed {
@@ -199,6 +200,7 @@ Database::~Database() {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, const Options& options) {
+  SEEDBED_RETURN_IF_ERROR(CheckLogIsThere(path));
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   switch (options.access) {
     case Options::Access::kReadOnly:

@@ -44,7 +44,7 @@ Meaning MeaningOf(int code, int system_errno) {
               "check that the file and its directory exist and that this user may read and write them"};
     case SQLITE_IOERR:
       return {absl::StatusCode::kUnavailable,
-              "look at the system's log for faults of the disk or its mount, then try again"};
+              "look at the system's log for faults of the disk or its mount, and at `ulimit -f`, then try again"};
     case SQLITE_INTERRUPT:
       return {absl::StatusCode::kDeadlineExceeded, "narrow the query, or copy the database and query the copy"};
     case SQLITE_AUTH:

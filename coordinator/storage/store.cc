@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/schema/trainer_schema.h"
 #include "coordinator/storage/data_directory.h"
@@ -39,6 +40,15 @@ absl::Status CreatePrivateFile(const std::string& path) {
   }
   ::close(descriptor);
   return absl::OkStatus();
+}
+
+bool SyncDirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
+  if (descriptor >= 0) ::close(descriptor);
+  return synced;
 }
 
 absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is_new) {
@@ -81,6 +91,44 @@ absl::Status RaiseEpoch(Database* database, const std::string& database_id, int6
   return database->Change("UPDATE meta SET value = value + 1 WHERE key = 'epoch'").status();
 }
 
+// In `meta` of a backup: when it was taken, UTC microseconds.
+constexpr char kBackupTakenAt[] = "backup_taken_at";
+
+// If the file is a backup: gives it an identity of its own. Within the caller's transaction.
+absl::Status TakeForRestored(Database* database, const std::string& new_id, int64_t now) {
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> taken_at,
+                           database->QueryInt("SELECT value FROM meta WHERE key = ?", kBackupTakenAt));
+  if (!taken_at.has_value()) return absl::OkStatus();
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<std::string> old_id,
+                           database->QueryText("SELECT value FROM meta WHERE key = 'database_id'"));
+  SEEDBED_RETURN_IF_ERROR(database->Change("UPDATE meta SET value = ? WHERE key = 'database_id'", new_id).status());
+  SEEDBED_RETURN_IF_ERROR(database->Change("DELETE FROM meta WHERE key = ?", kBackupTakenAt).status());
+  // A report carries a fence and no id of a database: one of the original, or of another copy, must not fit here.
+  SEEDBED_RETURN_IF_ERROR(database->Change("UPDATE runs SET fence = fence + ?", now).status());
+  SEEDBED_RETURN_IF_ERROR(
+      database->Change("UPDATE attempts SET fence = fence + ? WHERE ended_as IS NULL", now).status());
+  AuditNote note;
+  note.kind = "database_restored";
+  note.detail = absl::StrCat("from a backup of database ", old_id.value_or(""), " taken at ",
+                             absl::FormatTime(absl::RFC3339_sec, absl::FromUnixMicros(*taken_at), absl::UTCTimeZone()));
+  return EventWriter(database, now).Note(note);
+}
+
+// Store::Open makes another database of such a file, lest leases of the original be taken for its own.
+absl::Status MarkAsBackup(const std::string& path) {
+  Database::Options options;
+  options.access = Database::Options::Access::kReadWrite;
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Database> copy, Database::Open(path, options));
+  SEEDBED_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(copy.get()));
+  // The one time that comes from SQLite: it is only read by people. Microseconds since 1970.
+  SEEDBED_RETURN_IF_ERROR(
+      copy->Change(
+              "REPLACE INTO meta (key, value) VALUES (?, CAST((julianday('now') - 2440587.5) * 86400e6 AS INTEGER))",
+              kBackupTakenAt)
+          .status());
+  return transaction.Commit();
+}
+
 bool HasDurable(const Batch& batch) {
   return !batch.metrics.empty() || !batch.notes.empty() ||
          std::any_of(batch.events.begin(), batch.events.end(),
@@ -108,6 +156,7 @@ absl::Status Store::Parts::Prepare(const StoreOptions& options, const Moment& no
   SEEDBED_RETURN_IF_ERROR(Migrate(database.get(), Migrations()));
   SEEDBED_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database.get()));
   SEEDBED_RETURN_IF_ERROR(RaiseEpoch(database.get(), options.database_id_if_created, now.utc_microseconds()));
+  SEEDBED_RETURN_IF_ERROR(TakeForRestored(database.get(), options.database_id_if_created, now.utc_microseconds()));
   metrics = std::make_unique<MetricWriter>(database.get());
   SEEDBED_RETURN_IF_ERROR(metrics->Load());
   for (const std::string& name : TrainerNames()) {
@@ -222,11 +271,12 @@ absl::Status BackupDatabase(const std::string& database_path, const std::string&
   ::unlink(part.c_str());
   SEEDBED_RETURN_IF_ERROR(CreatePrivateFile(part));
   absl::Status status = database->Change("VACUUM INTO ?", part).status();
+  if (status.ok()) status = MarkAsBackup(part);
   if (status.ok()) {
     const int descriptor = ::open(part.c_str(), O_RDONLY | O_CLOEXEC);
     const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
     if (descriptor >= 0) ::close(descriptor);
-    if (!synced || std::rename(part.c_str(), path.c_str()) != 0) {
+    if (!synced || std::rename(part.c_str(), path.c_str()) != 0 || !SyncDirectoryOf(path)) {
       status = absl::UnavailableError(absl::StrCat("cannot complete the backup ", path, ": ", std::strerror(errno)));
     }
   }

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -454,6 +455,51 @@ TEST_F(StoreTest, ABackupIsAWholeDatabase) {
   ASSERT_EQ(::stat(path.c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 0777, 0600u);
   EXPECT_EQ(BackupDatabase(store_->database_path(), path).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// A worker that holds leases of the original must not find them again in the copy.
+TEST_F(StoreTest, ARestoredBackupIsAnotherDatabase) {
+  WriteSweep();
+  const std::string other = directory_.path() + "/other";
+  SEEDBED_ASSERT_OK(EnsureDataDirectory(other));
+  SEEDBED_ASSERT_OK(BackupDatabase(store_->database_path(), DatabasePath(other)));
+  StoreOptions options = FastOptions(other);
+  options.database_id_if_created = "drawn anew";
+  std::unique_ptr<Store> restored = OpenStore(options);
+  EXPECT_EQ(restored->database_id(), "drawn anew");
+  EXPECT_EQ(restored->epoch(), 2);
+  EXPECT_THAT(storage_test::One(*restored, "SELECT detail FROM events WHERE kind = 'database_restored'"),
+              HasSubstr("from a backup of database database-of-the-test taken at "));
+  // No fence of the original can become one of the copy.
+  const int64_t raised = FakeClock().Now().utc_microseconds();
+  ASSERT_GT(raised, 1'000'000);
+  EXPECT_EQ(storage_test::One(*restored, "SELECT min(fence) FROM runs"), absl::StrCat(raised));
+  EXPECT_EQ(storage_test::One(*restored, "SELECT group_concat(fence) FROM attempts"),
+            absl::StrCat(raised + 1, ",", raised + 1));
+  SEEDBED_EXPECT_OK(restored->Load(core::Settings(), absl::ZeroDuration()).status());
+  options.database_id_if_created = "not drawn again";
+  restored.reset();
+  restored = OpenStore(options);
+  EXPECT_EQ(restored->database_id(), "drawn anew");
+  EXPECT_EQ(restored->epoch(), 3);
+  EXPECT_EQ(store_->database_id(), "database-of-the-test") << "the original stays itself";
+}
+
+// After a crash both are there, after a clean end neither: the log alone is missing only where somebody took it away.
+TEST_F(StoreTest, AMissingLogIsNotPassedOver) {
+  WriteSweep();
+  const std::string other = directory_.path() + "/crashed";
+  SEEDBED_ASSERT_OK(EnsureDataDirectory(other));
+  for (const char* suffix : {"", "-shm"}) {
+    std::filesystem::copy_file(store_->database_path() + suffix, DatabasePath(other) + suffix);
+  }
+  const absl::Status refused = Store::Open(FastOptions(other), FakeClock().Now()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("results.db-wal"));
+  EXPECT_EQ(Reader::Open(DatabasePath(other)).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(std::filesystem::exists(DatabasePath(other) + "-wal")) << "nothing was made in its place";
+  std::filesystem::copy_file(store_->database_path() + "-wal", DatabasePath(other) + "-wal");
+  SEEDBED_EXPECT_OK(Store::Open(FastOptions(other), FakeClock().Now()).status());
 }
 
 }  // namespace

@@ -1,0 +1,9 @@
+#pragma once
+
+#include "cli/commands.h"
+
+namespace seedbed::cli {
+
+void AddCareCommands(Commands& commands);  // backup, doctor
+
+}  // namespace seedbed::cli
