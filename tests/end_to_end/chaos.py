@@ -71,19 +71,25 @@ class Storm:
         self.stopped.discard(process.pid)
         process.send_signal(number)
 
-    def restart_coordinator(self):
-        if self.coordinator.poll() is None:
+    def replace_coordinator(self, old):
+        if self.coordinator is not old:
+            return None  # it was hit twice
+        if old.poll() is None:
             # It is still leaving; only one may have the database.
-            return self.after(1, self.restart_coordinator)
+            return self.after(1, lambda: self.replace_coordinator(old))
         self.coordinator = self.test.start_anew()
+        return None
 
-    def restart_worker(self, place, patience=5):
-        if self.workers[place].poll() is None:
+    def replace_worker(self, place, old, patience=5):
+        if self.workers[place] is not old:
+            return None
+        if old.poll() is None:
             # It hands its leases back, which takes a while if nobody is there to take them.
             if patience == 0:
-                self.end(self.workers[place], signal.SIGKILL)
-            return self.after(1, lambda: self.restart_worker(place, max(0, patience - 1)))
+                self.end(old, signal.SIGKILL)
+            return self.after(1, lambda: self.replace_worker(place, old, max(0, patience - 1)))
         self.workers[place] = self.test.start_saver()
+        return None
 
     def engines(self):
         return [pid for pid, command in self.test.survivors().items() if "seedbed-engine" in command]
@@ -102,13 +108,14 @@ class Storm:
             return
         self.counts[kind] += 1
         if kind in ("kill coordinator", "terminate coordinator"):
-            self.end(self.coordinator, signal.SIGKILL if kind.startswith("kill") else signal.SIGTERM)
-            self.after(2, self.restart_coordinator)
+            old = self.coordinator
+            self.end(old, signal.SIGKILL if kind.startswith("kill") else signal.SIGTERM)
+            self.after(2, lambda: self.replace_coordinator(old))
         elif kind == "freeze coordinator":
             self.freeze(self.coordinator.pid, LEASE_SECONDS * 1.5)
         elif kind in ("kill worker", "terminate worker"):
             self.end(worker, signal.SIGKILL if kind.startswith("kill") else signal.SIGTERM)
-            self.after(1, lambda: self.restart_worker(place))
+            self.after(1, lambda: self.replace_worker(place, worker))
         elif kind == "freeze worker":
             self.freeze(worker.pid, LEASE_SECONDS * (0.5 if fragile else 2.5))
         else:
