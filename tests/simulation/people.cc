@@ -142,7 +142,7 @@ void People::AskForSomething() {
     case 4:
       return InChunks(core::CancelRuns{sweep->id, {}, most});
     case 5:
-      return InChunks(core::RetryRuns{sweep->id, {}, dice_.Chance(0.5), dice_.Chance(0.5), most});
+      return InChunks(core::RetryRuns{sweep->id, {}, dice_.Chance(0.5), dice_.Chance(0.5), dice_.Chance(0.5), most});
     case 6:
       return InChunks(core::ExtendSeeds{sweep->id, plan.seeds_in_end, 0, most});
     default:
