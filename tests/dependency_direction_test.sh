@@ -53,6 +53,14 @@ forbid "torch headers stand in the engine only" '#include [<"](torch|ATen|c10)/'
 forbid "generated protos and gRPC stand at the rims only" '#include [<"](seedbed/v1|grpcpp|grpc)/' "${outside_rims[@]}"
 forbid "the CLI knows neither worker nor engine" '#include "worker/' "${cli[@]}"
 
+# A device has one order of summation only where nothing is added from two places (docs/engine.md, "Packs"): the gradient of a gather, an
+# embedding or an index_select is such an addition, so that lookups are stacked_lookup's, and examples are selected without gradients.
+mapfile -t stacked < <(sources_below worker/engine | grep -E '/(stacked_[a-z_]*|reference_learner)\.(cc|h)$' | without_tests)
+mapfile -t without_lookups < <(printf '%s\n' "${stacked[@]}" | grep -vE '/stacked_(lookup|examples)\.cc$')
+forbid "no atomics in stacked learners: one-hot products or where instead" \
+  '(at::|\.|->)(index_add|index_put|index_fill|scatter|gather|embedding|bincount|put_|take|histc|cumsum)' "${stacked[@]}"
+forbid "stacked learners look rows up by Lookup alone" '(at::|\.|->)(index_select|index)\(' "${without_lookups[@]}"
+
 if ((failures > 0)); then
   echo "$failures rules of dependency direction are broken"
   exit 1

@@ -52,7 +52,8 @@ void AddOptions(CLI::App& app, WorkerOptions& options, Texts& texts) {
   app.add_option("--server", options.server, "The coordinator: HOST:PORT or unix:/path")
       ->required()
       ->envname("SEEDBED_SERVER");
-  app.add_option("--slots", options.slots, "Runs trained at once (default: the CPUs that this process may use)")
+  app.add_option("--slots", options.slots,
+                 "Engines at work at once (default: the CPUs that this process may use; on a GPU 1)")
       ->check(CLI::Range(1, 4096));
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->check(CheckDevice)->capture_default_str();
   app.add_option("--name", options.name, "What people call this worker (default: HOST-PID)")->check(CheckName);
@@ -99,7 +100,7 @@ void AddOptions(CLI::App& app, WorkerOptions& options, Texts& texts) {
   app.set_version_flag("--version", std::string("seedbed-worker " SEEDBED_VERSION));
 }
 
-absl::Status FillIn(WorkerOptions& options, const Texts& texts) {
+absl::Status FillIn(WorkerOptions& options, const Texts& texts, int available_cpus) {
   auto token = FindToken(texts.token_file, options.server);
   if (!token.ok()) return token.status();
   options.token = *std::move(token);
@@ -110,6 +111,7 @@ absl::Status FillIn(WorkerOptions& options, const Texts& texts) {
   }
   options.trainers = texts.trainers;
   const bool on_gpu = absl::StartsWith(options.device, "cuda");
+  if (options.slots == 0) options.slots = on_gpu ? 1 : available_cpus;
   options.pack = on_gpu ? 0 : 1;
   if (texts.pack != "auto" && !absl::SimpleAtoi(texts.pack, &options.pack)) {
     return absl::InvalidArgumentError("--pack: " + CheckPack(texts.pack));
@@ -134,7 +136,7 @@ absl::StatusOr<std::string> FindToken(const std::string& token_file, const std::
 
 ParsedOptions ParseWorkerOptions(int argc, char** argv, int available_cpus) {
   ParsedOptions parsed;
-  parsed.options.slots = available_cpus;
+  parsed.options.slots = 0;  // not given
   Texts texts;
   CLI::App app("Trains runs for a Seedbed coordinator: leases them, supervises the engines, reports.",
                "seedbed-worker");
@@ -146,7 +148,7 @@ ParsedOptions ParseWorkerOptions(int argc, char** argv, int available_cpus) {
     parsed.exit_code = app.exit(error) == 0 ? 0 : 2;
     return parsed;
   }
-  const absl::Status filled = FillIn(parsed.options, texts);
+  const absl::Status filled = FillIn(parsed.options, texts, available_cpus);
   if (!filled.ok()) {
     std::cerr << "seedbed-worker: " << filled.message() << "\n";
     parsed.leave = true;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The bench's models as one writes them in eager PyTorch, timed on one thread.
 
-usage: eager_pytorch.py [--seconds S] [--engine FILE]
+usage: eager_pytorch.py [--seconds S] [--engine FILE] [--device cpu|cuda]
 
 FILE is what engine_bench wrote: its steps are then set beside these. Run both with the same BLAS kernel
-(OPENBLAS_CORETYPE); run.sh does.
+(OPENBLAS_CORETYPE); run.sh does. On a GPU it times the default model alone, as one process per run would train it, by wall
+time, and sets engine_bench's packs beside it in runs an hour.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 MODULUS = 97
+UPDATES_OF_A_RUN = 10000
 TRAIN_PAIRS = 1882
 
 
@@ -106,11 +108,53 @@ def best_step(make_model, make_optimizer, clip_norm, seconds):
     return min(times[2:])
 
 
+def gpu_step(seconds):
+    """The least wall seconds of a step of mlp d2 w256 on the GPU, over ten at once."""
+    make_model, make_optimizer, _ = CASES["mlp d2 w256"]
+    chosen = torch.randperm(MODULUS * MODULUS)[:TRAIN_PAIRS].cuda()
+    pairs = torch.stack([chosen // MODULUS, chosen % MODULUS], 1)
+    labels = pairs.sum(1) % MODULUS
+    model = make_model().cuda()
+    optimizer = make_optimizer(model)
+    times = []
+    start = time.perf_counter()
+    while len(times) < 6 or time.perf_counter() - start < seconds:
+        torch.cuda.synchronize()
+        before = time.perf_counter()
+        for _ in range(10):
+            optimizer.zero_grad(set_to_none=True)
+            loss = nn.functional.cross_entropy(model(pairs), labels)
+            loss.backward()
+            optimizer.step()
+            loss.item()  # each step's loss is looked at, as the engine does
+        torch.cuda.synchronize()
+        times.append((time.perf_counter() - before) / 10)
+    return min(times[2:])
+
+
+def report_gpu(seconds, engine_file):
+    step = gpu_step(seconds)
+    runs = 3600 / (step * UPDATES_OF_A_RUN)
+    print(f"eager PyTorch {torch.__version__} on {torch.cuda.get_device_name()}, one process: step {step * 1e3:.3f} ms, "
+          f"{runs:.1f} runs of {UPDATES_OF_A_RUN} updates an hour")
+    if not engine_file:
+        return
+    with open(engine_file, encoding="utf-8") as file:
+        packs = [case for case in json.load(file) if case["implementation"] == "stacked"]
+    for pack in packs:
+        print(f"  a pack of {pack['replicas']:3} (products {pack['matmul_precision']}): {pack['runs_per_hour']:.1f} runs an "
+              f"hour, {pack['runs_per_hour'] / runs:.1f} times as many")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--engine", help="figures that engine_bench wrote")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
+    if arguments.device == "cuda":
+        report_gpu(arguments.seconds, arguments.engine)
+        return
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     engine = {}

@@ -14,15 +14,18 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "bench/engine/model_operations.h"
+#include "bench/engine/pack_bench.h"
 #include "common/base/json.h"
 #include "worker/engine/blas_library.h"
 #include "worker/engine/environment.h"
 #include "worker/engine/example_rows.h"
+#include "worker/engine/gpu.h"
 #include "worker/engine/learner.h"
 #include "worker/engine/matrix_product.h"
 #include "worker/engine/numerics.h"
@@ -223,8 +226,22 @@ void PrintLibrary() {
 }
 
 int Usage() {
-  std::fprintf(stderr, "usage: engine_bench [SECONDS per figure] [FILE for the figures as JSON]\n");
+  std::fprintf(stderr,
+               "usage: engine_bench [SECONDS per figure] [FILE for the figures as JSON]\n"
+               "       engine_bench --packs DEVICE MOST_REPLICAS [SECONDS per figure]\n");
   return 2;
+}
+
+// Stacked packs alone, on any device.
+int MeasurePacks(int argc, char** argv) {
+  int most = 0;
+  double seconds = 1;
+  if (argc < 4 || argc > 5 || !absl::SimpleAtoi(argv[3], &most) ||
+      (argc == 5 && !absl::SimpleAtod(argv[4], &seconds))) {
+    return Usage();
+  }
+  ReportPacks(argv[2], most, seconds);
+  return 0;
 }
 
 int Main(int argc, char** argv) {
@@ -234,6 +251,7 @@ int Main(int argc, char** argv) {
   if (argc == 3 && std::string(argv[1]) == "--count-steps") {
     return absl::SimpleAtod(argv[2], &seconds) ? CountSteps(seconds) : Usage();
   }
+  if (argc > 1 && std::string(argv[1]) == "--packs") return MeasurePacks(argc, argv);
   if (argc > 3 || (argc >= 2 && (!absl::SimpleAtod(argv[1], &seconds) || !(seconds > 0)))) return Usage();
   PrintLibrary();
   Shape shape{};
@@ -243,7 +261,11 @@ int Main(int argc, char** argv) {
   std::printf("the reference (autograd):\n");
   for (const Case& one : Cases()) figures.push_back(Report(one, true, shape, rate, seconds));
   MeasureProcesses(seconds);
-  std::printf("not measured: packs on a GPU\n");
+  if (GpuCount() > 0) {
+    for (Json& figure : ReportPacks("cuda:0", 256, seconds)) figures.push_back(std::move(figure));
+  } else {
+    std::printf("packs on a GPU: not measured, no GPU that this LibTorch can use\n");
+  }
   if (argc == 3) std::ofstream(argv[2]) << figures.dump(1) << "\n";
   return 0;
 }

@@ -16,6 +16,11 @@ fi
 python=${PYTHON:-python3}
 if "$python" -c 'import torch' 2>/dev/null; then
   "$python" "$here/eager_pytorch.py" --seconds "$seconds" --engine "$figures"
+  if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    "$python" "$here/eager_pytorch.py" --seconds "$seconds" --engine "$figures" --device cuda
+  else
+    echo "eager PyTorch on a GPU: not measured, $python finds none"
+  fi
 else
   echo "eager PyTorch: not measured, $python has no torch"
 fi

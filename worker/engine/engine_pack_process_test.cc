@@ -88,6 +88,44 @@ TEST(EnginePackTest, ASixthRunIsRefusedAndAStoppedOneMakesRoom) {
   EXPECT_EQ(engine.Wait(), 0);
 }
 
+// One stacked model, as on a GPU; here on the CPU.
+TEST(EnginePackTest, AStackedPackSaysSoAndItsRunsHaveTheBitsThatTheyHaveAloneInOne) {
+  const Engine::Environment environment = {{"SEEDBED_ENGINE_CAPACITY", "3"}, {"SEEDBED_ENGINE_PACK", "stacked"}};
+  const auto specification = [](int64_t run) {
+    Json specification = PackSpecification(run);
+    specification["parameters"]["model.width"] = 16;
+    specification["budget"]["steps"] = 40 + 30 * (run % 3);
+    return specification;
+  };
+  Engine engine({}, environment);
+  const Json ready = engine.Next("ready");
+  EXPECT_EQ(ready["capacity"], 3);
+  EXPECT_EQ(ready["numerics"]["pack"], "stacked");
+  EXPECT_EQ(ready["numerics"]["pack_capacity"], 3);
+  std::map<int64_t, Record> packed;
+  int64_t started = 0;
+  int64_t ended = 0;
+  while (ended < 7) {
+    while (started < 7 && started - ended < 3) {
+      ++started;
+      engine.Say(Start(started, specification(started)));
+    }
+    const Json message = engine.Next();
+    ASSERT_FALSE(message.is_null());
+    Note(message, &packed);
+    if (!packed[message["run"].get<int64_t>()].last.is_null()) ++ended;
+  }
+  Engine alone({}, environment);
+  alone.Next("ready");
+  for (int64_t run = 7; run >= 1; --run) {
+    alone.Say(Start(run, specification(run)));
+    const Record record = ReadRun(&alone, run);
+    EXPECT_EQ(record.last["type"], "finished");
+    EXPECT_EQ(packed[run].values, record.values) << run;
+    EXPECT_FALSE(record.values.empty());
+  }
+}
+
 // Rows up to the first checkpoint's step from the first engine, the others from a second: those of one that was never
 // stopped.
 TEST(EngineCheckpointTest, AnotherEngineGoesOnWithTheSameBits) {
@@ -172,8 +210,9 @@ TEST(EngineCheckpointTest, ADamagedOneFailsTheRunAndNotTheEngine) {
 }
 
 TEST(EngineProgramTest, SettingsThatMeanNothingEndItAtOnce) {
-  for (const auto& [name, value] :
-       {std::pair<std::string, std::string>{"SEEDBED_ENGINE_CAPACITY", "many"}, {"SEEDBED_ENGINE_DEVICE", "tpu"}}) {
+  for (const auto& [name, value] : {std::pair<std::string, std::string>{"SEEDBED_ENGINE_CAPACITY", "many"},
+                                    {"SEEDBED_ENGINE_DEVICE", "tpu"},
+                                    {"SEEDBED_ENGINE_PACK", "heap"}}) {
     Engine engine({}, {{name, value}});
     EXPECT_EQ(engine.Wait(), 2);
     EXPECT_NE(engine.Errors().find(name), std::string::npos);

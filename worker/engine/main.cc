@@ -11,6 +11,7 @@
 #include "common/base/json.h"
 #include "worker/engine/engine_settings.h"
 #include "worker/engine/environment.h"
+#include "worker/engine/gpu.h"
 #include "worker/engine/messages.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/server.h"
@@ -51,7 +52,8 @@ int Serve() {
     return 2;
   }
   const absl::StatusOr<EngineSettings> settings =
-      ReadEngineSettings(std::getenv("SEEDBED_ENGINE_DEVICE"), std::getenv("SEEDBED_ENGINE_CAPACITY"));
+      ReadEngineSettings(std::getenv("SEEDBED_ENGINE_DEVICE"), std::getenv("SEEDBED_ENGINE_CAPACITY"),
+                         std::getenv("SEEDBED_ENGINE_PACK"), GpuCount());
   if (!settings.ok()) {
     std::cerr << "seedbed-engine: " << settings.status().message() << std::endl;
     return 2;

@@ -5,11 +5,13 @@
 namespace seedbed::engine {
 namespace {
 
-// The parameters that replicas of one pack may have each for itself: numbers that no shape depends on. Seeds always may
-// differ.
+// The parameters that replicas of one pack may have each for itself: numbers that neither a shape nor what is computed
+// depends on (CanShareAPack in stacked_pack.h compares all others). Seeds always may differ.
 constexpr const char* kPackParameters[] = {
-    "model.init_scale", "optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum",
-    "optimizer.beta1",  "optimizer.beta2",         "optimizer.epsilon",
+    "model.init_scale",         "optimizer.learning_rate", "optimizer.weight_decay",   "optimizer.momentum",
+    "optimizer.beta1",          "optimizer.beta2",         "optimizer.epsilon",        "optimizer.clip_norm",
+    "optimizer.schedule",       "optimizer.warmup_steps",  "optimizer.schedule_steps", "optimizer.final_factor",
+    "optimizer.grokfast_alpha",
 };
 
 // Reasons may quote what somebody sent: what is not UTF-8 is replaced rather than thrown over.
@@ -92,11 +94,13 @@ std::string StoppedMessage(int64_t run, int64_t last_step) {
   return Text({{"type", "stopped"}, {"run", run}, {"last_step", last_step}});
 }
 
-std::string FailedMessage(int64_t run, FailureKind kind, const std::string& reason) {
-  return Text({{"type", "failed"},
-               {"run", run},
-               {"kind", kind == FailureKind::kOutOfMemory ? "out_of_memory" : "error"},
-               {"reason", reason}});
+std::string FailedMessage(int64_t run, FailureKind kind, const std::string& reason, int pack) {
+  Json message = {{"type", "failed"},
+                  {"run", run},
+                  {"kind", kind == FailureKind::kOutOfMemory ? "out_of_memory" : "error"},
+                  {"reason", reason}};
+  if (pack > 0) message["pack"] = pack;
+  return Text(message);
 }
 
 }  // namespace seedbed::engine

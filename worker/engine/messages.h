@@ -23,7 +23,8 @@ std::string CheckpointMessage(int64_t run, int64_t step, const std::string& path
 std::string FinishedMessage(int64_t run, const std::string& outcome, const std::string& reason, int64_t last_step,
                             const Json& summary);
 std::string StoppedMessage(int64_t run, int64_t last_step);
-std::string FailedMessage(int64_t run, FailureKind kind, const std::string& reason);
+// `pack`: how many runs the engine trained at once, where it takes them all with it; 0: not said.
+std::string FailedMessage(int64_t run, FailureKind kind, const std::string& reason, int pack = 0);
 
 // "seedbed-engine" and its version, e.g. "seedbed-engine 0.1.0".
 std::string EngineName();

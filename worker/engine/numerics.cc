@@ -11,6 +11,7 @@
 #include "torch/version.h"
 #include "worker/engine/blas_library.h"
 #include "worker/engine/elementwise.h"
+#include "worker/engine/gpu.h"
 
 namespace seedbed::engine {
 namespace {
@@ -42,6 +43,20 @@ Json NumericsFingerprint() {
           {"blas_kernel", BlasKernelName()},     {"cpu_capability", FromDescription("CPU capability usage")},
           {"elementwise", BestInstructionSet()}, {"flush_to_zero", DenormalsAreFlushed()},
           {"threads", at::get_num_threads()},    {"device", "cpu"}};
+}
+
+Json StackedNumericsFingerprint(const std::string& device, int capacity) {
+  Json numerics = NumericsFingerprint();
+  numerics["device"] = device;
+  numerics["pack"] = "stacked";
+  numerics["pack_capacity"] = capacity;
+  if (const int gpu = GpuIndex(device); gpu >= 0) {
+    const GpuDescription description = DescribeGpu(gpu);
+    numerics["device"] = "cuda";  // which of several like ones it is decides nothing
+    numerics["gpu"] = description.name;
+    numerics["cuda"] = description.runtime_version;
+  }
+  return numerics;
 }
 
 int64_t PhysicalMemoryBytes() {

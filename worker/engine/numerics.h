@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "common/base/json.h"
 
@@ -13,6 +14,9 @@ void SetUpTrainingThread();
 // What decides the bits of a result beside its specification: LibTorch, BLAS and its kernel, instruction sets, threads,
 // device. Call it on a thread that was set up.
 Json NumericsFingerprint();
+
+// The same of runs that are replicas of a stacked pack on a device: the pack's capacity and the GPU decide too.
+Json StackedNumericsFingerprint(const std::string& device, int capacity);
 
 int64_t PhysicalMemoryBytes();
 

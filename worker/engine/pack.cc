@@ -13,6 +13,8 @@ namespace {
 
 // From here on steps are announced as `busy`, as `alive` might come too late.
 constexpr double kLongStepSeconds = 3;
+// Loading CUDA's libraries and finding out how many replicas there is memory for.
+constexpr double kGpuBuildSeconds = 60;
 
 }  // namespace
 
@@ -22,12 +24,41 @@ Pack::~Pack() = default;
 
 void Pack::Start(RunRequest request) {
   if (runs_.size() >= static_cast<size_t>(settings_.capacity)) {
-    send_(FailedMessage(
-        request.run, FailureKind::kError,
-        absl::StrFormat("the engine has no free place among its %d: wait for a run to end", settings_.capacity)));
+    send_(NoPlace(request.run));
     return;
   }
   runs_.push_back(std::make_unique<PackedRun>(std::move(request), settings_, send_));
+}
+
+std::string Pack::NoPlace(int64_t run) const {
+  const std::string reason =
+      absl::StrFormat("the engine has no free place among its %d: wait for a run to end", settings_.capacity);
+  // The worker cannot know yet how many places a stacked pack has just lost.
+  return settings_.is_stacked ? FailedMessage(run, FailureKind::kOutOfMemory, reason, 2 * settings_.capacity)
+                              : FailedMessage(run, FailureKind::kError, reason);
+}
+
+void Pack::SetCapacity(int capacity, Json numerics) {
+  settings_.capacity = capacity;
+  settings_.numerics = std::move(numerics);
+}
+
+void Pack::HandBackWhatHasNoPlace() {
+  while (runs_.size() > static_cast<size_t>(settings_.capacity) && !runs_.back()->is_built()) {
+    const int64_t run = runs_.back()->run();
+    runs_.pop_back();
+    send_(NoPlace(run));
+  }
+}
+
+void Pack::EndAllForMemory(std::string first_message) {
+  std::vector<std::string> last_messages = {std::move(first_message)};
+  const absl::Status status =
+      absl::ResourceExhaustedError("the pack ran out of memory: it goes on in packs of half the size");
+  for (const std::unique_ptr<PackedRun>& run : runs_) last_messages.push_back(run->Failed(status));
+  runs_.clear();
+  for (std::string& message : last_messages) send_(std::move(message));
+  if (settings_.shrink != nullptr) settings_.shrink();
 }
 
 PackedRun* Pack::Find(int64_t run) {
@@ -69,19 +100,24 @@ void Pack::Advance() {
   if (run->EndsUnbuilt()) {
     last_message = run->Stopped();
   } else if (!run->is_built()) {
-    if (run->first_step_seconds() >= kLongStepSeconds) {
-      SayThatAllAreBusy(10 + run->first_step_seconds(), "building a model");
-    }
-    const absl::Status fits = CheckMemory(*run);
+    const double seconds = run->first_step_seconds() + (settings_.on_gpu ? kGpuBuildSeconds : 0);
+    if (seconds >= kLongStepSeconds) SayThatAllAreBusy(10 + seconds, "building a model");
+    const absl::Status fits = settings_.is_stacked ? absl::OkStatus() : CheckMemory(*run);
     last_message = fits.ok() ? run->Build() : run->Failed(fits);
   }
   if (!last_message) last_message = run->Train(PackedRun::SteadyClock::now() + settings_.turn);
   if (last_message) {
+    const bool all_end = settings_.is_stacked && run->has_lacked_memory();
     runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(next_));  // first: its place and its memory are free
-    send_(*std::move(last_message));
+    if (all_end) {
+      EndAllForMemory(*std::move(last_message));
+    } else {
+      send_(*std::move(last_message));
+    }
   } else {
     ++next_;
   }
+  HandBackWhatHasNoPlace();
   SayThatAllLive();
 }
 

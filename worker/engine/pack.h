@@ -34,11 +34,17 @@ struct PackSettings {
   LearnerFactory make_learner = MakeLearner;
   // How long a run is trained before the next has its turn; with 0 each makes one step.
   std::chrono::milliseconds turn = std::chrono::milliseconds(50);
+  // The runs are replicas of one stacked learner: they share memory, the turns are of one step, and one that finds no
+  // memory takes all with it. `capacity` replicas are there however many runs there are.
+  bool is_stacked = false;
+  bool on_gpu = false;
+  // With is_stacked: called when all have failed for memory, to make the next pack smaller.
+  std::function<void()> shrink;
 };
 
-// The runs that an engine trains at once, in turn, on one thread, and what it says of them in protocol messages. Runs
-// share nothing, so none can tell whether others are there, and one that fails, whatever it throws, ends alone. Stays
-// on the thread that made it. Throws nothing.
+// The runs that an engine trains at once, in turn, on one thread, and what it says of them in protocol messages. None
+// can tell whether others are there, and one that fails, whatever it throws, ends alone (but see is_stacked). Stays on
+// the thread that made it. Throws nothing.
 class Pack {
  public:
   using Send = std::function<void(std::string)>;  // takes a message
@@ -61,14 +67,21 @@ class Pack {
   void Advance();
   bool is_empty() const { return runs_.empty(); }
 
+  // From now on there are so many places, and this is the fingerprint. Runs beyond them that are not built yet are
+  // handed back, as out of memory in a pack of twice the capacity. May be called while a run is being built.
+  void SetCapacity(int capacity, Json numerics);
+
  private:
   PackedRun* Find(int64_t run);
+  std::string NoPlace(int64_t run) const;
+  void HandBackWhatHasNoPlace();
+  void EndAllForMemory(std::string first_message);
   // Why the run cannot be built, if the runs that are built leave it too little memory.
   absl::Status CheckMemory(const PackedRun& run) const;
   void SayThatAllLive();
   void SayThatAllAreBusy(double seconds, const std::string& reason);
 
-  const PackSettings settings_;
+  PackSettings settings_;
   const Send send_;
   std::vector<std::unique_ptr<PackedRun>> runs_;  // in the order in which they came
   size_t next_ = 0;                               // whose turn it is

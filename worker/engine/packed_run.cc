@@ -1,6 +1,7 @@
 #include "worker/engine/packed_run.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -15,6 +16,7 @@ namespace {
 constexpr size_t kMostRowsPerBatch = 512;
 constexpr std::chrono::milliseconds kBetweenBatches(500);
 constexpr std::chrono::seconds kBetweenSigns(2);
+constexpr int kGpuIsLostStatus = 70;
 
 // An upper bound for the first step, so that a large model is not taken for a hang before its first sign of life.
 double FirstStepSeconds(const RunParameters& parameters) {
@@ -27,10 +29,18 @@ double FirstStepSeconds(const RunParameters& parameters) {
 
 // LibTorch reports failed allocations as errors of its own, told apart by their text alone.
 bool IsAboutMemory(const std::string& text) {
-  for (const char* sign : {"out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory"}) {
+  for (const char* sign : {"out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory",
+                           "CUBLAS_STATUS_ALLOC_FAILED"}) {
     if (text.find(sign) != std::string::npos) return true;
   }
   return false;
+}
+
+// After most errors of CUDA nothing more can be done in the process; one after another all runs would fail by them.
+void LeaveIfGpuIsLost(const std::string& text) {
+  if (text.find("CUDA error") == std::string::npos && text.find("CUBLAS_STATUS") == std::string::npos) return;
+  std::cerr << "seedbed-engine: leaving, as the GPU cannot be used any more: " << text << std::endl;
+  std::_Exit(kGpuIsLostStatus);
 }
 
 }  // namespace
@@ -60,6 +70,7 @@ std::optional<std::string> PackedRun::Guarded(F train) {
     return Failed(absl::ResourceExhaustedError("not enough memory for this run; use a smaller model or modulus"));
   } catch (const std::exception& error) {
     const std::string text = error.what();
+    if (settings_.on_gpu && !IsAboutMemory(text)) LeaveIfGpuIsLost(text);
     return Failed(IsAboutMemory(text) ? absl::ResourceExhaustedError(text) : absl::InternalError(text));
   }
 }
@@ -130,8 +141,10 @@ std::string PackedRun::Stopped() {
 
 std::string PackedRun::Failed(const absl::Status& status) {
   Flush(SteadyClock::now());
-  return FailedMessage(run(), absl::IsResourceExhausted(status) ? FailureKind::kOutOfMemory : FailureKind::kError,
-                       std::string(status.message()));
+  has_lacked_memory_ = absl::IsResourceExhausted(status);
+  return FailedMessage(run(), has_lacked_memory_ ? FailureKind::kOutOfMemory : FailureKind::kError,
+                       std::string(status.message()),
+                       has_lacked_memory_ && settings_.is_stacked ? settings_.capacity : 0);
 }
 
 bool PackedRun::SendWhatIsDue(SteadyClock::time_point now) {

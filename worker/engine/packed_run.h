@@ -42,6 +42,8 @@ class PackedRun {
   std::optional<std::string> Train(SteadyClock::time_point until);
   std::string Stopped();
   std::string Failed(const absl::Status& status);
+  // Whether Failed was for lack of memory.
+  bool has_lacked_memory() const { return has_lacked_memory_; }
 
   // Sends rows that have waited long enough, and whether it was long ago that anything was said of the run.
   bool SendWhatIsDue(SteadyClock::time_point now);
@@ -65,6 +67,7 @@ class PackedRun {
   int64_t last_step_ = 0;  // the last that was measured
   bool wants_checkpoint_ = false;
   bool wants_stop_ = false;
+  bool has_lacked_memory_ = false;
   std::vector<MetricRow> rows_;  // not sent yet
   SteadyClock::time_point last_batch_, last_said_;
   double step_seconds_ = 0;

@@ -1,12 +1,17 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "ATen/ATen.h"
+#include "ATen/Context.h"
 #include "c10/core/GradMode.h"
 #include "common/base/status_macros.h"
+#include "worker/engine/gpu.h"
 #include "worker/engine/learner.h"
 #include "worker/engine/minibatch.h"
+#include "worker/engine/stacked_examples.h"
+#include "worker/engine/stacked_learner.h"
 #include "worker/engine/stacked_model.h"
 #include "worker/engine/stacked_optimizer.h"
 #include "worker/engine/stacked_product.h"
@@ -20,134 +25,71 @@ at::ScalarType TypeOf(Precision precision) {
   return precision == Precision::kFloat64 ? at::kDouble : at::kFloat;
 }
 
-// Examples as int64 tensors [n].
-struct ExampleTensors {
-  at::Tensor a, b, label;
-};
-
-ExampleTensors ToTensors(const std::vector<Example>& examples) {
-  const auto n = static_cast<int64_t>(examples.size());
-  ExampleTensors tensors{at::empty({n}, at::kLong), at::empty({n}, at::kLong), at::empty({n}, at::kLong)};
-  for (int64_t i = 0; i < n; ++i) {
-    const Example& example = examples[static_cast<size_t>(i)];
-    tensors.a.data_ptr<int64_t>()[i] = example.a;
-    tensors.b.data_ptr<int64_t>()[i] = example.b;
-    tensors.label.data_ptr<int64_t>()[i] = example.label;
-  }
-  return tensors;
-}
-
-// Whether the label's logit is the largest, the first among equals: bool [K, n] for logits [K, n, classes]. False where
-// it is not a number.
-at::Tensor IsCorrect(const at::Tensor& logits, const at::Tensor& label) {
-  const at::Tensor index = label.view({1, -1, 1}).expand({logits.size(0), -1, 1});
-  const at::Tensor is_largest = logits.eq(logits.amax({-1}, true));
-  const at::Tensor is_earlier = at::arange(logits.size(-1), at::kLong).lt(label.unsqueeze(-1));  // [n, classes]
-  const at::Tensor beaten = is_largest.logical_and(is_earlier).any(-1);
-  return is_largest.gather(-1, index).squeeze(-1).logical_and(beaten.logical_not());
-}
-
-// The loss of each example, [K, n], in the logits' precision.
-at::Tensor Losses(Loss loss, const at::Tensor& logits, const at::Tensor& label) {
-  if (loss == Loss::kMse) {
-    return (logits - at::one_hot(label, logits.size(-1)).to(logits.options())).square().mean(-1);
-  }
-  const at::Tensor index = label.view({1, -1, 1}).expand({logits.size(0), -1, 1});
-  return at::log_softmax(logits, -1).gather(-1, index).squeeze(-1).neg();
-}
-
-class ReferenceLearner final : public Learner {
+// Forward makes the whole pass, gradient and all: on a GPU both are recorded as one.
+class ReferenceLearner final : public StackedLearner {
  public:
   ReferenceLearner(const Task& task, const ModelParameters& model, Precision precision,
-                   const std::vector<ReplicaSettings>& replicas, const TrainingOptions& training)
+                   const std::vector<ReplicaSettings>& replicas, const TrainingOptions& training,
+                   const std::string& device)
       : model_(MakeStackedModel(model, task.symbols, task.classes)),
         layout_(model_->Layout()),
         replicas_(static_cast<int>(replicas.size())),
         settings_(replicas[0].optimizer),
-        train_(ToTensors(task.train)),
-        test_(ToTensors(task.test)),
-        parameters_(InitialParameters(layout_, TypeOf(precision), replicas)),
+        device_(device),
+        train_(ToTensors(task.train, device_)),
+        test_(ToTensors(task.test, device_)),
+        parameters_(InitialParameters(layout_, at::TensorOptions(device_).dtype(TypeOf(precision)), replicas)),
         optimizer_(parameters_, layout_, replicas),
         loss_(training.loss),
-        matmul_precision_(training.matmul_precision) {
-    const auto examples = static_cast<int64_t>(task.train.size());
-    if (training.batch_size > 0 && training.batch_size < examples) {
-      for (const ReplicaSettings& replica : replicas) orders_.emplace_back(replica.seed, examples, training.batch_size);
+        matmul_precision_(training.matmul_precision),
+        pass_(device),
+        update_(device) {
+    if (training.batch_size > 0 && training.batch_size < train_.size()) batch_size_ = training.batch_size;
+    orders_.resize(replicas.size());
+    for (size_t k = 0; k < replicas.size(); ++k) SetOrder(k, replicas[k].seed);
+    const at::Tensor is_mirrored = at::empty({test_.size()}, at::kBool);
+    for (size_t i = 0; i < task.test.size(); ++i) is_mirrored.data_ptr<bool>()[i] = task.test_is_mirrored[i];
+    mirrored_count_ = is_mirrored.sum().item<int64_t>();
+    is_mirrored_ = is_mirrored.to(device_);
+    if (device_.is_cuda()) {  // the factors are rounded before, so that these units' own rounding changes nothing
+      at::globalContext().setFloat32MatmulPrecision(matmul_precision_ == MatmulPrecision::kFull
+                                                        ? at::Float32MatmulPrecision::HIGHEST
+                                                        : at::Float32MatmulPrecision::HIGH);
     }
-    is_mirrored_ = at::empty({static_cast<int64_t>(task.test.size())}, at::kBool);
-    for (size_t i = 0; i < task.test.size(); ++i) is_mirrored_.data_ptr<bool>()[i] = task.test_is_mirrored[i];
   }
 
   int replicas() const override { return replicas_; }
   const ModelLayout& layout() const override { return layout_; }
 
-  bool full_batch() const override { return orders_.empty(); }
+  bool full_batch() const override { return batch_size_ == 0; }
 
   std::vector<TrainMeasure> Forward() override {
     const c10::AutoGradMode with_gradient(true);
-    if (full_batch()) return ForwardOver(parameters_, train_, &losses_);
-    // Each replica has batches of its own, so they are passed through one after another.
-    std::vector<at::Tensor> losses(static_cast<size_t>(replicas_));
-    std::vector<TrainMeasure> measures;
-    for (int k = 0; k < replicas_; ++k) {
-      const at::Tensor batch = at::tensor(orders_[k].Batch(optimizer_.updates(k)), at::kLong);
-      const ExampleTensors examples{train_.a.index_select(0, batch), train_.b.index_select(0, batch),
-                                    train_.label.index_select(0, batch)};
-      measures.push_back(ForwardOver(Slice(k), examples, &losses[k])[0]);
-    }
-    losses_ = at::cat(losses);
-    return measures;
+    if (!full_batch()) return ForwardInBatches();
+    pass_.Run([&] { gradients_ = Pass(parameters_, train_); });
+    return Measures(train_.size());
   }
 
-  void Backward() override {
-    const c10::AutoGradMode with_gradient(true);
-    losses_.sum().backward();
-    losses_.reset();
-    gradients_.clear();
-    for (at::Tensor& parameter : parameters_) {
-      gradients_.push_back(parameter.grad());
-      parameter.mutable_grad().reset();
-    }
-  }
+  void Backward() override {}
 
-  void Update() override { optimizer_.Step(gradients_); }
+  void Update() override { Step(nullptr); }
+  void UpdateSome(const std::vector<bool>& which) override { Step(&which); }
 
-  std::vector<TrainMeasure> MeasureTraining() override {
-    std::vector<TrainMeasure> measures(static_cast<size_t>(replicas_));
-    ForEachPart(train_, [&](const at::Tensor& losses, const at::Tensor& correct, int64_t, int64_t) {
-      for (int k = 0; k < replicas_; ++k) {
-        measures[k].loss += losses[k].sum().item<double>();
-        measures[k].correct += correct[k].sum().item<int64_t>();
-        measures[k].examples += correct.size(-1);
-      }
-    });
-    for (TrainMeasure& measure : measures) measure.loss /= static_cast<double>(measure.examples);
-    return measures;
-  }
-
-  std::vector<TestMeasure> Evaluate() override {
-    std::vector<TestMeasure> measures(static_cast<size_t>(replicas_));
-    ForEachPart(test_, [&](const at::Tensor& losses, const at::Tensor& correct, int64_t begin, int64_t end) {
-      const at::Tensor is_mirrored = is_mirrored_.slice(0, begin, end);
-      for (int k = 0; k < replicas_; ++k) {
-        Add(losses[k], correct[k], is_mirrored, &measures[k].mirrored);
-        Add(losses[k], correct[k], is_mirrored.logical_not(), &measures[k].unseen);
-      }
-    });
-    return measures;
-  }
+  std::vector<TrainMeasure> MeasureTraining() override { return MeasureTrainingOf(parameters_); }
+  TrainMeasure MeasureTrainingOne(int replica) override { return MeasureTrainingOf(Alone(replica))[0]; }
+  std::vector<TestMeasure> Evaluate() override { return EvaluateOf(parameters_); }
+  TestMeasure EvaluateOne(int replica) override { return EvaluateOf(Alone(replica))[0]; }
 
   std::vector<double> Logits(int replica, const std::vector<Example>& examples) override {
     const c10::NoGradGuard no_grad;
-    const ExampleTensors tensors = ToTensors(examples);
-    const std::vector<at::Tensor> parameters = Slice(replica);
+    const ExampleTensors tensors = ToTensors(examples, device_);
+    const std::vector<at::Tensor> parameters = Alone(replica);
     std::vector<double> all;
-    const auto n = static_cast<int64_t>(examples.size());
-    for (int64_t begin = 0; begin < n; begin += kEvaluationRows) {
-      const int64_t end = std::min(n, begin + kEvaluationRows);
-      const at::Tensor logits = ModelLogits(parameters, tensors.a.slice(0, begin, end), tensors.b.slice(0, begin, end))
-                                    .to(at::kDouble)
-                                    .contiguous();
+    for (int64_t begin = 0; begin < tensors.size(); begin += kEvaluationRows) {
+      const at::Tensor logits =
+          ModelLogits(parameters, tensors.Slice(begin, std::min(tensors.size(), begin + kEvaluationRows)))
+              .to(at::kCPU, at::kDouble)
+              .contiguous();
       all.insert(all.end(), logits.data_ptr<double>(), logits.data_ptr<double>() + logits.numel());
     }
     return all;
@@ -175,85 +117,193 @@ class ReferenceLearner final : public Learner {
   absl::Status Restore(int replica, const LearnerState& state) override {
     SEEDBED_RETURN_IF_ERROR(CheckState(state, layout_, settings_));
     optimizer_.set_updates(replica, state.updates);
-    SetSlab(state.slabs.at("parameters"), replica, parameters_);
-    for (const auto& [name, tensors] : optimizer_.Memory()) SetSlab(state.slabs.at(name), replica, tensors);
+    SetSlab(layout_, state.slabs.at("parameters"), replica, parameters_);
+    for (const auto& [name, tensors] : optimizer_.Memory()) SetSlab(layout_, state.slabs.at(name), replica, tensors);
     return absl::OkStatus();
+  }
+
+  void Refill(int replica, const ReplicaSettings& settings) override {
+    SetSlab(layout_, InitialSlab(layout_, settings.seed, settings.init_scale), replica, parameters_);
+    optimizer_.Refill(replica, settings.optimizer);
+    SetOrder(static_cast<size_t>(replica), settings.seed);
+  }
+
+  std::vector<const void*> Addresses() const override {
+    std::vector<const void*> addresses;
+    for (const at::Tensor& parameter : parameters_) addresses.push_back(parameter.data_ptr());
+    for (const auto& [name, tensors] : optimizer_.Memory()) {
+      for (const at::Tensor& tensor : tensors) addresses.push_back(tensor.data_ptr());
+    }
+    return addresses;
   }
 
  private:
   // Leaves that require gradients, in the layout's order, each [K, shape…].
-  static std::vector<at::Tensor> InitialParameters(const ModelLayout& layout, at::ScalarType type,
+  static std::vector<at::Tensor> InitialParameters(const ModelLayout& layout, const at::TensorOptions& options,
                                                    const std::vector<ReplicaSettings>& replicas) {
-    std::vector<at::Tensor> slabs;
-    for (const ReplicaSettings& replica : replicas) {
-      slabs.push_back(at::tensor(InitialSlab(layout, replica.seed, replica.init_scale), at::kDouble));
-    }
-    const at::Tensor stacked = at::stack(slabs);
     std::vector<at::Tensor> parameters;
     for (const TensorLayout& tensor : layout.tensors) {
       std::vector<int64_t> shape = tensor.shape;
       shape.insert(shape.begin(), static_cast<int64_t>(replicas.size()));
-      parameters.push_back(
-          stacked.narrow(1, tensor.offset, tensor.size).to(type, false, true).reshape(shape).contiguous());
-      parameters.back().requires_grad_(true);
+      parameters.push_back(at::empty(shape, options));
     }
+    std::vector<double> slab;
+    for (size_t k = 0; k < replicas.size(); ++k) {
+      const bool is_same =
+          k > 0 && replicas[k].seed == replicas[k - 1].seed && replicas[k].init_scale == replicas[k - 1].init_scale;
+      if (!is_same) slab = InitialSlab(layout, replicas[k].seed, replicas[k].init_scale);
+      SetSlab(layout, slab, static_cast<int>(k), parameters);
+    }
+    for (at::Tensor& parameter : parameters) parameter.requires_grad_(true);
     return parameters;
   }
 
-  // Replica k alone, [1, shape…] each; gradients flow to the whole.
-  std::vector<at::Tensor> Slice(int k) const {
+  static void SetSlab(const ModelLayout& layout, const std::vector<double>& slab, int replica,
+                      const std::vector<at::Tensor>& tensors) {
+    const c10::NoGradGuard no_grad;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const TensorLayout& place = layout.tensors[i];
+      const auto begin = slab.begin() + place.offset;
+      const at::Tensor values = at::tensor(std::vector<double>(begin, begin + place.size), at::kDouble);
+      tensors[i][replica].copy_(values.view(place.shape));
+    }
+  }
+
+  void SetOrder(size_t replica, uint64_t seed) {
+    if (!full_batch()) orders_[replica].emplace(seed, train_.size(), batch_size_);
+  }
+
+  // A copy of replica k, [1, shape…] each. A copy lies as every other one does, where a slice would begin at an address
+  // that depends on k, and with it, on a GPU, the order of sums.
+  std::vector<at::Tensor> Alone(int k) const {
+    const c10::NoGradGuard no_grad;
     if (replicas_ == 1) return parameters_;
-    std::vector<at::Tensor> slices;
-    for (const at::Tensor& parameter : parameters_) slices.push_back(parameter.narrow(0, k, 1));
-    return slices;
+    std::vector<at::Tensor> copies;
+    for (const at::Tensor& parameter : parameters_) copies.push_back(parameter.narrow(0, k, 1).clone());
+    return copies;
   }
 
-  at::Tensor ModelLogits(const std::vector<at::Tensor>& parameters, const at::Tensor& a, const at::Tensor& b) const {
+  at::Tensor ModelLogits(const std::vector<at::Tensor>& parameters, const ExampleTensors& examples) const {
     const ProductPrecisionScope scope(matmul_precision_);
-    return model_->Logits(parameters, a, b);
+    return model_->Logits(parameters, examples.a, examples.b);
   }
 
-  // `losses`: the mean loss of each replica, with its graph.
-  std::vector<TrainMeasure> ForwardOver(const std::vector<at::Tensor>& parameters, const ExampleTensors& examples,
-                                        at::Tensor* losses) const {
-    const at::Tensor logits = ModelLogits(parameters, examples.a, examples.b);
-    *losses = Losses(loss_, logits, examples.label).mean(-1);
+  // Forwards and backwards: leaves the measures in report_ and returns the gradients. `parameters` are leaves.
+  std::vector<at::Tensor> Pass(std::vector<at::Tensor> parameters, const ExampleTensors& examples) {
+    const at::Tensor logits = ModelLogits(parameters, examples);
+    const at::Tensor losses = Losses(loss_, logits, examples.label);
+    const at::Tensor loss = SumByReplica(losses, losses.scalar_type()) / static_cast<double>(examples.size());
     const at::Tensor correct = IsCorrect(logits.detach(), examples.label).sum(-1);
-    std::vector<TrainMeasure> measures(static_cast<size_t>(logits.size(0)));
-    for (int64_t k = 0; k < logits.size(0); ++k) {
-      measures[k] = {(*losses)[k].item<double>(), correct[k].item<int64_t>(), examples.label.size(0)};
+    report_ = at::stack({loss.detach().to(at::kDouble), correct.to(at::kDouble)});
+    loss.sum().backward();
+    std::vector<at::Tensor> gradients;
+    for (at::Tensor& parameter : parameters) {
+      gradients.push_back(parameter.grad());
+      parameter.mutable_grad().reset();
+    }
+    return gradients;
+  }
+
+  // Of the replicas that the last Pass was about.
+  std::vector<TrainMeasure> Measures(int64_t examples) const {
+    const at::Tensor report = report_.cpu();
+    const int64_t replicas = report.size(1);
+    const double* const values = report.data_ptr<double>();
+    std::vector<TrainMeasure> measures;
+    for (int64_t k = 0; k < replicas; ++k) {
+      measures.push_back({values[k], static_cast<int64_t>(values[replicas + k]), examples});
     }
     return measures;
   }
 
-  // Losses (in double) and correctness [K, end − begin] of some examples after others.
-  template <typename F>
-  void ForEachPart(const ExampleTensors& examples, F visit) const {
-    const c10::NoGradGuard no_grad;
-    const int64_t n = examples.label.size(0);
-    for (int64_t begin = 0; begin < n; begin += kEvaluationRows) {
-      const int64_t end = std::min(n, begin + kEvaluationRows);
-      const auto rows = [&](const at::Tensor& t) { return t.slice(0, begin, end); };
-      const at::Tensor logits = ModelLogits(parameters_, rows(examples.a), rows(examples.b));
-      visit(Losses(loss_, logits, rows(examples.label)).to(at::kDouble), IsCorrect(logits, rows(examples.label)), begin,
-            end);
+  // Each replica has batches of its own, so they are passed through one after another.
+  std::vector<TrainMeasure> ForwardInBatches() {
+    std::vector<TrainMeasure> measures;
+    std::vector<std::vector<at::Tensor>> gradients;  // by replica
+    for (int k = 0; k < replicas_; ++k) {
+      MinibatchOrder& order = *orders_[static_cast<size_t>(k)];
+      const at::Tensor batch = at::tensor(order.Batch(optimizer_.updates(k)), at::kLong).to(device_);
+      std::vector<at::Tensor> leaves = Alone(k);
+      for (at::Tensor& leaf : leaves) leaf.requires_grad_(true);
+      gradients.push_back(Pass(leaves, train_.Select(batch)));
+      measures.push_back(Measures(batch.size(0))[0]);
     }
+    gradients_.clear();
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      std::vector<at::Tensor> of_tensor;
+      for (const std::vector<at::Tensor>& of_replica : gradients) of_tensor.push_back(of_replica[i]);
+      gradients_.push_back(at::cat(of_tensor));
+    }
+    return measures;
   }
 
-  static void Add(const at::Tensor& losses, const at::Tensor& correct, const at::Tensor& mask, TestPart* part) {
-    part->loss_sum += losses.masked_select(mask).sum().item<double>();
-    part->correct += correct.logical_and(mask).sum().item<int64_t>();
-    part->examples += mask.sum().item<int64_t>();
+  void Step(const std::vector<bool>* which) {
+    if (optimizer_.Prepare(which)) update_.Forget();
+    const auto apply = [&] { optimizer_.Apply(gradients_); };
+    if (pass_.is_recorded()) {
+      update_.Run(apply);
+    } else {
+      apply();  // the gradients lie elsewhere each time
+    }
+    optimizer_.Count(which);
+  }
+
+  // For each mask, the sum of the losses and the number of right answers where it holds: [2 · masks, K] on the host.
+  at::Tensor Totals(const std::vector<at::Tensor>& parameters, const ExampleTensors& examples,
+                    const std::vector<at::Tensor>& masks) const {
+    const c10::NoGradGuard no_grad;
+    at::Tensor totals;
+    for (int64_t begin = 0; begin < examples.size(); begin += kEvaluationRows) {
+      const int64_t end = std::min(examples.size(), begin + kEvaluationRows);
+      const ExampleTensors part = examples.Slice(begin, end);
+      const at::Tensor logits = ModelLogits(parameters, part);
+      const at::Tensor losses = Losses(loss_, logits, part.label).to(at::kDouble);
+      const at::Tensor correct = IsCorrect(logits, part.label);
+      std::vector<at::Tensor> sums;
+      for (const at::Tensor& mask : masks) {
+        const at::Tensor here = mask.slice(0, begin, end);
+        sums.push_back(SumByReplica(at::where(here, losses, at::zeros({}, losses.options())), at::kDouble));
+        sums.push_back(correct.logical_and(here).sum(-1).to(at::kDouble));
+      }
+      const at::Tensor of_part = at::stack(sums);
+      totals = totals.defined() ? totals + of_part : of_part;
+    }
+    return totals.cpu();
+  }
+
+  std::vector<TrainMeasure> MeasureTrainingOf(const std::vector<at::Tensor>& parameters) const {
+    const at::Tensor all = at::ones({train_.size()}, train_.label.options().dtype(at::kBool));
+    const at::Tensor totals = Totals(parameters, train_, {all});
+    std::vector<TrainMeasure> measures;
+    for (int64_t k = 0; k < totals.size(1); ++k) {
+      measures.push_back({totals[0][k].item<double>() / static_cast<double>(train_.size()),
+                          static_cast<int64_t>(totals[1][k].item<double>()), train_.size()});
+    }
+    return measures;
+  }
+
+  std::vector<TestMeasure> EvaluateOf(const std::vector<at::Tensor>& parameters) const {
+    const at::Tensor totals = Totals(parameters, test_, {is_mirrored_, is_mirrored_.logical_not()});
+    const auto part = [&](int64_t row, int64_t k, int64_t examples) {
+      return TestPart{totals[row][k].item<double>(), static_cast<int64_t>(totals[row + 1][k].item<double>()), examples};
+    };
+    std::vector<TestMeasure> measures;
+    for (int64_t k = 0; k < totals.size(1); ++k) {
+      measures.push_back({part(0, k, mirrored_count_), part(2, k, test_.size() - mirrored_count_)});
+    }
+    return measures;
   }
 
   // Euclidean norms over all tensors, by replica, accumulated in double.
   std::vector<double> Norms(const std::vector<at::Tensor>& tensors) const {
     const c10::NoGradGuard no_grad;
-    at::Tensor squares = at::zeros({replicas_}, at::kDouble);
-    for (const at::Tensor& tensor : tensors)
-      squares += tensor.to(at::kDouble).reshape({replicas_, -1}).square().sum(-1);
+    at::Tensor squares = at::zeros({replicas_}, at::TensorOptions(device_).dtype(at::kDouble));
+    for (const at::Tensor& tensor : tensors) {
+      squares += SumByReplica(tensor.to(at::kDouble).square(), at::kDouble);
+    }
+    const at::Tensor on_host = squares.cpu();
     std::vector<double> norms;
-    for (int k = 0; k < replicas_; ++k) norms.push_back(std::sqrt(squares[k].item<double>()));
+    for (int k = 0; k < replicas_; ++k) norms.push_back(std::sqrt(on_host.data_ptr<double>()[k]));
     return norms;
   }
 
@@ -261,36 +311,30 @@ class ReferenceLearner final : public Learner {
     const c10::NoGradGuard no_grad;
     std::vector<double> slab(static_cast<size_t>(layout_.slab_size), 0.0);
     for (size_t i = 0; i < tensors.size(); ++i) {
-      const at::Tensor flat = tensors[i][replica].to(at::kDouble).contiguous();
+      const at::Tensor flat = tensors[i][replica].to(at::kCPU, at::kDouble).contiguous();
       std::copy_n(flat.data_ptr<double>(), layout_.tensors[i].size, slab.begin() + layout_.tensors[i].offset);
     }
     return slab;
   }
 
-  void SetSlab(const std::vector<double>& slab, int replica, const std::vector<at::Tensor>& tensors) const {
-    const c10::NoGradGuard no_grad;
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      const TensorLayout& place = layout_.tensors[i];
-      const auto begin = slab.begin() + place.offset;
-      const at::Tensor values = at::tensor(std::vector<double>(begin, begin + place.size), at::kDouble);
-      tensors[i][replica].copy_(values.view(place.shape));
-    }
-  }
-
   std::unique_ptr<StackedModel> model_;
   ModelLayout layout_;
   int replicas_;
-  OptimizerParameters settings_;  // of the first replica; `kind` is that of all
+  OptimizerParameters settings_;  // of the first replica at first; `kind`, and whether Grokfast is on, are those of all
+  const at::Device device_;
   ExampleTensors train_;
   ExampleTensors test_;
   at::Tensor is_mirrored_;
+  int64_t mirrored_count_ = 0;
   std::vector<at::Tensor> parameters_;
   StackedOptimizer optimizer_;
   const Loss loss_;
   const MatmulPrecision matmul_precision_;
-  std::vector<MinibatchOrder> orders_;  // by replica; none in full-batch training
+  RepeatedWork pass_, update_;
+  int64_t batch_size_ = 0;                             // 0: full batch
+  std::vector<std::optional<MinibatchOrder>> orders_;  // by replica; none in full-batch training
   std::vector<at::Tensor> gradients_;
-  at::Tensor losses_;  // [K], with the graph of the last forward pass
+  at::Tensor report_;  // [2, K]: losses and numbers of right answers of the last pass
 };
 
 }  // namespace
@@ -298,7 +342,19 @@ class ReferenceLearner final : public Learner {
 std::unique_ptr<Learner> MakeReferenceLearner(const Task& task, const ModelParameters& model, Precision precision,
                                               const std::vector<ReplicaSettings>& replicas,
                                               const TrainingOptions& training) {
-  return std::make_unique<ReferenceLearner>(task, model, precision, replicas, training);
+  return std::make_unique<ReferenceLearner>(task, model, precision, replicas, training, "cpu");
+}
+
+absl::StatusOr<std::unique_ptr<StackedLearner>> MakeStackedLearner(const RunParameters& run,
+                                                                   const std::vector<ReplicaSettings>& replicas,
+                                                                   const std::string& device) {
+  SEEDBED_ASSIGN_OR_RETURN(const Task task, BuildTask(run.task));
+  TrainingOptions training;
+  training.loss = run.loss;
+  training.batch_size = run.batch_size;
+  training.matmul_precision = run.matmul_precision;
+  return std::unique_ptr<StackedLearner>(
+      new ReferenceLearner(task, run.model, run.precision, replicas, training, device));
 }
 
 }  // namespace seedbed::engine

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <iostream>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -22,10 +24,12 @@
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/schema/run_specification.h"
+#include "worker/engine/gpu.h"
 #include "worker/engine/line_channel.h"
 #include "worker/engine/messages.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/pack.h"
+#include "worker/engine/stacked_pack.h"
 
 namespace seedbed::engine {
 namespace {
@@ -93,13 +97,50 @@ class Trainer {
   bool is_shut_down_ = false;
 };
 
+// The places that a stacked engine's runs are given.
+std::unique_ptr<StackedPlaces> MakePlaces(const EngineSettings& settings) {
+  if (GpuIndex(settings.device) >= 0) UseGpuFromThisThread(GpuIndex(settings.device));
+  if (!settings.measures_capacity) return std::make_unique<StackedPlaces>(settings.device, settings.capacity);
+  const auto measure = [settings](const RunParameters& run) {
+    return MeasureGpuCapacity(settings.device, settings.capacity, run);
+  };
+  // Until the first run says what its shape is, for one of the defaults.
+  const absl::StatusOr<RunParameters> defaults = ReadRunParameters(Json::object());
+  const absl::StatusOr<int> capacity = defaults.ok() ? measure(*defaults) : absl::StatusOr<int>(defaults.status());
+  return std::make_unique<StackedPlaces>(settings.device, capacity.value_or(1), settings.capacity, measure);
+}
+
 void TrainRuns(const EngineSettings& settings, CommandQueue* commands, LineChannel* channel) {
   SetUpTrainingThread();
   PackSettings pack_settings;
   pack_settings.capacity = settings.capacity;
   pack_settings.numerics = NumericsFingerprint();
-  channel->Send(ReadyMessage(pack_settings.numerics, settings.device, PhysicalMemoryBytes(), settings.capacity));
+  int64_t memory_bytes = PhysicalMemoryBytes();
+  std::unique_ptr<StackedPlaces> places;
+  if (settings.is_stacked) {
+    places = MakePlaces(settings);
+    const int gpu = GpuIndex(settings.device);
+    if (gpu >= 0) memory_bytes = DescribeGpu(gpu).total_bytes;
+    pack_settings.is_stacked = true;
+    pack_settings.on_gpu = gpu >= 0;
+    pack_settings.turn = std::chrono::milliseconds(0);
+    pack_settings.capacity = places->capacity();
+    pack_settings.numerics = StackedNumericsFingerprint(settings.device, places->capacity());
+    pack_settings.make_learner = [&](const RunParameters& run, uint64_t seed) { return places->Take(run, seed); };
+    pack_settings.shrink = [&] { places->Shrink(); };
+  }
+  const auto announce = [&](const Json& numerics, int capacity) {
+    channel->Send(ReadyMessage(numerics, settings.device, memory_bytes, capacity));
+  };
+  announce(pack_settings.numerics, pack_settings.capacity);
   Pack pack(pack_settings, [&](std::string message) { channel->Send(std::move(message)); });
+  if (places != nullptr) {
+    places->OnCapacityChange([&](int capacity) {
+      const Json numerics = StackedNumericsFingerprint(settings.device, capacity);
+      pack.SetCapacity(capacity, numerics);
+      announce(numerics, capacity);
+    });
+  }
   Trainer trainer(&pack, channel);
   while (!trainer.is_shut_down() || !pack.is_empty()) {
     for (Command& command : commands->Take(pack.is_empty())) std::visit(trainer, command);

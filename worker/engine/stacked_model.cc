@@ -1,5 +1,7 @@
 #include "worker/engine/stacked_model.h"
 
+#include "worker/engine/stacked_product.h"
+
 namespace seedbed::engine {
 namespace {
 
@@ -47,14 +49,10 @@ at::Tensor Activate(Activation activation, const at::Tensor& z) {
   return at::gelu(z);  // the erf form
 }
 
-at::Tensor Lookup(const at::Tensor& table, const at::Tensor& index) {
-  return at::index_select(table, 1, index);
-}
-
 at::Tensor Linear(const at::Tensor& h, ParameterReader* parameters) {
   const at::Tensor& weight = parameters->Next();
   const at::Tensor& bias = parameters->Next();
-  return at::baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2));
+  return AddProduct(bias.unsqueeze(1), h, weight.transpose(1, 2));
 }
 
 at::Tensor LayerNorm(const at::Tensor& h, ParameterReader* parameters) {

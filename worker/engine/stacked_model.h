@@ -45,7 +45,8 @@ class ParameterReader {
 };
 
 at::Tensor Activate(Activation activation, const at::Tensor& z);
-// table [K, rows, width], index [n] -> [K, n, width]
+// table [K, rows, width], index [n] -> [K, n, width]. Its gradient is a product with a matrix of ones and zeros: no
+// atomics.
 at::Tensor Lookup(const at::Tensor& table, const at::Tensor& index);
 // h [K, n, inputs] and the next two parameters, weight [K, outputs, inputs] and bias [K, outputs] -> [K, n, outputs]
 at::Tensor Linear(const at::Tensor& h, ParameterReader* parameters);

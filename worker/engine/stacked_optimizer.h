@@ -28,13 +28,26 @@ namespace seedbed::engine {
 //           "Muon: An optimizer for hidden layers in neural networks" (2024), with the scale of Liu et al., "Muon is
 //           Scalable for LLM Training", arXiv:2502.16982: the update's root mean square is then about AdamW's, and one
 //           learning rate and decay serve all tensors. The stacked query, key and value weights count as three.
+//
+// A step is Prepare, Apply, Count. Only Apply works on the device, and it makes the same operations on the same tensors
+// each time, so that it can be recorded and repeated: what changes from step to step lies in one small table that
+// Prepare fills.
 class StackedOptimizer {
  public:
   // `parameters`: [K, …] each, in the order of `layout`; they are updated in place. `replicas`: K entries of one kind.
   StackedOptimizer(std::vector<at::Tensor> parameters, const ModelLayout& layout,
                    const std::vector<ReplicaSettings>& replicas);
-  // `gradients` in the order of the parameters; they are left as they are.
-  void Step(const std::vector<at::Tensor>& gradients);
+
+  // For a step of the replicas with which[k], or of all. Returns whether Apply will make other operations than it made
+  // after the last Prepare.
+  bool Prepare(const std::vector<bool>* which = nullptr);
+  // `gradients` in the order of the parameters; they are left as they are. Parameters and memory of replicas that are
+  // not stepped stay to the bit, whatever their gradients are.
+  void Apply(const std::vector<at::Tensor>& gradients);
+  void Count(const std::vector<bool>* which = nullptr);
+
+  // Starts a replica anew, in place: no updates, empty memory. The kind, and whether Grokfast is on, stay those of all.
+  void Refill(int replica, const OptimizerParameters& settings);
 
   // Updates made of a replica.
   int64_t updates(int replica) const { return updates_[static_cast<size_t>(replica)]; }
@@ -44,11 +57,46 @@ class StackedOptimizer {
   std::map<std::string, std::vector<at::Tensor>> Memory() const;
 
  private:
-  // f(settings, updates) of each replica as a [K, 1, …] tensor that broadcasts against `like`.
-  template <typename F>
-  at::Tensor PerReplica(const at::Tensor& like, F f) const;
-  // The scheduled learning rate, as PerReplica has it, times `factor`.
-  at::Tensor Rate(const at::Tensor& like, double factor = 1) const;
+  // What a replica's step depends on beside its tensors: the rows of the table.
+  enum Number : int64_t {
+    kIsStepped,
+    kRate,
+    kShrink,  // 1 − ηλ
+    kDecay,
+    kMomentum,
+    kFresh,  // 1 − μ
+    kNesterov,
+    kBeta1,
+    kFresh1,
+    kBeta2,
+    kFresh2,
+    kMeanRate,   // η/(1 − β₁ᵗ)
+    kRootScale,  // 1/√(1 − β₂ᵗ)
+    kEpsilon,
+    kClipNorm,
+    kSlowKeep,
+    kSlowFresh,
+    kSlowWeight,
+    kPerpendicular,
+    kNumbers
+  };
+  // Which operations Apply makes.
+  struct Form {
+    bool holds_some = false;
+    bool clips = false;
+    bool has_nesterov = false;
+    bool has_perpendicular = false;
+    bool operator==(const Form& other) const {
+      return holds_some == other.holds_some && clips == other.clips && has_nesterov == other.has_nesterov &&
+             has_perpendicular == other.has_perpendicular;
+    }
+  };
+
+  void FillNumbers(const OptimizerParameters& settings, int64_t updates, double* column, int64_t stride) const;
+  // A row as [K, 1, …], to be broadcast against `like`, in its type.
+  at::Tensor Row(Number number, const at::Tensor& like) const;
+  // target ← value, but for the replicas that are held.
+  void Assign(const at::Tensor& value, at::Tensor* target) const;
   template <typename F>
   bool Any(F f) const;
 
@@ -58,7 +106,8 @@ class StackedOptimizer {
   void SgdStep(size_t i, const at::Tensor& gradient);
   void AdamStep(size_t i, const at::Tensor& gradient);
   void MuonStep(size_t i, const at::Tensor& gradient);
-  void Decay(at::Tensor* parameter) const;
+  // `momentum` itself, or a step ahead of it where Nesterov's form is wanted.
+  at::Tensor Direction(const at::Tensor& momentum, const at::Tensor& fresh) const;
 
   std::vector<at::Tensor> parameters_;
   std::vector<TensorLayout> tensors_;
@@ -67,6 +116,10 @@ class StackedOptimizer {
   std::vector<at::Tensor> momentum_;            // kSgd, kMuon
   std::vector<at::Tensor> mean_, mean_square_;  // kAdam, kAdamw, kMuon
   std::vector<at::Tensor> slow_;                // Grokfast's average
+  at::Tensor numbers_;                          // [kNumbers, K], double, on the parameters' device
+  at::Tensor typed_numbers_;                    // the same in the parameters' type, while Apply runs
+  at::Tensor is_stepped_;                       // bool [K], while Apply runs
+  Form form_;
 };
 
 // Whether Muon takes it as a matrix: two-dimensional, and neither an embedding (of symbols or positions) nor the output

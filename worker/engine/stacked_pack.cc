@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "worker/engine/gpu.h"
 
 namespace seedbed::engine {
 
@@ -38,14 +39,8 @@ class StackedPack::Place final : public Learner {
     pack_->SettleFor(replica_);
     return learner().Logits(replica_, examples);
   }
-  std::vector<double> GradientNorms() override {
-    pack_->Backward(replica_);
-    return {learner().GradientNorms()[Index()]};
-  }
-  std::vector<double> ParameterRms() override {
-    pack_->SettleFor(replica_);
-    return {learner().ParameterRms()[Index()]};
-  }
+  std::vector<double> GradientNorms() override { return {pack_->GradientNorm(replica_)}; }
+  std::vector<double> ParameterRms() override { return {pack_->ParameterRms(replica_)}; }
   std::vector<double> Parameters(int) const override {
     pack_->SettleFor(replica_);
     return learner().Parameters(replica_);
@@ -60,13 +55,12 @@ class StackedPack::Place final : public Learner {
   }
   absl::Status Restore(int, const LearnerState& state) override {
     pack_->Settle();
-    pack_->measures_.clear();
+    pack_->NoteChange();
     return learner().Restore(replica_, state);
   }
 
  private:
   StackedLearner& learner() const { return *pack_->learner_; }
-  size_t Index() const { return static_cast<size_t>(replica_); }
 
   const std::shared_ptr<StackedPack> pack_;
   const int replica_;
@@ -90,17 +84,34 @@ absl::StatusOr<std::unique_ptr<Learner>> StackedPack::Take(const ReplicaSettings
   if (place == is_taken_.end()) return absl::ResourceExhaustedError("the pack has no free place");
   const auto replica = static_cast<int>(place - is_taken_.begin());
   Settle();
-  measures_.clear();
-  learner_->Refill(replica, settings);
+  NoteChange();
+  ForAll([&] { learner_->Refill(replica, settings); });
   *place = true;
   return std::unique_ptr<Learner>(new Place(shared_from_this(), replica));
+}
+
+template <typename F>
+void StackedPack::ForAll(F f) {
+  if (broken_ != nullptr) std::rethrow_exception(broken_);
+  try {
+    f();
+  } catch (...) {
+    broken_ = std::current_exception();
+    throw;
+  }
+}
+
+void StackedPack::NoteChange() {
+  measures_.clear();
+  gradient_norms_.clear();
+  parameter_rms_.clear();
+  has_gradient_ = false;
 }
 
 const TrainMeasure& StackedPack::Forward(int replica) {
   SettleFor(replica);
   if (measures_.empty()) {
-    measures_ = learner_->Forward();
-    has_gradient_ = false;
+    ForAll([&] { measures_ = learner_->Forward(); });
   }
   return measures_[static_cast<size_t>(replica)];
 }
@@ -108,8 +119,24 @@ const TrainMeasure& StackedPack::Forward(int replica) {
 void StackedPack::Backward(int replica) {
   Forward(replica);
   if (has_gradient_) return;
-  learner_->Backward();
+  ForAll([&] { learner_->Backward(); });
   has_gradient_ = true;
+}
+
+double StackedPack::GradientNorm(int replica) {
+  Backward(replica);
+  if (gradient_norms_.empty()) {
+    ForAll([&] { gradient_norms_ = learner_->GradientNorms(); });
+  }
+  return gradient_norms_[static_cast<size_t>(replica)];
+}
+
+double StackedPack::ParameterRms(int replica) {
+  SettleFor(replica);
+  if (parameter_rms_.empty()) {
+    ForAll([&] { parameter_rms_ = learner_->ParameterRms(); });
+  }
+  return parameter_rms_[static_cast<size_t>(replica)];
 }
 
 void StackedPack::SettleFor(int replica) {
@@ -121,8 +148,8 @@ void StackedPack::Settle() {
   if (first == wants_update_.end()) return;
   const std::vector<bool> which = std::exchange(wants_update_, std::vector<bool>(wants_update_.size(), false));
   Backward(static_cast<int>(first - wants_update_.begin()));  // again, if a replica was changed since the last one
-  learner_->UpdateSome(which);
-  measures_.clear();
+  ForAll([&] { learner_->UpdateSome(which); });
+  NoteChange();
 }
 
 bool CanShareAPack(const RunParameters& a, const RunParameters& b) {
@@ -143,33 +170,90 @@ bool CanShareAPack(const RunParameters& a, const RunParameters& b) {
   return task(a) == task(b) && model(a) == model(b) && training(a) == training(b);
 }
 
-LearnerFactory StackedPackFactory(int capacity, const std::string& device) {
-  struct Shared {
-    std::shared_ptr<StackedPack> pack;
-    RunParameters shape;
-  };
-  const auto shared = std::make_shared<Shared>();
-  return [=](const RunParameters& run, uint64_t seed) -> absl::StatusOr<std::unique_ptr<Learner>> {
+StackedPlaces::StackedPlaces(std::string device, int capacity)
+    : StackedPlaces(std::move(device), capacity, capacity, nullptr) {}
+
+StackedPlaces::StackedPlaces(std::string device, int capacity, int most, Meter meter)
+    : device_(std::move(device)), capacity_(capacity), most_(most), meter_(std::move(meter)) {}
+
+absl::StatusOr<std::unique_ptr<Learner>> StackedPlaces::Take(const RunParameters& run, uint64_t seed) {
+  ReplicaSettings settings;
+  settings.seed = seed;
+  settings.init_scale = run.model.init_scale;
+  settings.optimizer = run.optimizer;
+  if (pack_ != nullptr && (pack_->is_broken() || !CanShareAPack(run, shape_))) {
+    if (!pack_->is_empty()) {
+      return absl::FailedPreconditionError(
+          pack_->is_broken()
+              ? "the pack has failed, and its other runs are about to end by it"
+              : "this run is of another shape than those of the pack that is being trained: runs of one pack may "
+                "differ in their seeds and in the pack_parameters of `ready` alone");
+    }
+    pack_.reset();  // first: its memory is free again
+  }
+  if (pack_ == nullptr) SEEDBED_RETURN_IF_ERROR(MakePack(run, settings));
+  return pack_->Take(settings);
+}
+
+absl::Status StackedPlaces::MakePack(const RunParameters& run, const ReplicaSettings& settings) {
+  if (meter_ != nullptr) {
+    SEEDBED_ASSIGN_OR_RETURN(const int measured, meter_(run));
+    SetCapacity(std::min(measured, most_));
+  }
+  const std::vector<ReplicaSettings> replicas(static_cast<size_t>(capacity_), settings);
+  SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<StackedLearner> learner, MakeStackedLearner(run, replicas, device_));
+  pack_ = StackedPack::Create(std::move(learner));
+  shape_ = run;
+  return absl::OkStatus();
+}
+
+bool StackedPlaces::Shrink() {
+  pack_.reset();
+  if (capacity_ == 1) return false;
+  most_ = capacity_ / 2;
+  SetCapacity(most_);
+  return true;
+}
+
+void StackedPlaces::SetCapacity(int capacity) {
+  if (capacity == capacity_) return;
+  capacity_ = capacity;
+  if (on_change_ != nullptr) on_change_(capacity);
+}
+
+absl::StatusOr<int> MeasuredCapacity(int64_t free_bytes, int most,
+                                     const std::function<absl::StatusOr<int64_t>(int replicas)>& peak_bytes) {
+  constexpr double kUsableShare = 0.8;
+  SEEDBED_ASSIGN_OR_RETURN(const int64_t of_two, peak_bytes(2));
+  SEEDBED_ASSIGN_OR_RETURN(const int64_t of_four, peak_bytes(4));
+  const double of_one = std::max(1.0, static_cast<double>(of_four - of_two) / 2);
+  const double shared = std::max(0.0, static_cast<double>(of_two) - 2 * of_one);
+  int capacity = 1;
+  while (2 * capacity <= most && shared + 2 * capacity * of_one <= kUsableShare * static_cast<double>(free_bytes)) {
+    capacity *= 2;
+  }
+  return capacity;
+}
+
+absl::StatusOr<int> MeasureGpuCapacity(const std::string& device, int most, const RunParameters& run) {
+  constexpr int kSteps = 2;
+  const int gpu = GpuIndex(device);
+  return MeasuredCapacity(FreeGpuBytes(gpu), most, [&](int replicas) -> absl::StatusOr<int64_t> {
     ReplicaSettings settings;
-    settings.seed = seed;
     settings.init_scale = run.model.init_scale;
     settings.optimizer = run.optimizer;
-    if (shared->pack != nullptr && !CanShareAPack(run, shared->shape)) {
-      if (!shared->pack->is_empty()) {
-        return absl::FailedPreconditionError(
-            "this run is of another shape than those of the pack that is being trained: runs of one pack may differ in "
-            "their seeds and in the pack_parameters of `ready` alone");
-      }
-      shared->pack.reset();  // first: its memory is free again
+    ResetPeakGpuBytes(gpu);
+    SEEDBED_ASSIGN_OR_RETURN(
+        const std::unique_ptr<StackedLearner> learner,
+        MakeStackedLearner(run, std::vector<ReplicaSettings>(static_cast<size_t>(replicas), settings), device));
+    for (int step = 0; step < kSteps; ++step) {
+      learner->Forward();
+      learner->EvaluateOne(0);
+      learner->GradientNorms();
+      learner->UpdateSome(std::vector<bool>(static_cast<size_t>(replicas), true));
     }
-    if (shared->pack == nullptr) {
-      SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<StackedLearner> learner,
-                               MakeStackedLearner(run, std::vector<ReplicaSettings>(capacity, settings), device));
-      shared->pack = StackedPack::Create(std::move(learner));
-      shared->shape = run;
-    }
-    return shared->pack->Take(settings);
-  };
+    return PeakGpuBytes(gpu);
+  });
 }
 
 }  // namespace seedbed::engine

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/engine/stacked_model.h"
+#include "worker/engine/stacked_product.h"
 
 namespace seedbed::engine {
 namespace {
@@ -68,12 +69,12 @@ class StackedTransformer final : public StackedModel {
     const at::Tensor projected =
         Linear(h, next).reshape({replicas, -1, length_, 3, model_.heads, head_width}).permute({3, 0, 1, 4, 2, 5});
     const at::Tensor query = projected[0] * (1 / std::sqrt(static_cast<double>(head_width)));
-    at::Tensor scores = at::matmul(query, projected[1].transpose(-2, -1));
+    at::Tensor scores = Product(query, projected[1].transpose(-2, -1));
     if (model_.causal) {
       const at::Tensor later = at::ones({length_, length_}, h.options().dtype(at::kBool)).triu(1);
       scores = scores.masked_fill(later, -std::numeric_limits<double>::infinity());
     }
-    const at::Tensor mixed = at::matmul(at::softmax(scores, -1), projected[2]);
+    const at::Tensor mixed = Product(at::softmax(scores, -1), projected[2]);
     return Linear(mixed.permute({0, 1, 3, 2, 4}).reshape({replicas, -1, model_.width}), next);
   }
 

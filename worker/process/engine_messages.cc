@@ -213,6 +213,10 @@ absl::StatusOr<EngineMessage> ReadFailed(Reader reader) {
   const std::string kind = reader.String("kind");
   if (kind != "error" && kind != "out_of_memory") reader.Fail("kind", "\"error\" or \"out_of_memory\"");
   failed.out_of_memory = kind == "out_of_memory";
+  if (reader.Find("pack") != nullptr) {
+    // Up to twice the capacity: it may just have been halved.
+    failed.pack = static_cast<int>(reader.Integer("pack", 1, 2 * kMostEngineCapacity));
+  }
   return Checked(reader, std::move(failed));
 }
 

@@ -38,6 +38,7 @@ struct EngineFailed {
   AttemptId attempt;
   std::string reason;
   bool out_of_memory = false;
+  int pack = 0;  // how many attempts failed by the same lack of memory; 0: the engine did not say
 };
 
 using EngineMessage = std::variant<EngineReady, AttemptMetrics, AttemptAlive, EngineBusy, AttemptCheckpoint,

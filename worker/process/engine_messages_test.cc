@@ -58,6 +58,8 @@ TEST(ParseEngineMessageTest, ReadsTheSmallMessages) {
   EXPECT_EQ(Parse<EngineStopped>(R"({"type":"stopped","run":1,"last_step":12})").last_step, 12);
   EXPECT_TRUE(Parse<EngineFailed>(R"({"type":"failed","run":1,"reason":"x","kind":"out_of_memory"})").out_of_memory);
   EXPECT_FALSE(Parse<EngineFailed>(R"({"type":"failed","run":1,"reason":"x","kind":"error"})").out_of_memory);
+  EXPECT_EQ(Parse<EngineFailed>(R"({"type":"failed","run":1,"reason":"x","kind":"error"})").pack, 0);
+  EXPECT_EQ(Parse<EngineFailed>(R"({"type":"failed","run":1,"reason":"x","kind":"out_of_memory","pack":64})").pack, 64);
   const auto finished = Parse<EngineFinished>(
       R"({"type":"finished","run":1,"outcome":"grokked","reason":"budget","last_step":3,"summary":{"delay":2}})");
   EXPECT_EQ(finished.outcome, "grokked");

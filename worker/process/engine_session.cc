@@ -147,7 +147,10 @@ void EngineSession::Heard(Attempt* attempt, const Moment& now) {
 }
 
 absl::Status EngineSession::Handle(EngineReady ready, const Moment&) {
-  if (ready_) return absl::InvalidArgumentError("a second \"ready\"");
+  if (ready_ &&
+      (ready.engine != ready_->engine || ready.device != ready_->device || ready.trainers != ready_->trainers)) {
+    return absl::InvalidArgumentError("a second \"ready\" of another engine, device or trainers");
+  }
   ready_ = std::move(ready);
   if (!leaving_) host_->Emit(EngineBecameReady{engine_, *ready_});
   return absl::OkStatus();
@@ -235,6 +238,7 @@ absl::Status EngineSession::Handle(EngineFailed failed, const Moment&) {
   AttemptEnded ended;
   ended.end = failed.out_of_memory ? AttemptEnd::kOutOfMemory : AttemptEnd::kFailed;
   ended.reason = std::move(failed.reason);
+  ended.companions = std::max(0, failed.pack - 1);
   End(failed.attempt, std::move(ended));
   return absl::OkStatus();
 }

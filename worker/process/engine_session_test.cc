@@ -136,7 +136,7 @@ TEST_F(EngineSessionTest, BreakingTheProtocolKillsTheEngine) {
       {R"({"type":"finished","run":1,"outcome":"x","reason":"b","last_step":9,"summary":{}})", "lies before"},
       {R"({"type":"ready","protocol":1,"engine":"e","trainers":["m"],"capacity":1,"device":"c","numerics":{},)"
        R"("pack_parameters":[]})",
-       "a second \"ready\""},
+       "a second \"ready\" of another"},
   };
   for (const auto& each : cases) {
     RecordingHost host;
@@ -334,6 +334,36 @@ TEST_F(EngineSessionTest, AFailedRunLeavesTheEngineUsable) {
   Say(R"({"type":"failed","run":2,"reason":"2 GiB","kind":"out_of_memory"})");
   EXPECT_EQ(Ends()[1].end, AttemptEnd::kOutOfMemory);
   EXPECT_TRUE(session_.ready());
+}
+
+// A stacked pack takes all its runs with it: each end tells of all, however many were answered before it.
+TEST_F(EngineSessionTest, TheEngineMaySayHowManyFailedTogether) {
+  BecomeReady(4);
+  for (const int attempt : {1, 2, 3}) Start(attempt);
+  for (const char* run : {"1", "2", "3"}) {
+    Say(std::string(R"({"type":"failed","kind":"out_of_memory","reason":"r","pack":4,"run":)") + run + "}");
+  }
+  const std::vector<AttemptEnded> ends = Ends();
+  ASSERT_EQ(ends.size(), 3u);
+  for (const AttemptEnded& end : ends) {
+    EXPECT_EQ(end.end, AttemptEnd::kOutOfMemory);
+    EXPECT_EQ(end.companions, 3);
+  }
+}
+
+TEST_F(EngineSessionTest, ReadyAgainChangesTheCapacity) {
+  BecomeReady(4);
+  Start(1);
+  BecomeReady(2);
+  const std::vector<EngineBecameReady> ready = host_.Take<EngineBecameReady>();
+  ASSERT_EQ(ready.size(), 2u);
+  EXPECT_EQ(ready[1].info.capacity, 2);
+  EXPECT_EQ(host_.kills, 0);
+  EXPECT_TRUE(session_.holds(AttemptId(1)));
+  Start(2);
+  EXPECT_TRUE(Ends().empty());
+  Start(3);
+  EXPECT_EQ(End().end, AttemptEnd::kNotStarted);
 }
 
 TEST_F(EngineSessionTest, NotReadyInTimeIsKilled) {
