@@ -54,7 +54,7 @@ class StorageFaults(EndToEndTest):
 
     def trouble(self):
         """Why the running coordinator cannot store anything; empty if it can."""
-        return self.remote_json("status")["server"]["degraded_reason"]
+        return self.remote_json("status")["server"]["degraded_reason"] or ""
 
     def train(self):
         self.start_worker()

@@ -44,6 +44,7 @@ TEST(Leases, OfTrainersThatAreNotAllowedHereAreRefusedWhoeverGrantsThem) {
   world.CallAndAnswer(answer);
   world.Settle();
   EXPECT_TRUE(world.pool.starts.empty());
+  EXPECT_EQ(Listed(world.CallAndAnswer()), "1/1#1 idle -1") << "until its end is acknowledged";
   world.StreamOpened();
   EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end failed");
 }
