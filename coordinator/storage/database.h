@@ -135,17 +135,6 @@ class Database {
     SEEDBED_RETURN_IF_ERROR(statement->Run());
     return Changes();
   }
-  // The same for one with RETURNING: the first column of the first changed row; nullopt where none was changed.
-  template <typename... Values>
-  absl::StatusOr<std::optional<int64_t>> ChangeReturning(const std::string& sql, const Values&... values) {
-    SEEDBED_ASSIGN_OR_RETURN(CachedStatement statement, Cached(sql));
-    statement->Bind(values...);
-    SEEDBED_ASSIGN_OR_RETURN(const bool row, statement->Step());
-    if (!row) return std::optional<int64_t>();
-    const std::optional<int64_t> value = statement->OptionalInt(0);
-    SEEDBED_RETURN_IF_ERROR(statement->Run());
-    return value;
-  }
   // The first column of the first row as an integer; nullopt without a row or for NULL.
   template <typename... Values>
   absl::StatusOr<std::optional<int64_t>> QueryInt(const std::string& sql, const Values&... values) {

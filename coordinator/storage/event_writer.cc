@@ -218,14 +218,13 @@ absl::Status EventWriter::operator()(const core::AttemptGranted& event) {
   if (event.lease.attempt > 1) {
     SEEDBED_RETURN_IF_ERROR(DeleteRowsBeyond(event.lease.run, event.resume_step.value_or(-1)));
   }
-  SEEDBED_ASSIGN_OR_RETURN(
-      const std::optional<int64_t> sweep,
-      database_->ChangeReturning(
-          "UPDATE runs SET state = ?1, attempts = ?2, fence = ?3, started_at = ?4, ended_at = NULL, reason = NULL, "
-          "mixed_numerics = CASE WHEN ?5 IS NULL THEN 0 ELSE max(mixed_numerics, ?6) END WHERE run_id = ?7 "
-          "RETURNING sweep_id",
-          core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.resume_step,
-          event.mixes_numerics ? 1 : 0, event.lease.run));
+  SEEDBED_RETURN_IF_ERROR(ChangeOne(
+      "UPDATE runs SET state = ?1, attempts = ?2, fence = ?3, started_at = ?4, ended_at = NULL, reason = NULL, "
+      "mixed_numerics = CASE WHEN ?5 IS NULL THEN 0 ELSE max(mixed_numerics, ?6) END WHERE run_id = ?7",
+      core::Name(core::RunState::kRunning), event.lease.attempt, event.lease.fence, now_, event.resume_step,
+      event.mixes_numerics ? 1 : 0, event.lease.run));
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> sweep,
+                           database_->QueryInt("SELECT sweep_id FROM runs WHERE run_id = ?", event.lease.run));
   if (!sweep.has_value()) return absl::InternalError("there is no such run");
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<std::string> numerics, NumericsOf(event.worker, SweepId(*sweep)));
   return ChangeOne(
@@ -272,14 +271,14 @@ absl::Status EventWriter::operator()(const core::CheckpointsDropped& event) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SweepId> EventWriter::EndRun(const core::AttemptEnded& event) {
+absl::Status EventWriter::EndRun(const core::AttemptEnded& event) {
   static const std::string& ended = *new std::string(
       "UPDATE runs SET state = ?, fence = ?, counted_ends = ?, failed_ends = ?, reason = ?, ended_at = ? "
-      "WHERE run_id = ? RETURNING sweep_id");
+      "WHERE run_id = ?");
   static const std::string& finished = *new std::string(
       absl::StrCat("UPDATE runs SET state = ?, fence = ?, counted_ends = ?, failed_ends = ?, reason = ?, ended_at = ?, "
                    "summary = ?, outcome = ?, last_step = ?, first_nonfinite_step = coalesce(first_nonfinite_step, ?)",
-                   SummaryAssignments(), " WHERE run_id = ? RETURNING sweep_id"));
+                   SummaryAssignments(), " WHERE run_id = ?"));
   const bool again = event.next_state == core::RunState::kQueued;
   SEEDBED_ASSIGN_OR_RETURN(CachedStatement update, database_->Cached(event.result.has_value() ? finished : ended));
   int position = 0;
@@ -307,11 +306,8 @@ absl::StatusOr<SweepId> EventWriter::EndRun(const core::AttemptEnded& event) {
     }
   }
   bind(event.run);
-  SEEDBED_ASSIGN_OR_RETURN(const bool changed, update->Step());
-  if (!changed) return absl::InternalError("there is no such run");
-  const SweepId sweep(update->Int(0));
   SEEDBED_RETURN_IF_ERROR(update->Run());
-  return sweep;
+  return database_->Changes() == 1 ? absl::OkStatus() : absl::InternalError("there is no such run");
 }
 
 absl::Status EventWriter::operator()(const core::AttemptEnded& event) {
@@ -328,20 +324,20 @@ absl::Status EventWriter::operator()(const core::AttemptEnded& event) {
                 "acknowledged_sequence = coalesce(?4, acknowledged_sequence), "
                 "last_step = nullif(max(coalesce(last_step, -1), ?5), -1) WHERE run_id = ?6 AND attempt = ?7",
                 core::Name(event.end), event.reason, now_, sequence, last_step, event.run, event.attempt));
-  SEEDBED_ASSIGN_OR_RETURN(const SweepId sweep, EndRun(event));
+  SEEDBED_RETURN_IF_ERROR(EndRun(event));
   if (event.end == core::AttemptEnd::kFinished) {
-    return Audit(
-        "run_finished", sweep, event.run, "",
+    return AuditRun(
+        "run_finished", event.run, "",
         event.result.has_value() ? absl::StrCat(event.result->outcome, " at step ", event.result->last_step) : "");
   }
   const std::string why = absl::StrCat("attempt ", event.attempt, " ", core::Name(event.end), ": ", event.reason);
   switch (event.next_state) {
     case core::RunState::kFailed:
-      return Audit("run_failed", sweep, event.run, "", why);
+      return AuditRun("run_failed", event.run, "", why);
     case core::RunState::kCancelled:
-      return Audit("run_cancelled", sweep, event.run, "", why);
+      return AuditRun("run_cancelled", event.run, "", why);
     default:
-      return Audit("attempt_ended", sweep, event.run, "", why);
+      return AuditRun("attempt_ended", event.run, "", why);
   }
 }
 

@@ -60,8 +60,8 @@ class EventWriter {
   absl::Status Audit(const char* kind, SweepId sweep, RunId run, const std::string& worker, const std::string& detail);
   absl::Status AuditRun(const char* kind, RunId run, const std::string& worker, const std::string& detail);
   absl::Status DeleteRowsBeyond(RunId run, int64_t step);
-  // The new state of a run whose attempt has ended, and its result; returns its sweep.
-  absl::StatusOr<SweepId> EndRun(const core::AttemptEnded& event);
+  // The new state of a run whose attempt has ended, and its result.
+  absl::Status EndRun(const core::AttemptEnded& event);
   // The fingerprint under which `worker` trains runs of `sweep`; nullopt if it offers no such trainer.
   absl::StatusOr<std::optional<std::string>> NumericsOf(const WorkerId& worker, SweepId sweep);
 
