@@ -5,7 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 
-// The queue, the turns and their commits. commit_loop_decide.cc has what one command does.
+// The queue and the turns. commit_loop_decide.cc has what one command does, commit_loop_write.cc what becomes of a
+// turn.
 namespace seedbed {
 namespace {
 
@@ -30,7 +31,8 @@ CommitLoop::CommitLoop(CommitLoopOptions options, std::unique_ptr<Store> store, 
       specifications_(reader),
       metric_names_(reader),
       next_tick_(std::chrono::steady_clock::now()),
-      probe_delay_(options_.first_retry) {}
+      probe_delay_(options_.first_retry),
+      writer_(store_.get()) {}
 
 CommitLoop::~CommitLoop() {
   Stop();
@@ -124,28 +126,39 @@ void CommitLoop::Push(Item item) {
   queued_.notify_all();
 }
 
+CommitLoop::Wake CommitLoop::Await() {
+  Wake wake;
+  std::unique_lock<std::mutex> lock(mutex_);
+  queued_.wait_until(lock, NextWake(), [this] {
+    return written_.has_value() ||
+           (!MustNotDecide() && (!queue_.empty() || stopping_ || (preparing_to_stop_ && !prepared_)));
+  });
+  wake.written = std::exchange(written_, std::nullopt);
+  if (MustNotDecide() && !wake.written) return wake;
+  wake.items.swap(queue_);
+  wake.preparing = preparing_to_stop_ && !prepared_;
+  wake.stopping = stopping_;
+  return wake;
+}
+
 void CommitLoop::Run() {
   while (true) {
-    std::vector<Item> items;
-    bool preparing = false;
-    bool stopping = false;
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      queued_.wait_until(lock, NextWake(),
-                         [this] { return !queue_.empty() || stopping_ || (preparing_to_stop_ && !prepared_); });
-      items.swap(queue_);
-      preparing = preparing_to_stop_ && !prepared_;
-      stopping = stopping_;
-    }
+    Wake wake = Await();
+    std::optional<Turn> written;
+    if (wake.written) written = EndWrite(*wake.written);
     if (refusing_) {
-      RefuseAll(std::move(items), Stopping());
+      RefuseAll(std::move(wake.items), Stopping());
     } else if (!state_) {
-      RefuseAll(std::move(items), Unavailable());
+      RefuseAll(std::move(wake.items), Unavailable());
       if (std::chrono::steady_clock::now() >= next_probe_) TryToRecover();
-    } else {
-      TakeTurn(std::move(items), preparing);
+    } else if (!MustNotDecide()) {
+      Gather(std::move(wake.items), wake.preparing);
+      if (!writing_) Dispatch();
     }
-    if (preparing) {
+    // While the next batch is written already.
+    if (written) Answer(*std::move(written));
+    if (wake.preparing) {
+      Flush();
       refusing_ = true;
       for (HeldCalls::Call& call : held_.TakeAll()) call.done(Compose(std::move(call.answer)));
       RefuseAll(std::exchange(reports_, {}), Stopping());
@@ -155,22 +168,40 @@ void CommitLoop::Run() {
       }
       queued_.notify_all();
     }
-    if (stopping) return;
+    if (wake.stopping) return;
+  }
+}
+
+void CommitLoop::Flush() {
+  while (writing_) {
+    absl::Status status;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      queued_.wait(lock, [this] { return written_.has_value(); });
+      status = *std::exchange(written_, std::nullopt);
+    }
+    std::optional<Turn> written = EndWrite(status);
+    if (!written) return;
+    Gather({}, /*flush_reports=*/true);
+    Dispatch();
+    Answer(*std::move(written));
   }
 }
 
 CommitLoop::SteadyTime CommitLoop::NextWake() const {
   const SteadyTime now = std::chrono::steady_clock::now();
-  if (refusing_) return now + std::chrono::hours(1);
+  if (refusing_ || MustNotDecide()) return now + std::chrono::hours(1);
   if (!state_) return next_probe_;
-  if (reports_.empty() || metrics_held_) return next_tick_;
-  return std::min(next_tick_, reports_due_);
+  // No tick while a batch is written; only held calls have to be looked after.
+  const SteadyTime wake = writing_ ? now + Nanoseconds(options_.tick_every) : next_tick_;
+  if (reports_.empty() || metrics_held_ || next_.report_bytes >= options_.metric_bytes) return wake;
+  return std::min(wake, reports_due_);
 }
 
-void CommitLoop::TakeTurn(std::vector<Item> items, bool flush_reports) {
-  Turn turn;
+void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
+  Turn& turn = next_;
   turn.batch.now = clock_->Now();
-  turn.batch.notes = std::exchange(notes_, {});
+  for (AuditNote& note : std::exchange(notes_, {})) turn.batch.notes.push_back(std::move(note));
   AnswerOverdue();
   std::vector<Item> immediate;
   for (Item& item : items) {
@@ -202,10 +233,13 @@ void CommitLoop::TakeTurn(std::vector<Item> items, bool flush_reports) {
       if (call) AnswerLater(&turn, std::move(call->done), std::move(call->answer));
     }
   }
-  // After the queued Synchronizes: a lease that is being renewed does not expire.
-  if (std::chrono::steady_clock::now() >= next_tick_) DoTick(&turn);
+  // After the queued Synchronizes: a lease that is being renewed does not expire. Not while a batch is written: whoever
+  // waits for it cannot call.
+  if (!writing_ && std::chrono::steady_clock::now() >= next_tick_) DoTick(&turn);
   WakeHeld(&turn);
-  Commit(std::move(turn));
+  turn.work_may_exist = false;
+  turn.concerned.clear();
+  turn.ended_number = progress_.last_ended_number();
 }
 
 void CommitLoop::AddReport(ReportItem item) {
@@ -218,13 +252,17 @@ void CommitLoop::AddReport(ReportItem item) {
 std::vector<CommitLoop::ReportItem> CommitLoop::TakeDueReports(bool all) {
   std::vector<ReportItem> due;
   if (metrics_held_ || reports_.empty()) return due;
-  all = all || std::exchange(goodbye_, false) || report_bytes_ >= options_.metric_bytes ||
-        std::chrono::steady_clock::now() >= reports_due_;
-  if (!all && ending_.empty()) return due;
+  const bool goodbye = std::exchange(goodbye_, false);
+  const bool everything = all || goodbye;
+  const bool some =
+      everything || report_bytes_ >= options_.metric_bytes || std::chrono::steady_clock::now() >= reports_due_;
+  if (!some && ending_.empty()) return due;
   std::deque<ReportItem> rest;
   for (ReportItem& each : reports_) {
-    if (all || ending_.count(each.report.lease.run) > 0) {
+    const bool room = everything || next_.report_bytes < options_.metric_bytes;
+    if ((some && room) || ending_.count(each.report.lease.run) > 0) {
       report_bytes_ -= each.bytes;
+      next_.report_bytes += each.bytes;
       due.push_back(std::move(each));
     } else {
       rest.push_back(std::move(each));
@@ -233,74 +271,6 @@ std::vector<CommitLoop::ReportItem> CommitLoop::TakeDueReports(bool all) {
   reports_.swap(rest);
   ending_.clear();
   return due;
-}
-
-void CommitLoop::Commit(Turn turn) {
-  // Rows lie in the file by run: neighbours are written together.
-  std::stable_sort(turn.batch.metrics.begin(), turn.batch.metrics.end(), [](const MetricRows& a, const MetricRows& b) {
-    if (a.run != b.run) return a.run < b.run;
-    return !a.steps.empty() && !b.steps.empty() && a.steps.front() < b.steps.front();
-  });
-  const bool anything = !turn.batch.metrics.empty() || !turn.batch.events.empty() || !turn.batch.notes.empty();
-  const absl::Status status = anything ? store_->Write(turn.batch) : absl::OkStatus();
-  if (!status.ok()) {
-    EnterDegraded(status);
-    for (const Answering& answer : turn.answers) answer(Unavailable());
-    for (const auto& look : turn.looks) look(Unavailable());
-    RefuseAll(std::exchange(reports_, {}), Unavailable());
-    for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
-    return;
-  }
-  committed_ended_number_ = progress_.last_ended_number();
-  for (const Answering& answer : turn.answers) answer(absl::OkStatus());
-  for (const auto& look : turn.looks) look(LiveView{*state_, progress_, turn.batch.now.monotonic});
-  for (const auto& [run, attempts] : turn.deleted_logs) logs_->Delete(run, attempts);
-  if (!turn.dropped_files.empty() && options_.remove_files) options_.remove_files(std::move(turn.dropped_files));
-  if (!turn.deleted_logs.empty()) {
-    reclaim_ = true;
-  } else if (reclaim_ && !anything) {
-    // In small steps between batches, so that nobody waits for it.
-    const absl::StatusOr<int64_t> left = store_->ReclaimSpace();
-    reclaim_ = left.ok() && *left > 0;
-  }
-  if (options_.after_batch) options_.after_batch(*state_, *store_);
-}
-
-void CommitLoop::EnterDegraded(const absl::Status& failure) {
-  state_.reset();
-  progress_.ForgetLive();
-  progress_.ForgetEndedAfter(committed_ended_number_);
-  degraded_ = true;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    degraded_reason_ = std::string(failure.message());
-  }
-  probe_delay_ = options_.first_retry;
-  next_probe_ = std::chrono::steady_clock::now() + Nanoseconds(probe_delay_);
-  options_.log(LogLevel::kError,
-               absl::StrCat("a commit failed, only reading goes on until one succeeds: ", failure.ToString()));
-}
-
-void CommitLoop::TryToRecover() {
-  absl::Status status = store_->ProbeWrite();
-  if (status.ok()) {
-    absl::StatusOr<core::State> state = store_->Load(options_.settings, clock_->Now().monotonic);
-    status = state.status();
-    if (status.ok()) state_.emplace(*std::move(state));
-  }
-  if (!status.ok()) {
-    probe_delay_ = std::min(probe_delay_ * 2, options_.last_retry);
-    next_probe_ = std::chrono::steady_clock::now() + Nanoseconds(probe_delay_);
-    return;
-  }
-  notes_.push_back(AuditNote{"commits_resumed", absl::StrCat("after: ", degraded_reason()), {}, {}, {}});
-  degraded_ = false;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    degraded_reason_.clear();
-  }
-  next_tick_ = std::chrono::steady_clock::now();
-  options_.log(LogLevel::kWarning, "commits work again; every lease has a fresh grace period");
 }
 
 void CommitLoop::RefuseAll(std::deque<ReportItem> reports, const absl::Status& why) {

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "coordinator/batch_writer.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/core/state.h"
@@ -49,7 +50,7 @@ struct CommitLoopOptions {
   core::Settings settings;
   absl::Duration tick_every = absl::Milliseconds(250);
   absl::Duration metric_delay = absl::Milliseconds(250);  // how long a report may wait for others
-  int64_t metric_bytes = 8 << 20;                         // or until so many bytes wait
+  int64_t metric_bytes = 8 << 20;                         // or until so many bytes wait; a batch takes no more of them
   int64_t most_waiting_bytes = 256 << 20;                 // of reports; beyond it they are refused until there is room
   int64_t most_log_bytes = 8 << 20;                       // of log text in the queue; beyond it text is dropped
   absl::Duration first_retry = absl::Milliseconds(100);   // after a failed commit, doubled up to last_retry
@@ -58,16 +59,20 @@ struct CommitLoopOptions {
   // Removes checkpoints' files, by their paths below the data directory, after the commit that drops them; quick. None:
   // they stay.
   std::function<void(std::vector<std::string>)> remove_files;
-  // For tests: called by the loop's thread after every batch, committed or volatile, with what memory and database say.
+  // For tests: called by the loop's thread after every batch, committed or volatile, with what memory and database say,
+  // unless more has been decided since.
   std::function<void(const core::State&, Store&)> after_batch;
 };
 
-// Decide, persist, answer: one thread takes commands off a queue, decides each against the state in memory, commits the
-// events of all of them at once and only then answers. Everything public is thread-safe but for the constructor, and
-// never blocks (but Stop). Callbacks run on the loop's thread: they must be quick and may call the loop again.
+// Decide, persist, answer: one thread takes commands off a queue, decides each against the state in memory, has the
+// events of all of them committed at once and only then answers. While one batch is written, by a thread of its own,
+// the next is decided, upon a state that has the events of the first. What needs no commit, because it changed nothing
+// and tells nothing, is answered at once. Everything public is thread-safe but for the constructor, and never blocks
+// (but Stop). Callbacks run on the loop's thread: they must be quick and may call the loop again.
 //
-// Every callback is called exactly once. When a commit fails, its callers and all later ones get UNAVAILABLE; after a
-// probe write succeeds the state is loaded anew and the loop goes on. Meanwhile no lease expires.
+// Every callback is called exactly once. When a commit fails, its callers and all later ones get UNAVAILABLE, those of
+// the batch that was decided upon it included; after a probe write succeeds the state is loaded anew and the loop goes
+// on. Meanwhile no lease expires.
 class CommitLoop {
  public:
   // `store` has just been opened and `state` loaded from it; `clock`, `reader` and `logs` outlive the loop.
@@ -93,7 +98,8 @@ class CommitLoop {
   // Log text of an attempt; dropped if there is no such attempt.
   void AppendLog(core::LeaseKey lease, std::string text);
   void Note(AuditNote note);
-  // Calls `look` between two batches, or with UNAVAILABLE while there is no state to look at.
+  // Calls `look` between two batches, when all that was decided is durable, or with UNAVAILABLE while there is no state
+  // to look at.
   void Inspect(std::function<void(absl::StatusOr<LiveView>)> look);
 
   // While held, reports wait (their streams then push back); control goes on.
@@ -133,22 +139,39 @@ class CommitLoop {
   // Told how the commit went, once it is known.
   using Answering = std::function<void(const absl::Status&)>;
 
-  // What one turn of the loop gathers.
+  // What is committed at once: gathered by one turn of the loop or more, while the one before is written.
   struct Turn {
     Batch batch;
     std::vector<Answering> answers;
     std::vector<std::function<void(absl::StatusOr<LiveView>)>> looks;
     bool work_may_exist = false;                      // a run was queued, or a place came free
     bool registered = false;                          // the command decided last registered a worker
+    bool durable = false;                             // the command decided last has to be committed
     std::vector<WorkerId> concerned;                  // workers to which something happened
     std::vector<std::pair<RunId, int>> deleted_logs;  // run and its number of attempts
     std::vector<std::string> dropped_files;           // of checkpoints
+    int64_t report_bytes = 0;
+    int64_t ended_number = 0;  // of progress_.ended(), as of the end of the turn
+    bool HasDurable() const { return !batch.metrics.empty() || !batch.events.empty() || !batch.notes.empty(); }
+  };
+
+  // Why the thread goes on.
+  struct Wake {
+    std::vector<Item> items;
+    std::optional<absl::Status> written;  // how the write that was under way ended
+    bool preparing = false;
+    bool stopping = false;
   };
 
   void Push(Item item);
   void Run();
+  Wake Await();
   SteadyTime NextWake() const;
-  void TakeTurn(std::vector<Item> items, bool flush_reports);
+  // Somebody will look at the state that is being written: nothing may be decided upon it before.
+  bool MustNotDecide() const { return writing_.has_value() && !writing_->looks.empty(); }
+  // All that waits is decided and written.
+  void Flush();
+  void Gather(std::vector<Item> items, bool flush_reports);
   void AddReport(ReportItem item);
   std::vector<ReportItem> TakeDueReports(bool all);
 
@@ -162,10 +185,16 @@ class CommitLoop {
   void WakeHeld(Turn* turn);
   void AnswerLater(Turn* turn, SynchronizeDone done, core::SynchronizeAnswer answer);
   void AnswerOverdue();
-  void Commit(Turn turn);
+  // Has what was gathered written, or completes it where there is nothing to write. Nothing is under way.
+  void Dispatch();
+  // The write under way has ended. nullopt if it failed.
+  std::optional<Turn> EndWrite(const absl::Status& status);
+  void Look(Turn* turn);
+  void Answer(Turn turn);
+  void Reclaim();
   absl::StatusOr<SynchronizeReply> Compose(core::SynchronizeAnswer answer);
 
-  void EnterDegraded(const absl::Status& failure);
+  void EnterDegraded(const absl::Status& failure, Turn failed);
   void TryToRecover();
   // Answers everybody in them with `why`.
   void RefuseAll(std::vector<Item> items, const absl::Status& why);
@@ -179,17 +208,20 @@ class CommitLoop {
 
   mutable std::mutex mutex_;
   std::condition_variable queued_;
-  std::vector<Item> queue_;         // guarded by mutex_
-  bool preparing_to_stop_ = false;  // guarded by mutex_
-  bool prepared_ = false;           // guarded by mutex_
-  bool stopping_ = false;           // guarded by mutex_
-  std::string degraded_reason_;     // guarded by mutex_
+  std::vector<Item> queue_;              // guarded by mutex_
+  std::optional<absl::Status> written_;  // guarded by mutex_: of writing_
+  bool preparing_to_stop_ = false;       // guarded by mutex_
+  bool prepared_ = false;                // guarded by mutex_
+  bool stopping_ = false;                // guarded by mutex_
+  std::string degraded_reason_;          // guarded by mutex_
   std::atomic<bool> degraded_{false};
   std::atomic<bool> metrics_held_{false};
   std::atomic<int64_t> waiting_bytes_{0};  // of reports
   std::atomic<int64_t> log_bytes_{0};      // of log text in the queue
 
   // The loop thread's own.
+  Turn next_;                         // is being gathered
+  std::optional<Turn> writing_;       // its batch is with writer_
   std::optional<core::State> state_;  // none while it cannot be trusted
   Progress progress_;
   LeaseSpecifications specifications_;
@@ -207,6 +239,7 @@ class CommitLoop {
   bool refusing_ = false;               // after PrepareToStop
   int64_t committed_ended_number_ = 0;  // of progress_.ended()
   std::vector<AuditNote> notes_;        // for the next batch
+  BatchWriter writer_;
   std::thread thread_;
 };
 

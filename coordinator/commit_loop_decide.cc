@@ -20,6 +20,7 @@ bool HasNews(const core::SynchronizeAnswer& answer) {
 
 absl::StatusOr<core::Answer> CommitLoop::DecideAndApply(const core::Command& command, Turn* turn) {
   turn->registered = false;
+  turn->durable = false;
   const Moment now = clock_->Now();
   SEEDBED_ASSIGN_OR_RETURN(core::Decision decision, core::Decide(*state_, command, now));
   for (core::Event& event : decision.events) {
@@ -27,7 +28,9 @@ absl::StatusOr<core::Answer> CommitLoop::DecideAndApply(const core::Command& com
     ObserveCheckpoints(event, turn);
     progress_.Observe(*state_, event);
     state_->Apply(event);
-    if (core::IsDurable(event)) turn->batch.events.push_back(std::move(event));
+    if (!core::IsDurable(event)) continue;
+    turn->durable = true;
+    turn->batch.events.push_back(std::move(event));
   }
   return std::move(decision.answer);
 }
@@ -139,6 +142,7 @@ void CommitLoop::DoSynchronize(SynchronizeItem item, Turn* turn) {
   }
   const absl::StatusOr<core::Answer> decided = DecideAndApply(command, turn);
   const bool registered = turn->registered;
+  const bool durable = turn->durable;
   if (!decided.ok() || !std::holds_alternative<core::SynchronizeAnswer>(*decided)) {
     const absl::Status problem =
         decided.ok() ? absl::InternalError("the core answered a Synchronize with something else") : decided.status();
@@ -157,7 +161,12 @@ void CommitLoop::DoSynchronize(SynchronizeItem item, Turn* turn) {
   // The call that registers a worker is answered at once: it tells the worker that it has arrived.
   const bool wants_more = command.free_slots > 0 && !command.goodbye && !registered;
   if (!wants_more || HasNews(answer)) {
-    AnswerLater(turn, std::move(item.done), std::move(answer));
+    if (durable || HasNews(answer)) {
+      AnswerLater(turn, std::move(item.done), std::move(answer));
+    } else {
+      // It changed nothing that is stored, and it tells nothing that could be taken back.
+      item.done(Compose(std::move(answer)));
+    }
     return;
   }
   HeldCalls::Call call;
@@ -210,7 +219,9 @@ absl::StatusOr<SynchronizeReply> CommitLoop::Compose(core::SynchronizeAnswer ans
   std::vector<core::LeaseToStart> start;
   for (core::LeaseToStart& lease : answer.start) {
     const core::SweepEntry* sweep = state_->FindSweep(lease.sweep);
-    if (sweep == nullptr) continue;  // deleted by a later command of the same batch
+    const core::Run* run = state_->FindRun(lease.lease.run);
+    // Ended or deleted by a command that was decided since.
+    if (sweep == nullptr || run == nullptr || run->fence != lease.lease.fence) continue;
     GrantedLease granted;
     SEEDBED_ASSIGN_OR_RETURN(granted.specification_json,
                              specifications_.Specification(*sweep, lease.configuration, lease.seed));

@@ -1,0 +1,138 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <future>
+#include <string>
+
+#include "coordinator/coordinator_fixture.h"
+
+// What goes on while a batch is written.
+namespace seedbed::coordinator_test {
+namespace {
+
+// Another program that holds the write lock of a database with a write-ahead log: commits wait for it.
+class WriteLock {
+ public:
+  explicit WriteLock(const std::string& database) : shared_memory_(::open((database + "-shm").c_str(), O_RDWR)) {}
+  // To be destroyed after the coordinator: a closed descriptor takes all of the process's locks with it.
+  ~WriteLock() { ::close(shared_memory_); }
+  bool Take() const { return Set(F_WRLCK); }
+  bool Release() const { return Set(F_UNLCK); }
+
+ private:
+  bool Set(short type) const {
+    constexpr off_t kWriteLockByte = 120;  // of SQLite's file format
+    struct flock lock {};
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = kWriteLockByte;
+    lock.l_len = 1;
+    return ::fcntl(shared_memory_, F_OFD_SETLK, &lock) == 0;
+  }
+  const int shared_memory_;
+};
+
+class WritingTest : public CoordinatorTest {
+ protected:
+  // A coordinator with one run, leased and listed.
+  void Begin() {
+    Open();
+    ASSERT_TRUE(Submit(coordinator_.get(), "submission", SweepText("s", 1, 2)).ok());
+    lease_ = LeaseOne("w");
+    Synchronize(Heartbeat());
+    lock_ = std::make_unique<WriteLock>(coordinator_->Info().database_path);
+  }
+  ~WritingTest() override { coordinator_.reset(); }
+  core::Synchronize Heartbeat() {
+    core::Synchronize call = CallOf("w", ++number_, 0);
+    call.leases.push_back({lease_, 7, true});
+    return call;
+  }
+  core::LeaseKey lease_;
+  std::unique_ptr<WriteLock> lock_;
+};
+
+TEST_F(WritingTest, AQuietHeartbeatIsAnsweredWhileACommitWaits) {
+  Begin();
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> pause;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
+  for (int i = 0; i < 3; ++i) {
+    const SynchronizeReply reply = Synchronize(Heartbeat());
+    EXPECT_TRUE(reply.answer.stop.empty());
+  }
+  EXPECT_FALSE(pause.IsThere());
+  ASSERT_TRUE(lock_->Release());
+  EXPECT_TRUE(pause.Get().ok());
+}
+
+TEST_F(WritingTest, NewsWaitForTheCommitThatTheyComeFrom) {
+  Begin();
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> halt;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), true}, halt.Callback());
+  Pending<SynchronizeReply> told;
+  coordinator_->Synchronize(Heartbeat(), told.Callback());
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(told.IsThere()) << "its lease is asked back by what is not durable yet";
+  ASSERT_TRUE(lock_->Release());
+  EXPECT_TRUE(halt.Get().ok());
+  const absl::StatusOr<SynchronizeReply> reply = told.Get();
+  ASSERT_TRUE(reply.ok());
+  EXPECT_EQ(reply->answer.stop.size(), 1u);
+}
+
+TEST_F(WritingTest, WhoLooksSeesOnlyWhatIsDurable) {
+  Begin();
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> pause;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
+  std::future<core::SweepState> seen = std::async(std::launch::async, [this] {
+    core::SweepState state = core::SweepState::kSubmitting;
+    EXPECT_TRUE(coordinator_->Inspect([&](LiveView view) { state = view.state.FindSweep(SweepId(1))->state; }).ok());
+    return state;
+  });
+  EXPECT_EQ(seen.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  ASSERT_TRUE(lock_->Release());
+  EXPECT_EQ(seen.get(), core::SweepState::kPaused);
+  EXPECT_TRUE(pause.Get().ok());
+}
+
+TEST_F(WritingTest, AFailedCommitTakesAlongWhatWasDecidedUponIt) {
+  Begin();
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> pause;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
+  // Its own batch: the first is with the writer, since a heartbeat that came after it was answered.
+  Synchronize(Heartbeat());
+  Pending<core::Answer> resume;
+  coordinator_->Execute(core::ResumeSweep{SweepId(1)}, resume.Callback());
+  EXPECT_EQ(pause.Get().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(resume.Get().status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(lock_->Release());
+  ASSERT_TRUE(Eventually([this] { return !coordinator_->Info().degraded; }));
+  core::SweepState state = core::SweepState::kPaused;
+  ASSERT_TRUE(coordinator_->Inspect([&](LiveView view) { state = view.state.FindSweep(SweepId(1))->state; }).ok());
+  EXPECT_EQ(state, core::SweepState::kActive);
+}
+
+TEST_F(WritingTest, StoppingWritesWhatWasDecidedMeanwhile) {
+  Begin();
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> pause;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
+  Synchronize(Heartbeat());
+  Pending<core::ReportAnswer> report;
+  Report(&report, ReportOf("w", lease_, 1, 9), RowsOf(lease_.run, 0, 10));
+  std::future<void> stopped = std::async(std::launch::async, [this] { coordinator_->PrepareToStop(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  ASSERT_TRUE(lock_->Release());
+  stopped.get();
+  EXPECT_TRUE(pause.Get().ok());
+  EXPECT_TRUE(report.Get().ok());
+  EXPECT_EQ(RowsInDatabase(lease_.run), 10);
+}
+
+}  // namespace
+}  // namespace seedbed::coordinator_test
