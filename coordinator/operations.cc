@@ -3,6 +3,8 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <deque>
+#include <future>
 #include <map>
 #include <set>
 #include <utility>
@@ -19,6 +21,12 @@ namespace {
 
 constexpr size_t kMostSubmissionIdBytes = 128;
 constexpr size_t kLargeSweep = 50'000;  // configurations, of about 700 bytes each
+
+// The allocator would keep what the texts of so many took up, and nothing else here needs as much again; the state that
+// grows meanwhile comes from another thread's arena.
+void ReturnMemory() {
+  malloc_trim(0);
+}
 
 absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, const Submission& submission,
                                                   const Sweep& sweep) {
@@ -39,13 +47,55 @@ absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, cons
   return std::get<core::BeginSubmissionAnswer>(answer);
 }
 
-// Sends every (configuration, seed) in chunks of at most kMostRunsPerChunk runs. Takes the configurations' texts out of
+// The chunks of one submission that are under way: one is decided while the one before is written.
+class Chunks {
+ public:
+  static constexpr size_t kMostUnderWay = 2;
+  // Together they may come into one transaction, and nobody is to wait longer than for kMostRunsPerChunk.
+  static constexpr size_t kMostRuns = static_cast<size_t>(core::kMostRunsPerChunk) / kMostUnderWay;
+
+  Chunks(Coordinator* coordinator, SubmissionResult* result) : coordinator_(coordinator), result_(result) {}
+
+  absl::Status Add(core::AddConfigurations chunk) {
+    const auto promise = std::make_shared<std::promise<absl::StatusOr<core::Answer>>>();
+    under_way_.push_back(promise->get_future());
+    coordinator_->Execute(std::move(chunk),
+                          [promise](absl::StatusOr<core::Answer> answer) { promise->set_value(std::move(answer)); });
+    return WaitUntilAtMost(kMostUnderWay - 1);
+  }
+  absl::Status Finish() { return WaitUntilAtMost(0); }
+
+ private:
+  absl::Status WaitUntilAtMost(size_t most) {
+    while (under_way_.size() > most) {
+      const absl::StatusOr<core::Answer> answer = under_way_.front().get();
+      under_way_.pop_front();
+      SEEDBED_RETURN_IF_ERROR(answer.status());
+      const auto& added = std::get<core::AddConfigurationsAnswer>(*answer);
+      result_->configurations_added += added.configurations_added;
+      result_->runs_added += added.runs_added;
+    }
+    return absl::OkStatus();
+  }
+
+  Coordinator* const coordinator_;
+  SubmissionResult* const result_;
+  std::deque<std::future<absl::StatusOr<core::Answer>>> under_way_;
+};
+
+// Sends every (configuration, seed) in chunks of at most Chunks::kMostRuns. Takes the configurations' texts out of
 // the sweep as it goes: a million of them are some hundred megabytes.
 absl::Status AddAll(Coordinator* coordinator, Sweep sweep, SweepId id, SubmissionResult* result) {
-  constexpr size_t kMost = static_cast<size_t>(core::kMostRunsPerChunk);
+  constexpr size_t kMost = Chunks::kMostRuns;
   const size_t seeds_at_once = std::min(sweep.seeds.size(), kMost);
   const size_t configurations_at_once = std::max<size_t>(1, kMost / std::max<size_t>(1, seeds_at_once));
+  Chunks chunks(coordinator, result);
+  size_t returned = 0;  // configurations whose memory was given back
   for (size_t first = 0; first < sweep.configurations.size(); first += configurations_at_once) {
+    if (first - returned >= 2 * kLargeSweep) {
+      ReturnMemory();
+      returned = first;
+    }
     const size_t end = std::min(first + configurations_at_once, sweep.configurations.size());
     for (size_t seed = 0; seed < sweep.seeds.size(); seed += seeds_at_once) {
       core::AddConfigurations add;
@@ -60,13 +110,10 @@ absl::Status AddAll(Coordinator* coordinator, Sweep sweep, SweepId id, Submissio
       }
       const auto from = sweep.seeds.begin() + static_cast<std::ptrdiff_t>(seed);
       add.seeds.assign(from, from + static_cast<std::ptrdiff_t>(std::min(seeds_at_once, sweep.seeds.size() - seed)));
-      SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(std::move(add)));
-      const auto& added = std::get<core::AddConfigurationsAnswer>(answer);
-      result->configurations_added += added.configurations_added;
-      result->runs_added += added.runs_added;
+      SEEDBED_RETURN_IF_ERROR(chunks.Add(std::move(add)));
     }
   }
-  return absl::OkStatus();
+  return chunks.Finish();
 }
 
 absl::StatusOr<std::vector<Selectable>> KnownSweeps(Coordinator* coordinator) {
@@ -184,8 +231,7 @@ absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Sub
   result.created = begun.created;
   if (!begun.already_complete) {
     SEEDBED_RETURN_IF_ERROR(AddAll(coordinator, std::move(sweep), begun.sweep, &result));
-    // The allocator would keep what the texts took up, and nothing else here needs as much again.
-    if (is_large) malloc_trim(0);
+    if (is_large) ReturnMemory();
     core::CompleteSubmission complete;
     complete.sweep = begun.sweep;
     complete.submission_id = submission.submission_id;

@@ -61,6 +61,9 @@ std::string SummaryErasure() {
 }  // namespace
 
 absl::Status EventWriter::Write(const core::Event& event) {
+  const bool adds =
+      std::holds_alternative<core::ConfigurationAdded>(event) || std::holds_alternative<core::RunAdded>(event);
+  if (!adds) SEEDBED_RETURN_IF_ERROR(InsertNew());
   const absl::Status written = std::visit(*this, event);
   return written.ok() || !absl::IsInternal(written) ? written : DoesNotFit(event, written);
 }
@@ -77,12 +80,6 @@ absl::Status EventWriter::WriteAcknowledged(const AttemptKey& attempt, const Ack
       "UPDATE attempts SET acknowledged_sequence = ?1, last_step = nullif(max(coalesce(last_step, -1), ?2), -1) "
       "WHERE run_id = ?3 AND attempt = ?4",
       acknowledged.sequence, acknowledged.last_step, attempt.first, attempt.second);
-}
-
-template <typename Id>
-void EventWriter::RaiseNextId(const char* key, Id used) {
-  int64_t& next = next_ids_[key];
-  next = std::max(next, used.value() + 1);
 }
 
 absl::Status EventWriter::Audit(const char* kind, SweepId sweep, RunId run, const std::string& worker,
@@ -109,6 +106,7 @@ absl::Status EventWriter::Note(const AuditNote& note) {
 }
 
 absl::Status EventWriter::Finish() {
+  SEEDBED_RETURN_IF_ERROR(InsertNew());
   for (const auto& [attempt, acknowledged] : acknowledged_) {
     const absl::Status written = WriteAcknowledged(attempt, acknowledged);
     if (absl::IsInternal(written)) {
@@ -165,31 +163,12 @@ absl::Status EventWriter::operator()(const core::SweepStateChanged& event) {
                absl::StrCat(core::Name(event.from), " to ", core::Name(event.to)));
 }
 
-absl::Status EventWriter::operator()(const core::ConfigurationAdded& event) {
-  RaiseNextId("next_configuration_id", event.configuration);
-  ++added_[event.sweep].configurations;
-  return ChangeOne(
-      "INSERT INTO configurations (configuration_id, sweep_id, ordinal, digest, pack_key, parameters, varied) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?)",
-      event.configuration, event.sweep, event.ordinal, event.digest.Hex(), event.pack_key.Hex(), event.parameters_json,
-      event.varied_json);
-}
-
 absl::Status EventWriter::operator()(const core::SweepDeleted& event) {
   SEEDBED_RETURN_IF_ERROR(ChangeOne("DELETE FROM sweeps WHERE sweep_id = ?", event.sweep));
   return Audit("sweep_deleted", event.sweep, RunId(), "", "");
 }
 
 // --- runs
-
-absl::Status EventWriter::operator()(const core::RunAdded& event) {
-  RaiseNextId("next_run_id", event.run);
-  ++added_[event.sweep].runs;
-  return ChangeOne(
-      "INSERT INTO runs (run_id, sweep_id, configuration_id, seed, round, state, added_at) VALUES (?, ?, ?, ?, ?, ?, "
-      "?)",
-      event.run, event.sweep, event.configuration, event.seed, event.round, core::Name(core::RunState::kQueued), now_);
-}
 
 absl::Status EventWriter::DeleteRowsBeyond(RunId run, int64_t step) {
   for (const char* sql :
