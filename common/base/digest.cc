@@ -2,12 +2,12 @@
 
 #include <openssl/sha.h>
 
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_cat.h"
 
 namespace seedbed {
 
 std::string Digest::Hex() const {
-  return absl::StrFormat("%016x%016x", high, low);
+  return absl::StrCat(absl::Hex(high, absl::kZeroPad16), absl::Hex(low, absl::kZeroPad16));
 }
 
 Digest DigestOf(std::string_view text) {

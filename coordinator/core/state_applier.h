@@ -37,6 +37,8 @@ class StateApplier {
 
   // Adds the run to, or takes it from, every index that its state belongs to.
   void EnterIndexes(const Run& run);
+  // Enters all runs at once, as EnterIndexes would one by one.
+  void EnterAll();
   void LeaveIndexes(const Run& run);
   // Puts the sweep where it now belongs among those with something to lease.
   void RefreshRank(SweepEntry& sweep);
@@ -49,6 +51,7 @@ class StateApplier {
   Run& RunOf(RunId id);
   WorkerEntry& Worker(const WorkerId& id);
   QueuePosition PositionOf(const Run& run, const ConfigurationEntry& configuration) const;
+  void EnterStateIndexes(const Run& run);  // all but those by pack key
   void DropCheckpointsBeyond(RunId run, int64_t step);
   void Start(Run& run, const LeaseKey& lease, const WorkerId& worker, absl::Duration expires_at, bool listed);
 

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include "coordinator/core/state_applier.h"
 
@@ -230,17 +233,40 @@ QueuePosition StateApplier::PositionOf(const Run& run, const ConfigurationEntry&
 }
 
 void StateApplier::EnterIndexes(const Run& run) {
+  EnterStateIndexes(run);
+  if (StateOf(run) != RunState::kQueued) return;
+  const ConfigurationEntry& configuration = *state_.configurations_.Find(run.configuration);
+  Sweep(run.sweep).queue_by_pack.insert({configuration.pack_key, PositionOf(run, configuration)});
+  state_.sweeps_by_pack_.insert({configuration.pack_key, run.sweep});
+}
+
+void StateApplier::EnterAll() {
+  // Pack keys are hashes: in the order of the runs each would go to another place of its index, and none is in the
+  // processor's cache.
+  std::map<SweepId, std::vector<std::pair<Digest, QueuePosition>>> by_sweep;
+  state_.runs_.ForEach([&](const Run& run) {
+    EnterStateIndexes(run);
+    if (StateOf(run) != RunState::kQueued) return;
+    const ConfigurationEntry& configuration = *state_.configurations_.Find(run.configuration);
+    by_sweep[run.sweep].emplace_back(configuration.pack_key, PositionOf(run, configuration));
+  });
+  for (auto& [id, packed] : by_sweep) {
+    std::sort(packed.begin(), packed.end());
+    SweepEntry& sweep = Sweep(id);
+    for (const std::pair<Digest, QueuePosition>& each : packed) {
+      sweep.queue_by_pack.insert(sweep.queue_by_pack.end(), each);
+      state_.sweeps_by_pack_.insert({each.first, id});
+    }
+  }
+}
+
+void StateApplier::EnterStateIndexes(const Run& run) {
   SweepEntry& sweep = Sweep(run.sweep);
   switch (StateOf(run)) {
-    case RunState::kQueued: {
-      const ConfigurationEntry& configuration = *state_.configurations_.Find(run.configuration);
-      const QueuePosition position = PositionOf(run, configuration);
-      sweep.queue.insert(position);
-      sweep.queue_by_pack.insert({configuration.pack_key, position});
-      state_.sweeps_by_pack_.insert({configuration.pack_key, sweep.id});
+    case RunState::kQueued:
+      sweep.queue.insert(PositionOf(run, *state_.configurations_.Find(run.configuration)));
       ++sweep.counts.queued;
       break;
-    }
     case RunState::kRunning: {
       const Running& running = std::get<Running>(run.state);
       Require(state_.workers_.at(running.worker->id).leases.insert(run.id).second, "the worker holds it already");

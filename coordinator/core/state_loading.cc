@@ -130,11 +130,10 @@ absl::Status State::FinishLoading(absl::Duration now) {
     if (worker.state != WorkerState::kGone) applier.SetLastSeen(worker, now);
   }
   runs_.ForEach([&](const Run& run) {
-    if (StateOf(run) == RunState::kRunning) {
-      std::get<Running>(runs_.Find(run.id)->state).expires_at = now + settings_.lease_duration;
-    }
-    applier.EnterIndexes(run);
+    if (StateOf(run) != RunState::kRunning) return;
+    std::get<Running>(runs_.Find(run.id)->state).expires_at = now + settings_.lease_duration;
   });
+  applier.EnterAll();
   for (auto& [id, sweep] : sweeps_) applier.RefreshRank(sweep);
   last_tick_ = now;
   // The indexes were made here, from the rows, and agree with them. Only the rows are others' work.

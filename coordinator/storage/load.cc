@@ -55,7 +55,7 @@ absl::Status LoadConfigurations(Database* database, core::State* state) {
   SEEDBED_ASSIGN_OR_RETURN(
       CachedStatement rows,
       database->Cached("SELECT configuration_id, sweep_id, ordinal, digest, pack_key FROM configurations "
-                       "ORDER BY sweep_id, ordinal"));
+                       "ORDER BY configuration_id"));
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return absl::OkStatus();
