@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/resume.h"
 
@@ -58,6 +59,30 @@ absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& co
     std::vector<int64_t> surplus = OldestBeyond(all, kMostCheckpointsWhileRunning);
     if (!surplus.empty()) decision.events.push_back(CheckpointsDropped{run->id, std::move(surplus), ""});
   }
+  return decision;
+}
+
+absl::StatusOr<Decision> DecideOne(const State& state, const RequestCheckpoints& command, const Moment&) {
+  SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* const sweep, UsableSweep(state, command.sweep));
+  std::vector<RunId> runs = command.runs;
+  if (runs.empty()) runs.assign(sweep->running.begin(), sweep->running.end());
+  if (runs.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("No run of sweep '", sweep->name, "' is running: only a running one can write a checkpoint"));
+  }
+  Decision decision;
+  for (const RunId id : runs) {
+    const Run* run = state.FindRun(id);
+    if (run == nullptr || run->sweep != sweep->id) {
+      return absl::NotFoundError(absl::StrCat("Sweep '", sweep->name, "' has no run ", id.value()));
+    }
+    if (StateOf(*run) != RunState::kRunning) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("Run ", id.value(), " is ", Name(StateOf(*run)), ": only a running one can write a checkpoint"));
+    }
+    decision.events.push_back(CheckpointRequested{id});
+  }
+  decision.answer = ChunkAnswer{static_cast<int64_t>(runs.size()), false, 0};
   return decision;
 }
 

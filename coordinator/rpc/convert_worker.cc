@@ -229,6 +229,7 @@ void ToProto(const SynchronizeReply& reply, v1::SynchronizeResponse* response) {
     stop->set_hand_back(each.hand_back);
   }
   for (const core::LeaseKey& lease : answer.restored) ToProto(lease, response->add_restored());
+  for (const core::LeaseKey& lease : answer.checkpoint) ToProto(lease, response->add_checkpoint());
   response->set_next_call_milliseconds(absl::ToInt64Milliseconds(answer.next_call_after));
 }
 
