@@ -30,7 +30,9 @@ absl::StatusOr<TlsPems> TlsFor(const GlobalOptions& options, const std::string& 
 struct InProcess {
   std::unique_ptr<Coordinator> coordinator;
   std::unique_ptr<Server> server;
-  ~InProcess() { coordinator->PrepareToStop(); }
+  ~InProcess() {
+    if (coordinator != nullptr) coordinator->PrepareToStop();  // none if it could not be opened
+  }
 };
 
 absl::StatusOr<Connection> OpenInProcess(const std::string& directory, Access access) {

@@ -11,6 +11,7 @@ namespace seedbed::rpc_test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(RpcTest, TcpWantsTheToken) {
   ServerOptions options;
@@ -32,7 +33,8 @@ TEST_F(RpcTest, TcpWantsTheToken) {
     return stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
   };
   EXPECT_EQ(ask("").error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(ask("").error_message(), HasSubstr(server_->token_file()));
+  EXPECT_THAT(ask("").error_message(), HasSubstr("`seedbed token create` makes them"));
+  EXPECT_THAT(ask("").error_message(), Not(HasSubstr(server_->token_file()))) << "not for strangers";
   EXPECT_EQ(ask("Bearer " + std::string(64, '0')).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(ask(token).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_TRUE(ask("Bearer " + token).ok()) << ask("Bearer " + token).error_message();

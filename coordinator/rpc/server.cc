@@ -20,9 +20,12 @@ namespace seedbed {
 namespace {
 
 // A sweep file is at most 4 MiB and a worker's report about as much.
-constexpr int kMostMessageBytes = 16 << 20;
+constexpr int kMostMessageBytes = 8 << 20;
 // Calls under way on one connection; a worker has three or four.
-constexpr int kMostStreams = 10'000;
+constexpr int kMostStreams = 128;
+// What all connections may keep of messages that came in whole or in part. They are read before anybody is asked for a
+// token, so without it whoever reaches the port could fill the memory.
+constexpr size_t kMostBytesOfAllMessages = 512 << 20;
 
 absl::Status CheckAddress(const ListenAddress& address, const ServerOptions& options) {
   if (address.is_unix) return CheckSocketPath(address.path);
@@ -47,6 +50,7 @@ std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const TlsPems& tls) {
 void Configure(grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(kMostMessageBytes);
   builder->SetMaxSendMessageSize(-1);
+  builder->SetResourceQuota(grpc::ResourceQuota("seedbed").Resize(kMostBytesOfAllMessages));
   // Two coordinators on one port would share its connections between them.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A worker whose machine died without a word is noticed, and held calls of living ones may be watched over.
@@ -102,9 +106,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     token_file = options.token_file.empty() ? access.data_directory + "/token" : options.token_file;
     SEEDBED_ASSIGN_OR_RETURN(access.admin_token, LoadToken(token_file, /*create=*/options.token_file.empty()));
     access.hint = absl::StrCat(
-        "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the "
-        "coordinator's machine, where the file ",
-        token_file, " holds its admin's");
+        "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the coordinator's machine, "
+        "where the file `token` of its data directory (or what its --token-file named) holds its admin's");
   }
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access))));
   server->token_file_ = token_file;
