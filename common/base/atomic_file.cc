@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,7 +31,7 @@ int SyncDirectoryOf(const std::string& path) {
 AtomicFile::AtomicFile(const std::string& path) : path_(path), partial_(absl::StrCat(path, ".partial-", getpid())) {}
 
 absl::Status AtomicFile::Problem(int error) const {
-  return absl::ErrnoToStatus(error, absl::StrCat("cannot write ", path_));
+  return absl::FailedPreconditionError(absl::StrCat("cannot write ", path_, ": ", std::strerror(error)));
 }
 
 absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path, int mode) {

@@ -13,8 +13,8 @@ namespace seedbed {
 // thread-safe.
 class AtomicFile {
  public:
-  // Opens "PATH.partial-<process>" beside it. FAILED_PRECONDITION if something stands at `path` that is no regular
-  // file, such as a device or a directory, which would be replaced; else the system's error, by its kind.
+  // Opens "PATH.partial-<process>" beside it. FAILED_PRECONDITION with the system's reason if it cannot, and if
+  // something stands at `path` that is no regular file, such as a device or a directory, which would be replaced.
   static absl::StatusOr<std::unique_ptr<AtomicFile>> Create(const std::string& path, int mode = 0666);
   // Without a Commit nothing stays.
   ~AtomicFile();

@@ -68,7 +68,7 @@ TEST_F(AtomicFileTest, WhatIsNoRegularFileIsNotReplaced) {
 
 TEST_F(AtomicFileTest, ErrorsNameTheFile) {
   const absl::Status missing = AtomicFile::Create(Path("nowhere/out")).status();
-  EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(missing.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(missing.message().find(Path("nowhere/out")), absl::string_view::npos) << missing;
   // What has come to stand at the name meanwhile is not replaced either, if it cannot be.
   const auto file = AtomicFile::Create(Path("out")).value();
