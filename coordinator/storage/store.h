@@ -109,8 +109,4 @@ class Store {
   std::unique_ptr<Parts> parts_;
 };
 
-// A consistent copy of the database in one file (VACUUM INTO), written beside `path`, synced and renamed to it. On a
-// connection of its own: any thread may call it while the store writes. FAILED_PRECONDITION if `path` exists.
-absl::Status BackupDatabase(const std::string& database_path, const std::string& path);
-
 }  // namespace seedbed

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/schema/trainer_schema.h"
+#include "coordinator/storage/backup_file.h"
 #include "coordinator/storage/checkpointer.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/storage_test_support.h"
@@ -442,19 +443,6 @@ TEST_F(StoreTest, DeletedSpaceIsGivenBack) {
   EXPECT_EQ(free_pages, 0);
   EXPECT_GT(rounds, 1);
   EXPECT_LT(std::stoll(One("PRAGMA page_count")), before / 2);
-}
-
-TEST_F(StoreTest, ABackupIsAWholeDatabase) {
-  WriteSweep();
-  const std::string path = directory_.path() + "/backup.db";
-  SEEDBED_ASSERT_OK(BackupDatabase(store_->database_path(), path));
-  const std::unique_ptr<Database> backup = OpenRaw(path, /*writable=*/false);
-  EXPECT_EQ(storage_test::One(backup.get(), "SELECT count(*) FROM run_results"), "4");
-  EXPECT_EQ(storage_test::One(backup.get(), "PRAGMA integrity_check"), "ok");
-  struct stat found;
-  ASSERT_EQ(::stat(path.c_str(), &found), 0);
-  EXPECT_EQ(found.st_mode & 0777, 0600u);
-  EXPECT_EQ(BackupDatabase(store_->database_path(), path).code(), absl::StatusCode::kFailedPrecondition);
 }
 
 // A worker that holds leases of the original must not find them again in the copy.
