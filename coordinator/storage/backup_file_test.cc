@@ -156,7 +156,7 @@ TEST_F(BackupFileTest, OnlyWhatThisProgramKnowsIsCopied) {
   EXPECT_THAT(Targets(), IsEmpty());
 }
 
-// tests/end_to_end/storage_faults.py has a disk that is really full.
+// A limit of the process stands in for a full disk.
 TEST_F(BackupFileTest, ACopyThatDoesNotFitIsNamedAndGoes) {
   void (*const before)(int) = std::signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};

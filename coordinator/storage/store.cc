@@ -54,7 +54,8 @@ absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is
         absl::StrCat(database->path(), " stays in journal mode '", mode.value_or(""),
                      "'; close other programs that have it open, or use a file system with shared memory"));
   }
-  const char* synchronous = "PRAGMA synchronous = FULL";
+  // EXTRA syncs the directory too: in that mode the removal of the journal is the commit, and FULL leaves it to chance.
+  const char* synchronous = log ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = EXTRA";
   if (options.synchronous == StoreOptions::Synchronous::kNormal) synchronous = "PRAGMA synchronous = NORMAL";
   if (options.synchronous == StoreOptions::Synchronous::kOff) synchronous = "PRAGMA synchronous = OFF";
   for (const std::string& pragma :
@@ -183,6 +184,11 @@ const std::string& Store::database_id() const {
 }
 int64_t Store::epoch() const {
   return parts_->epoch;
+}
+
+std::string Store::Pragma(const std::string& name) const {
+  const absl::StatusOr<std::optional<std::string>> value = parts_->database->QueryText(absl::StrCat("PRAGMA ", name));
+  return value.ok() ? value->value_or("") : value.status().ToString();
 }
 
 absl::StatusOr<core::State> Store::Load(const core::Settings& settings, absl::Duration now) {

@@ -87,6 +87,9 @@ class Store {
   const std::string& database_id() const;
   int64_t epoch() const;  // 1 at creation, one more at every Open and every restore
 
+  // What SQLite says of a setting of the committing connection, for tests.
+  std::string Pragma(const std::string& name) const;
+
   // The state that wrote the database (State::DurablyEquals); every lease gets a fresh grace from `now` (monotonic).
   absl::StatusOr<core::State> Load(const core::Settings& settings, absl::Duration now);
 

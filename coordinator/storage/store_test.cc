@@ -61,6 +61,20 @@ TEST_F(StoreTest, IsMadeForALongLife) {
   }
 }
 
+// What the tests open is faster; see power_cut_test.cc for what this is worth.
+TEST(StoreOptionsTest, CommitsAreSyncedUnlessSomebodyAsksForLess) {
+  TemporaryDirectory directory;
+  StoreOptions options;
+  options.directory = directory.path() + "/data";
+  for (const auto& [journal, mode, synchronous] :
+       {std::tuple(options.journal, "wal", "2"), {StoreOptions::Journal::kDelete, "delete", "3"}}) {
+    options.journal = journal;
+    const std::unique_ptr<Store> store = OpenStore(options);
+    EXPECT_EQ(store->Pragma("journal_mode"), mode);
+    EXPECT_EQ(store->Pragma("synchronous"), synchronous) << "full, or extra: the journal's removal is the commit";
+  }
+}
+
 TEST_F(StoreTest, EveryOpenRaisesTheEpochAndKeepsTheName) {
   EXPECT_EQ(store_->epoch(), 1);
   store_.reset();
