@@ -9,9 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/json.h"
 #include "common/base/status_macros.h"
-#include "common/base/text.h"
 #include "coordinator/rpc/convert.h"
 
 namespace seedbed {
@@ -19,12 +17,6 @@ namespace {
 
 // How long a worker may take for one piece.
 constexpr absl::Duration kPatience = absl::Seconds(30);
-constexpr int64_t kMostCheckpointBytes = int64_t{1} << 40;
-constexpr size_t kMostNumericsBytes = 1 << 20;
-
-absl::Status Wrong(const std::string& field, const std::string& expected) {
-  return absl::InvalidArgumentError(absl::StrCat("header.", field, ": expected ", expected));
-}
 
 }  // namespace
 
@@ -63,22 +55,7 @@ absl::Status PutCheckpointCall::TakeMessage() {
 }
 
 absl::Status PutCheckpointCall::Begin(const v1::CheckpointHeader& header) {
-  if (!IsPlainName(header.worker_id())) return Wrong("worker_id", "the worker's id");
-  if (header.step() < 0) return Wrong("step", "at least 0");
-  if (header.sequence() < 0) return Wrong("sequence", "at least 0");
-  if (header.size() < 0 || header.size() > kMostCheckpointBytes) return Wrong("size", "bytes, at most 1 TiB");
-  if (header.numerics_json().size() > kMostNumericsBytes) return Wrong("numerics_json", "at most 1 MiB");
-  SEEDBED_ASSIGN_OR_RETURN(command_.lease, FromProto(header.lease()));
-  SEEDBED_ASSIGN_OR_RETURN(
-      const Json numerics,
-      ParseJson(header.numerics_json().empty() ? "{}" : header.numerics_json(), "header.numerics_json"));
-  if (!numerics.is_object()) return Wrong("numerics_json", "a JSON object");
-  command_.worker = WorkerId(header.worker_id());
-  command_.numerics_json = CanonicalJson(numerics);
-  command_.checkpoint.step = header.step();
-  command_.checkpoint.sequence = header.sequence();
-  command_.checkpoint.sha256 = header.sha256();
-  command_.checkpoint.bytes = header.size();
+  SEEDBED_ASSIGN_OR_RETURN(command_, FromProto(header));
   SEEDBED_ASSIGN_OR_RETURN(
       writer_, coordinator_->BeginCheckpoint(command_.lease, header.step(), header.size(), header.sha256()));
   return absl::OkStatus();

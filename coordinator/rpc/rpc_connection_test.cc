@@ -79,8 +79,12 @@ TEST_F(RpcTest, UnixSocketsNeedNoTokenAndOtherMachinesEncryption) {
 
   options.listen = {AddressOf("0.0.0.0:0")};
   EXPECT_THAT(std::string(Server::Start(options, coordinator_.get()).status().message()), HasSubstr("--insecure"));
+  EXPECT_THAT(std::string(CheckAddresses(options).message()), HasSubstr("--insecure")) << "without a coordinator";
   options.insecure = true;
+  EXPECT_TRUE(CheckAddresses(options).ok());
   EXPECT_TRUE(Server::Start(options, coordinator_.get()).ok());
+  options.listen = {AddressOf("unix:" + directory_.path() + "/made_later/s")};
+  EXPECT_TRUE(CheckAddresses(options).ok()) << "the coordinator may make it";
 }
 
 // One message there and one back, as bytes.

@@ -5,8 +5,10 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -91,6 +93,17 @@ struct Server::Parts {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;  // into the server, from the acceptor
   std::unique_ptr<TcpAcceptor> acceptor;                                        // none without a TCP address
 };
+
+absl::Status CheckAddresses(const ServerOptions& options) {
+  for (const ListenAddress& address : options.listen) {
+    std::error_code none;
+    // A socket may lie in the data directory, which the coordinator makes.
+    const auto directory = std::filesystem::path(address.path).parent_path();
+    if (address.is_unix && !std::filesystem::exists(directory, none)) continue;
+    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Coordinator* coordinator) {
   std::vector<ListenAddress> tcp;

@@ -29,6 +29,10 @@ struct ServerOptions {
   int first_refused_descriptor = 0;
 };
 
+// What can be said of the addresses before there is a data directory: to be asked before a coordinator is opened,
+// since that makes or changes its database. Server::Start asks again. FAILED_PRECONDITION as there.
+absl::Status CheckAddresses(const ServerOptions& options);
+
 // Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two answer
 // everybody who can connect; they tell nothing about sweeps.
 class Server {
