@@ -79,8 +79,8 @@ absl::Status PutCheckpointCall::Begin(const v1::CheckpointHeader& header) {
   command_.checkpoint.sequence = header.sequence();
   command_.checkpoint.sha256 = header.sha256();
   command_.checkpoint.bytes = header.size();
-  SEEDBED_ASSIGN_OR_RETURN(
-      writer_, coordinator_->BeginCheckpoint(command_.lease, header.step(), header.size(), header.sha256()));
+  SEEDBED_ASSIGN_OR_RETURN(writer_, coordinator_->BeginCheckpoint(command_.worker, command_.lease, header.step(),
+                                                                  header.size(), header.sha256()));
   return absl::OkStatus();
 }
 
