@@ -240,5 +240,39 @@ TEST_F(CheckpointCallsTest, TheOldestMakesRoomAndItsFileGoes) {
   EXPECT_EQ(Files(), 2);
 }
 
+class LargeCheckpointsTest : public CheckpointCallsTest {
+ protected:
+  LargeCheckpointsTest() { options_.most_checkpoint_bytes = 0; }
+};
+
+TEST_F(LargeCheckpointsTest, PeopleWhoTakeNothingStallNoWorker) {
+  // More than waits for them anywhere on the way.
+  const std::string content(12 << 20, 'x');
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, content), content, &response).ok());
+  struct Reading {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::CheckpointChunk>> stream;
+  };
+  std::vector<std::unique_ptr<Reading>> readings;
+  v1::ReadCheckpointRequest request;
+  request.set_run_id(lease_.run_id());
+  for (int i = 0; i < 8; ++i) {
+    readings.push_back(std::make_unique<Reading>());
+    readings.back()->stream = sweeps_->ReadCheckpoint(&readings.back()->context, request);
+  }
+  // Those ahead of it give up after half a minute.
+  std::string read;
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Put(HeaderOf(20, "content"), "content", &response).ok());
+  EXPECT_TRUE(Get("w", lease_, 20, &read).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
+  EXPECT_EQ(read, "content");
+  for (const auto& reading : readings) {
+    reading->context.TryCancel();
+    EXPECT_FALSE(reading->stream->Finish().ok());
+  }
+}
+
 }  // namespace
 }  // namespace seedbed

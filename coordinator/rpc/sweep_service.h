@@ -14,9 +14,11 @@ struct ServicePools {
   TaskPool queries{2};
   TaskPool changes{1};
   TaskPool submissions{1};
-  TaskPool files{4};  // checkpoints, in and out
+  TaskPool files{4};     // workers' checkpoints, in and out
+  TaskPool readings{2};  // checkpoints that people read: one who takes them slowly stalls no worker
 
   void Stop() {
+    readings.Stop();
     files.Stop();
     submissions.Stop();
     changes.Stop();

@@ -195,7 +195,7 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
   }
   const RunId run(request->run_id());
   const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
-  pools_->files.Post(
+  pools_->readings.Post(
       [coordinator = coordinator_, run, step, stream] { SendCheckpoint(coordinator, run, step, stream.get()); });
   return stream.get();
 }
