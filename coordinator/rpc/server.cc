@@ -74,9 +74,9 @@ void TurnPluginsOn() {
 }  // namespace
 
 struct Server::Parts {
-  Parts(Coordinator* coordinator, Authenticator::Options options)
+  Parts(Coordinator* coordinator, Authenticator::Options options, const CallLimits& limits)
       : authenticator(std::move(options)),
-        sweeps(coordinator, &authenticator, &pools),
+        sweeps(coordinator, &authenticator, &pools, limits),
         workers(coordinator, &authenticator, &pools) {}
 
   Authenticator authenticator;
@@ -106,7 +106,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         "coordinator's machine, where the file ",
         token_file, " holds its admin's");
   }
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access))));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access), options.limits)));
   server->token_file_ = token_file;
   SEEDBED_RETURN_IF_ERROR(server->Listen(options, tcp));
   return server;
