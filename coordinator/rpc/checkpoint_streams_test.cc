@@ -207,6 +207,16 @@ TEST_F(CheckpointCallsTest, WhoeverHoldsNoLeaseIsRefusedBeforeAnyByte) {
   }
 }
 
+TEST_F(CheckpointCallsTest, StoredIsSaidOfAFileThatIsThere) {
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, "content"), "content", &response).ok());
+  std::filesystem::remove(coordinator_->FindCheckpoint(RunId(lease_.run_id()), 10)->path);
+  EXPECT_EQ(Put(HeaderOf(10, "content"), "content", &response).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(Files(), 0);
+  ASSERT_TRUE(Put(HeaderOf(20, "content"), "content", &response).ok());
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
+}
+
 TEST_F(CheckpointCallsTest, WhatIsWrongLeavesNothing) {
   v1::PutCheckpointResponse response;
   v1::CheckpointHeader header = HeaderOf(10, "content");
@@ -238,6 +248,23 @@ TEST_F(CheckpointCallsTest, TheOldestMakesRoomAndItsFileGoes) {
   EXPECT_TRUE(Read(30, &read).ok());
   TearDown();  // the thread that removes files has done its work by then
   EXPECT_EQ(Files(), 2);
+}
+
+class FullDatabaseTest : public CheckpointCallsTest {
+ protected:
+  FullDatabaseTest() { options_.most_pages = 130; }
+};
+
+TEST_F(FullDatabaseTest, AFileWhoseCommitMayHaveSucceededStaysUntilTheNextStart) {
+  v1::CheckpointHeader header = HeaderOf(10, "content");
+  header.set_numerics_json(R"({"cpu": ")" + std::string(1000 << 10, 'x') + R"("})");
+  v1::PutCheckpointResponse response;
+  EXPECT_EQ(Put(header, "content", &response).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Files(), 1);
+  TearDown();
+  auto opened = Coordinator::Open(options_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(Files(), 0);
 }
 
 class LargeCheckpointsTest : public CheckpointCallsTest {
