@@ -42,6 +42,23 @@ class CheckpointFilesTest : public ::testing::Test {
   std::string directory_;
 };
 
+TEST(CheckpointUploadsTest, TheRoomOfTheOldestIsGivenOnce) {
+  CheckpointUploads uploads;
+  EXPECT_EQ(uploads.QuotaBytesOf(RunId(1), 100, 150), -50);
+  auto first = uploads.Begin(RunId(1), 100, 80);
+  EXPECT_EQ(uploads.quota_bytes(), 20);
+  EXPECT_EQ(uploads.QuotaBytesOf(RunId(1), 100, 80), 100);
+  EXPECT_EQ(uploads.QuotaBytesOf(RunId(2), 100, 80), 20);
+  const auto second = uploads.Begin(RunId(1), 100, 80);
+  EXPECT_EQ(uploads.quota_bytes(), 120);
+  EXPECT_EQ(uploads.awaited_bytes(), 200);
+  first->Wrote(60);
+  EXPECT_EQ(uploads.awaited_bytes(), 140);
+  first.reset();
+  EXPECT_EQ(uploads.awaited_bytes(), 100);
+  EXPECT_EQ(uploads.quota_bytes(), 100);
+}
+
 TEST_F(CheckpointFilesTest, AWholeFileStaysOnceItIsKept) {
   CheckpointFiles files(directory_);
   std::string path;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "coordinator/core/decide.h"
+#include "coordinator/core/live_lease.h"
 #include "coordinator/core/resume.h"
 
 // Checkpoints: what a run can go on from.
@@ -32,14 +33,9 @@ Decision Answered(CheckpointVerdict verdict, std::string reason = "") {
 absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& command, const Moment&) {
   const absl::Status checked = CheckCheckpoint(command);
   if (!checked.ok()) return checked;
+  std::string problem = WhyNotLive(state, command.worker, command.lease);
+  if (!problem.empty()) return Answered(CheckpointVerdict::kRefused, std::move(problem));
   const Run* run = state.FindRun(command.lease.run);
-  if (run == nullptr) return Answered(CheckpointVerdict::kRefused, "there is no such run");
-  if (StateOf(*run) != RunState::kRunning || !(command.lease == LeaseOf(*run))) {
-    return Answered(CheckpointVerdict::kRefused, "its lease is over");
-  }
-  if (std::get<Running>(run->state).worker->id != command.worker) {
-    return Answered(CheckpointVerdict::kRefused, "the lease is another worker's");
-  }
   if (command.checkpoint.sequence > run->last_acknowledged_sequence) {
     return Answered(CheckpointVerdict::kTooEarly,
                     absl::StrCat("report ", command.checkpoint.sequence, " at or before it is not durable yet"));

@@ -1,6 +1,7 @@
 #include "coordinator/rpc/checkpoint_streams.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +18,21 @@ namespace {
 
 // How long a worker may take for one piece.
 constexpr absl::Duration kPatience = absl::Seconds(30);
+
+// A commit that failed may have been written all the same; its row would then name the file.
+bool MayBeCommitted(const absl::Status& failure) {
+  return absl::IsUnavailable(failure);
+}
+
+// The run's newest checkpoint is stored, says the core; so says the disk.
+absl::Status CheckNewestFile(Coordinator* coordinator, RunId run) {
+  SEEDBED_ASSIGN_OR_RETURN(const CheckpointRow row, coordinator->FindCheckpoint(run, std::nullopt));
+  struct stat found {};
+  if (stat(row.path.c_str(), &found) == 0 && static_cast<int64_t>(found.st_size) == row.bytes) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "run ", run.value(), " has a checkpoint of step ", row.step, ", but not its ", row.bytes, " bytes in ", row.path,
+      "; `seedbed doctor` on the coordinator's machine looks for more of the kind"));
+}
 
 }  // namespace
 
@@ -56,8 +72,8 @@ absl::Status PutCheckpointCall::TakeMessage() {
 
 absl::Status PutCheckpointCall::Begin(const v1::CheckpointHeader& header) {
   SEEDBED_ASSIGN_OR_RETURN(command_, FromProto(header));
-  SEEDBED_ASSIGN_OR_RETURN(
-      writer_, coordinator_->BeginCheckpoint(command_.lease, header.step(), header.size(), header.sha256()));
+  SEEDBED_ASSIGN_OR_RETURN(writer_, coordinator_->BeginCheckpoint(command_.worker, command_.lease, header.step(),
+                                                                  header.size(), header.sha256()));
   return absl::OkStatus();
 }
 
@@ -77,6 +93,8 @@ void PutCheckpointCall::Complete() {
     if (const auto* stored = answer.ok() ? std::get_if<core::CheckpointAnswer>(&*answer) : nullptr) {
       // At once: from the commit on the file is not ours to remove.
       if (stored->verdict == core::CheckpointVerdict::kStored) writer_->Keep();
+    } else if (MayBeCommitted(answer.status())) {
+      writer_->Keep();
     }
     pool_->Post([this, answer = std::move(answer)] { Answer(answer); });
   });
@@ -89,8 +107,12 @@ void PutCheckpointCall::Answer(const absl::StatusOr<core::Answer>& answer) {
   if (checkpoint == nullptr) return Finish(ToGrpc(absl::InternalError("the core answered with something else")));
   response_->set_reason(checkpoint->reason);
   switch (checkpoint->verdict) {
-    case core::CheckpointVerdict::kStored:
     case core::CheckpointVerdict::kDuplicate:
+      if (const absl::Status there = CheckNewestFile(coordinator_, command_.lease.run); !there.ok()) {
+        return Finish(ToGrpc(there));
+      }
+      [[fallthrough]];
+    case core::CheckpointVerdict::kStored:
       response_->set_verdict(v1::PutCheckpointResponse::VERDICT_STORED);
       break;
     case core::CheckpointVerdict::kRefused:

@@ -80,9 +80,9 @@ void TurnPluginsOn() {
 }  // namespace
 
 struct Server::Parts {
-  Parts(Coordinator* coordinator, Authenticator::Options options)
+  Parts(Coordinator* coordinator, Authenticator::Options options, const CallLimits& limits)
       : authenticator(std::move(options)),
-        sweeps(coordinator, &authenticator, &pools),
+        sweeps(coordinator, &authenticator, &pools, limits),
         workers(coordinator, &authenticator, &pools) {}
 
   Authenticator authenticator;
@@ -122,7 +122,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the coordinator's machine, "
         "where the file `token` of its data directory (or what its --token-file named) holds its admin's");
   }
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access))));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access), options.limits)));
   server->token_file_ = token_file;
   SEEDBED_RETURN_IF_ERROR(server->Listen(options, tcp));
   return server;

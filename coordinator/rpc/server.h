@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/secrets/pem_files.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/rpc/call_limits.h"
 #include "coordinator/rpc/listen_address.h"
 
 namespace grpc {
@@ -27,6 +28,7 @@ struct ServerOptions {
   LogLine log;  // of refused calls and connections; none: silent
   // See TcpAcceptor::Options; 0: FirstRefusedDescriptor().
   int first_refused_descriptor = 0;
+  CallLimits limits;  // for tests
 };
 
 // What can be said of the addresses before there is a data directory: to be asked before a coordinator is opened,
