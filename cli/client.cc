@@ -4,7 +4,9 @@
 
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "cli/unreachable.h"
 #include "seedbed/v1/sweep_service.grpc.pb.h"
 
 namespace seedbed::cli {
@@ -17,17 +19,25 @@ constexpr absl::Duration kCallLimit = absl::Minutes(10);
 // One message: ListRuns and ListConfigurations of large sweeps exceed gRPC's default of 4 MiB.
 constexpr int kMostMessageBytes = 512 << 20;
 
+absl::Status Unavailable(const std::string& where, const std::string& message) {
+  if (where.empty()) return absl::UnavailableError(message);  // of the files here: it says what to do about them
+  absl::Status status = absl::UnavailableError(
+      absl::StrCat("the coordinator at ", where, " is not available: ", message,
+                   "\nIs seedbed-coordinator running there? Check --server (or SEEDBED_SERVER); if it serves TLS, "
+                   "--tls-ca (or SEEDBED_TLS_CA) names the file of its authority, and the certificate must be for this "
+                   "host name."));
+  status.SetPayload(kNobodyAnswers, absl::Cord());
+  return status;
+}
+
+// `where`: as Client's.
 absl::Status ToStatus(const grpc::Status& status, const std::string& where) {
   if (status.ok()) return absl::OkStatus();
   const absl::StatusCode code = static_cast<absl::StatusCode>(status.error_code());
   const std::string& message = status.error_message();
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      return absl::Status(code,
-                          absl::StrCat("the coordinator at ", where, " is not available: ", message,
-                                       "\nIs seedbed-coordinator running there? Check --server (or "
-                                       "SEEDBED_SERVER); if it serves TLS, --tls-ca (or SEEDBED_TLS_CA) names the "
-                                       "file of its authority, and the certificate must be for this host name."));
+      return Unavailable(where, message);
     case grpc::StatusCode::UNAUTHENTICATED:
       return absl::Status(code, absl::StrCat("the coordinator at ", where, " refuses the call: ", message));
     case grpc::StatusCode::UNIMPLEMENTED:

@@ -39,7 +39,7 @@ class Client {
   // Unix socket has no use for. Does not wait for a connection.
   static std::unique_ptr<Client> ForAddress(const std::string& address, const std::string& token,
                                             const TlsPems& tls = {});
-  // On a channel that exists already, e.g. an in-process one. `where` names it in messages.
+  // On a channel that exists already, e.g. an in-process one. `where` names it in messages; empty: this process.
   Client(std::shared_ptr<grpc::Channel> channel, std::string where, std::string token);
   ~Client();
 

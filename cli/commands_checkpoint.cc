@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "cli/commands.h"
 #include "cli/engine_program.h"
 #include "cli/render/table.h"
@@ -27,6 +29,7 @@ struct CheckpointOptions {
   int64_t run = 0;
   std::string file;
   std::optional<int64_t> step;
+  double timeout = 60;  // seconds
 };
 
 absl::StatusOr<int> List(Context& context, const CheckpointOptions& options) {
@@ -69,6 +72,50 @@ absl::StatusOr<int> List(Context& context, const CheckpointOptions& options) {
   }
   context.Print(table.Render(context.style()));
   return kExitOk;
+}
+
+// The newest step of a run's checkpoints; none if it has none.
+absl::StatusOr<std::optional<int64_t>> NewestStep(Client& client, int64_t run) {
+  v1::QueryRequest request;
+  request.set_sql(absl::StrCat("SELECT step FROM checkpoints WHERE run_id = ", run, " ORDER BY step DESC LIMIT 1"));
+  std::optional<int64_t> step;
+  SEEDBED_RETURN_IF_ERROR(client.Query(request, [&step](const v1::QueryResponse& response) {
+    for (const v1::Row& row : response.rows()) step = row.values(0).integer();
+    return true;
+  }));
+  return step;
+}
+
+// Asks for a checkpoint of a running run and waits until the coordinator has it.
+absl::StatusOr<int> WriteNow(Context& context, const CheckpointOptions& options) {
+  SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> before, NewestStep(*client, options.run));
+  v1::ControlSweepRequest request;
+  request.add_run_ids(options.run);
+  request.mutable_checkpoint();
+  SEEDBED_RETURN_IF_ERROR(client->ControlSweep(request).status());
+  const absl::Time deadline = absl::Now() + absl::Seconds(options.timeout);
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const v1::GetRunResponse run, client->GetRun(options.run));
+    SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> newest, NewestStep(*client, options.run));
+    if (newest && (!before || *newest > *before)) {
+      if (context.options.json) {
+        context.PrintJson({{"run_id", options.run}, {"step", *newest}});
+      } else {
+        context.Note(absl::StrCat("run ", options.run, ": the checkpoint of step ", *newest, " is stored"));
+      }
+      return kExitOk;
+    }
+    if (run.run().state() != v1::RUN_STATE_RUNNING) {
+      return absl::FailedPreconditionError(absl::StrCat("run ", options.run, " ended before it wrote a checkpoint"));
+    }
+    if (absl::Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("run ", options.run, " has written no checkpoint within ", options.timeout,
+                       " seconds; it still may, `seedbed checkpoint list ", options.run, "` shows it"));
+    }
+    absl::SleepFor(absl::Milliseconds(200));
+  }
 }
 
 // A directory of this command's own, removed at the end.
@@ -139,19 +186,24 @@ absl::StatusOr<int> ExportCheckpoint(Context& context, const CheckpointOptions& 
 
 void AddCheckpointCommands(Commands& commands) {
   const auto options = std::make_shared<CheckpointOptions>();
-  CLI::App* command = commands.Add("checkpoint", "List a run's checkpoints, or write one's weights for Python",
+  CLI::App* command = commands.Add("checkpoint", "List a run's checkpoints, write one now, or one's weights for Python",
                                    "seedbed checkpoint list 17\n"
+                                   "seedbed checkpoint write 17\n"
                                    "seedbed checkpoint export 17 weights.pt\n"
                                    "seedbed checkpoint export 17 --step 4000 early.pt");
-  command->add_option("action", options->action, "list or export")
+  command->add_option("action", options->action, "list, write or export")
       ->required()
-      ->check(CLI::IsMember({"list", "export"}))
+      ->check(CLI::IsMember({"list", "write", "export"}))
       ->type_name("ACTION");
   command->add_option("run", options->run, "A run's id")->required()->check(WholeNumber(1))->type_name("RUN");
   command->add_option("file", options->file, "export: the file to write")->type_name("FILE");
   command->add_option("--step", options->step, "export: of this step (default: the newest)")->check(WholeNumber(0));
+  command->add_option("--timeout", options->timeout, "write: seconds to wait until it is stored")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   commands.OnRun(command, [options](Context& context) {
-    return options->action == "list" ? List(context, *options) : ExportCheckpoint(context, *options);
+    if (options->action == "list") return List(context, *options);
+    return options->action == "write" ? WriteNow(context, *options) : ExportCheckpoint(context, *options);
   });
 }
 

@@ -1,9 +1,5 @@
 // query and export: the results database from outside.
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
-#include <cstring>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -20,6 +16,7 @@
 #include "cli/render/format.h"
 #include "cli/render/table.h"
 #include "cli/signals.h"
+#include "common/base/atomic_file.h"
 #include "common/base/status_macros.h"
 
 namespace seedbed::cli {
@@ -137,51 +134,28 @@ struct ExportCommandOptions {
   std::string output;
 };
 
-// A file that appears under its name only when it is whole.
+// A file that appears under its name only when it is whole, and leaves nothing when interrupted.
 class OutputFile {
  public:
   static absl::StatusOr<std::unique_ptr<OutputFile>> Create(const std::string& path) {
-    std::unique_ptr<OutputFile> file(new OutputFile(path));
-    file->interrupt_.emplace(file->partial_);
-    file->descriptor_ = open(file->partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file->descriptor_ < 0) {
-      return absl::FailedPreconditionError(absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
-    }
-    file->output_ = std::make_unique<DescriptorOutput>(file->descriptor_);
-    return file;
+    SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
+    return std::unique_ptr<OutputFile>(new OutputFile(std::move(file)));
   }
 
-  ~OutputFile() {
-    output_.reset();
-    if (descriptor_ < 0) return;
-    close(descriptor_);
-    unlink(partial_.c_str());
-  }
-
-  Output& output() { return *output_; }
+  Output& output() { return output_; }
 
   absl::Status Finish() {
-    output_->Flush();
-    SEEDBED_RETURN_IF_ERROR(output_->status());
-    const bool closed = close(descriptor_) == 0;
-    descriptor_ = -1;
-    if (!closed || rename(partial_.c_str(), path_.c_str()) != 0) {
-      const int error = errno;
-      unlink(partial_.c_str());
-      interrupt_.reset();
-      return absl::FailedPreconditionError(absl::StrCat("cannot write ", path_, ": ", std::strerror(error)));
-    }
-    interrupt_.reset();
-    return absl::OkStatus();
+    output_.Flush();
+    SEEDBED_RETURN_IF_ERROR(output_.status());
+    return file_->Commit();
   }
 
  private:
-  explicit OutputFile(const std::string& path) : path_(path), partial_(absl::StrCat(path, ".partial-", getpid())) {}
-  const std::string path_;
-  const std::string partial_;
-  std::optional<RemoveFileAtInterrupt> interrupt_;  // outlives the file
-  int descriptor_ = -1;
-  std::unique_ptr<DescriptorOutput> output_;
+  explicit OutputFile(std::unique_ptr<AtomicFile> file)
+      : interrupt_(file->partial_path()), file_(std::move(file)), output_(file_->descriptor()) {}
+  const RemoveFileAtInterrupt interrupt_;  // outlives the file
+  const std::unique_ptr<AtomicFile> file_;
+  DescriptorOutput output_;
 };
 
 absl::StatusOr<int> ExportCommand(Context& context, const ExportCommandOptions& given) {

@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -138,6 +139,20 @@ TEST_F(CommandLine, ErrorsOfTheCoordinatorBecomeExitCodes) {
     EXPECT_THAT(result.err, HasSubstr(std::string(error.message())));
     EXPECT_EQ(result.out, "");
   }
+}
+
+TEST_F(CommandLine, TheFilesOfADirectoryAreNoCoordinatorThatDoesNotAnswer) {
+  EXPECT_EQ(ExitCodeOf(absl::UnavailableError("cannot read results.db: another program holds a lock")), kExitFailed);
+  const auto channel = grpc::CreateChannel("unix:/nowhere/at/all", grpc::InsecureChannelCredentials());
+  Client there(channel, "unix:/nowhere/at/all", "");
+  const absl::Status nobody = there.ListWorkers(false).status();
+  EXPECT_EQ(ExitCodeOf(nobody), kExitUnreachable) << nobody;
+  EXPECT_THAT(std::string(nobody.message()), HasSubstr("Is seedbed-coordinator running there?"));
+  Client here(channel, "", "");
+  const absl::Status files = here.ListWorkers(false).status();
+  EXPECT_EQ(files.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ExitCodeOf(files), kExitFailed) << files;
+  EXPECT_THAT(std::string(files.message()), Not(HasSubstr("coordinator")));
 }
 
 using Lists = CommandTest;

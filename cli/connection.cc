@@ -30,7 +30,9 @@ absl::StatusOr<TlsPems> TlsFor(const GlobalOptions& options, const std::string& 
 struct InProcess {
   std::unique_ptr<Coordinator> coordinator;
   std::unique_ptr<Server> server;
-  ~InProcess() { coordinator->PrepareToStop(); }
+  ~InProcess() {
+    if (coordinator != nullptr) coordinator->PrepareToStop();  // none if it could not be opened
+  }
 };
 
 absl::StatusOr<Connection> OpenInProcess(const std::string& directory, Access access) {
@@ -47,7 +49,7 @@ absl::StatusOr<Connection> OpenInProcess(const std::string& directory, Access ac
   SEEDBED_ASSIGN_OR_RETURN(in_process->coordinator, Coordinator::Open(std::move(options)));
   SEEDBED_ASSIGN_OR_RETURN(in_process->server, Server::Start(ServerOptions(), in_process->coordinator.get()));
   Connection connection;
-  connection.client = std::make_unique<Client>(in_process->server->InProcessChannel(), directory, "");
+  connection.client = std::make_unique<Client>(in_process->server->InProcessChannel(), "", "");
   connection.server = in_process;
   connection.offline = true;
   return connection;

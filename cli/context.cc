@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cli/unreachable.h"
 #include "common/base/status_macros.h"
 
 namespace seedbed::cli {
@@ -61,6 +62,7 @@ int ExitCodeOf(const absl::Status& status) {
     case absl::StatusCode::kNotFound:
       return kExitNotFound;
     case absl::StatusCode::kUnavailable:
+      return status.GetPayload(kNobodyAnswers).has_value() ? kExitUnreachable : kExitFailed;
     case absl::StatusCode::kUnauthenticated:
       return kExitUnreachable;
     default:

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -20,9 +19,9 @@
 #include "absl/strings/str_split.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
+#include "coordinator/storage/backup_file.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/reader.h"
-#include "coordinator/storage/store.h"
 
 namespace seedbed {
 namespace {
@@ -34,18 +33,6 @@ constexpr char kPins[] = "pinned-";  // and a process id
 constexpr absl::Duration kListLimit = absl::Minutes(5);
 // A checkpoint that comes and goes while the database is copied is met again with luck only; twice is much.
 constexpr int kMostTries = 5;
-
-absl::Status CannotWrite(const std::string& path, int error) {
-  const std::string message = absl::StrCat("cannot write the backup ", path, ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
-    return absl::ResourceExhaustedError(message + "; free some disk space, or choose another place");
-  }
-  return absl::FailedPreconditionError(message + "; choose another place, or correct the permissions");
-}
-
-absl::Status Exists(const std::string& path) {
-  return absl::FailedPreconditionError(absl::StrCat("cannot back up to ", path, ": it exists; choose a new name"));
-}
 
 absl::Status CheckThatThereIsADatabase(const std::string& data_directory) {
   struct stat found;
@@ -59,7 +46,7 @@ absl::Status SyncDirectory(const std::string& path) {
   const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
   const int error = errno;
   if (descriptor >= 0) close(descriptor);
-  return synced ? absl::OkStatus() : CannotWrite(path, error);
+  return synced ? absl::OkStatus() : CannotWriteBackup(path, error);
 }
 
 int64_t SizeOf(const std::string& path) {
@@ -103,7 +90,7 @@ class Pins {
 // Copies and syncs; the bytes' sum.
 absl::StatusOr<std::string> CopyInto(int from, const std::string& path, int64_t* bytes) {
   const int to = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (to < 0) return CannotWrite(path, errno);
+  if (to < 0) return CannotWriteBackup(path, errno);
   Sha256 sum;
   std::string piece(1 << 20, '\0');
   absl::Status status;
@@ -118,11 +105,11 @@ absl::StatusOr<std::string> CopyInto(int from, const std::string& path, int64_t*
     while (status.ok() && !rest.empty()) {
       const ssize_t written = write(to, rest.data(), rest.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) status = CannotWrite(path, written < 0 ? errno : EIO);
+      if (written <= 0) status = CannotWriteBackup(path, written < 0 ? errno : EIO);
       if (written > 0) rest.remove_prefix(static_cast<size_t>(written));
     }
   }
-  if (status.ok() && fsync(to) != 0) status = CannotWrite(path, errno);
+  if (status.ok() && fsync(to) != 0) status = CannotWriteBackup(path, errno);
   close(to);
   if (!status.ok()) return status;
   return HexOf(sum.Finish());
@@ -155,7 +142,7 @@ absl::StatusOr<BackupSize> Fill(const std::string& data_directory, const std::st
   size.bytes = SizeOf(DatabasePath(part));
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<NamedFile> files, FilesNamedBy(DatabasePath(part)));
   const std::string folder = absl::StrCat(part, "/", kFolder);
-  if (!files.empty() && mkdir(folder.c_str(), 0700) != 0) return CannotWrite(folder, errno);
+  if (!files.empty() && mkdir(folder.c_str(), 0700) != 0) return CannotWriteBackup(folder, errno);
   for (const NamedFile& file : files) {
     const std::vector<std::string> names = absl::StrSplit(file.path, '/');
     if (names.size() != 2 || names[0] != kFolder || names[1] == "..") {
@@ -197,19 +184,21 @@ absl::StatusOr<BackupSize> BackUpDirectory(const std::string& data_directory, co
   const fs::path path = fs::path(target).lexically_normal();
   const std::string name = path.has_filename() ? path.string() : path.parent_path().string();
   struct stat found;
-  if (lstat(name.c_str(), &found) == 0) return Exists(name);
-  const std::string part = absl::StrCat(name, ".part-", getpid());
+  if (lstat(name.c_str(), &found) == 0) return BackupExists(name);
+  std::string part;
   absl::StatusOr<BackupSize> size = absl::NotFoundError("");
   std::error_code ignored;
   for (int tries = 0; tries < kMostTries && absl::IsNotFound(size.status()); ++tries) {
-    fs::remove_all(part, ignored);
-    if (mkdir(part.c_str(), 0700) != 0) return CannotWrite(name, errno);
+    if (!part.empty()) fs::remove_all(part, ignored);
+    part = PartOfBackup(name);
+    if (mkdir(part.c_str(), 0700) != 0) return CannotWriteBackup(name, errno);
     size = Fill(data_directory, part);
   }
   // A file that does not come back is lost.
   if (absl::IsNotFound(size.status())) size = absl::DataLossError(size.status().message());
-  if (size.ok() && lstat(name.c_str(), &found) == 0) size = Exists(name);
-  if (size.ok() && std::rename(part.c_str(), name.c_str()) != 0) size = CannotWrite(name, errno);
+  const int error = size.ok() ? GiveNewName(part, name) : 0;
+  if (error == EEXIST) size = BackupExists(name);
+  if (error != 0 && error != EEXIST) size = CannotWriteBackup(name, error);
   if (!size.ok()) {
     fs::remove_all(part, ignored);
     return size;

@@ -63,6 +63,7 @@ absl::Status CheckpointWriter::Append(std::string_view bytes) {
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return DiskError("cannot write", PartPath(), count < 0 ? errno : EIO);
     bytes.remove_prefix(static_cast<size_t>(count));
+    if (upload_ != nullptr) upload_->Wrote(count);
   }
   return absl::OkStatus();
 }
@@ -91,12 +92,13 @@ CheckpointFiles::~CheckpointFiles() {
   thread_.join();
 }
 
-absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointFiles::Write(RunId run, int attempt, int64_t step,
-                                                                         int64_t size,
-                                                                         const std::string& sha256) const {
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointFiles::Write(
+    RunId run, int attempt, int64_t step, int64_t size, const std::string& sha256,
+    std::unique_ptr<CheckpointUploads::Upload> upload) const {
   // The random end: the same checkpoint may come twice, and the second must not touch the first one's file.
   std::string path = absl::StrCat(kFolder, "/", run.value(), "-", attempt, "-", step, "-", RandomHex(4), ".checkpoint");
   std::unique_ptr<CheckpointWriter> writer(new CheckpointWriter(data_directory_, std::move(path), size, sha256));
+  writer->upload_ = std::move(upload);
   SEEDBED_RETURN_IF_ERROR(writer->Open());
   return writer;
 }

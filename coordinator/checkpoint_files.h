@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 #include "common/base/sha256.h"
+#include "coordinator/checkpoint_uploads.h"
 
 namespace seedbed {
 
@@ -31,8 +32,12 @@ class CheckpointWriter {
   absl::Status Finish();
   // After Finish: the path below the data directory.
   const std::string& path() const { return path_; }
-  // The file is in the database now.
-  void Keep() { kept_ = true; }
+  // The file is in the database now, and counted there; or it may be, which the orphans' sweep at the next start finds
+  // out.
+  void Keep() {
+    kept_ = true;
+    upload_.reset();
+  }
 
  private:
   friend class CheckpointFiles;
@@ -46,6 +51,7 @@ class CheckpointWriter {
   const std::string path_;
   const int64_t size_;
   const std::string sha256_;
+  std::unique_ptr<CheckpointUploads::Upload> upload_;  // none: nobody counts
   int descriptor_ = -1;
   int64_t written_ = 0;
   Sha256 sum_;
@@ -62,9 +68,10 @@ class CheckpointFiles {
   CheckpointFiles(const CheckpointFiles&) = delete;
   CheckpointFiles& operator=(const CheckpointFiles&) = delete;
 
-  // Begins a file under a name never used before. `size` and `sha256` are what the bytes will be.
-  absl::StatusOr<std::unique_ptr<CheckpointWriter>> Write(RunId run, int attempt, int64_t step, int64_t size,
-                                                          const std::string& sha256) const;
+  // Begins a file under a name never used before. `size` and `sha256` are what the bytes will be; `upload` counts them.
+  absl::StatusOr<std::unique_ptr<CheckpointWriter>> Write(
+      RunId run, int attempt, int64_t step, int64_t size, const std::string& sha256,
+      std::unique_ptr<CheckpointUploads::Upload> upload = nullptr) const;
 
   // Removes files, by their paths below the data directory. Those that are not there are no error.
   void Remove(std::vector<std::string> paths);

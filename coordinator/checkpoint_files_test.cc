@@ -2,9 +2,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 
+#include "coordinator/storage/power_cut.h"
 #include "gtest/gtest.h"
 
 namespace seedbed {
@@ -39,6 +41,23 @@ class CheckpointFilesTest : public ::testing::Test {
 
   std::string directory_;
 };
+
+TEST(CheckpointUploadsTest, TheRoomOfTheOldestIsGivenOnce) {
+  CheckpointUploads uploads;
+  EXPECT_EQ(uploads.QuotaBytesOf(RunId(1), 100, 150), -50);
+  auto first = uploads.Begin(RunId(1), 100, 80);
+  EXPECT_EQ(uploads.quota_bytes(), 20);
+  EXPECT_EQ(uploads.QuotaBytesOf(RunId(1), 100, 80), 100);
+  EXPECT_EQ(uploads.QuotaBytesOf(RunId(2), 100, 80), 20);
+  const auto second = uploads.Begin(RunId(1), 100, 80);
+  EXPECT_EQ(uploads.quota_bytes(), 120);
+  EXPECT_EQ(uploads.awaited_bytes(), 200);
+  first->Wrote(60);
+  EXPECT_EQ(uploads.awaited_bytes(), 140);
+  first.reset();
+  EXPECT_EQ(uploads.awaited_bytes(), 100);
+  EXPECT_EQ(uploads.quota_bytes(), 100);
+}
 
 TEST_F(CheckpointFilesTest, AWholeFileStaysOnceItIsKept) {
   CheckpointFiles files(directory_);
@@ -77,6 +96,41 @@ TEST_F(CheckpointFilesTest, OneThatIsNotWholeOrNotKeptLeavesNothing) {
     EXPECT_EQ(Count(), 4);
   }
   EXPECT_EQ(Count(), 0);
+}
+
+// The coordinator commits a checkpoint once Finish has returned: by then no power cut may take the file, and before it
+// none may leave a part of it under its name.
+TEST_F(CheckpointFilesTest, APowerCutLeavesAWholeFileOrNone) {
+  using storage_test::Kept;
+  const std::string content(20'000, 'x');
+  const std::string left = directory_ + "-left";
+  CheckpointFiles files(directory_);
+  storage_test::WatchedDisk disk(directory_);
+  std::string path;
+  int there = 0;
+  const auto look = [&] {
+    for (const Kept kept : {Kept::kNothing, Kept::kNames, Kept::kTorn, Kept::kEverything}) {
+      disk.CutInto(left, kept, static_cast<uint64_t>(disk.syncs()));
+      std::ifstream file(left + "/" + path, std::ios::binary);
+      if (file) {
+        ++there;
+        EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}).size(), content.size());
+      }
+      std::filesystem::remove_all(left);
+    }
+  };
+  const auto writer = Begin(files, content);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  path = (*writer)->path();
+  disk.OnSync(look);
+  EXPECT_TRUE((*writer)->Append(content).ok());
+  look();
+  EXPECT_EQ(there, 0) << "it has another name until it is whole";
+  ASSERT_TRUE((*writer)->Finish().ok());
+  there = 0;
+  look();
+  EXPECT_EQ(there, 4);
+  (*writer)->Keep();
 }
 
 TEST_F(CheckpointFilesTest, TwoOfOneStepDoNotTouchEachOther) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/live_lease.h"
 
 // The queue and the turns. commit_loop_decide.cc has what one command does, commit_loop_write.cc what becomes of a
 // turn.
@@ -82,14 +83,14 @@ void CommitLoop::Report(core::Report report, std::optional<MetricRows> rows, int
   Push(ReportItem{std::move(report), std::move(rows), bytes, std::move(done)});
 }
 
-void CommitLoop::AppendLog(core::LeaseKey lease, std::string text) {
+void CommitLoop::AppendLog(WorkerId worker, core::LeaseKey lease, std::string text) {
   const int64_t bytes = static_cast<int64_t>(text.size());
   if (log_bytes_.fetch_add(bytes) + bytes > options_.most_log_bytes) {
     log_bytes_.fetch_sub(bytes);
     logs_->Lose(lease.run, lease.attempt, bytes);
     return;
   }
-  Push(LogItem{lease, std::move(text)});
+  Push(LogItem{std::move(worker), lease, std::move(text)});
 }
 
 void CommitLoop::Note(AuditNote note) {
@@ -208,10 +209,7 @@ void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
     if (auto* report = std::get_if<ReportItem>(&item)) {
       AddReport(std::move(*report));
     } else if (auto* log = std::get_if<LogItem>(&item)) {
-      log_bytes_.fetch_sub(static_cast<int64_t>(log->text.size()));
-      const core::Run* run = state_->FindRun(log->lease.run);
-      const bool known = run != nullptr && log->lease.attempt >= 1 && log->lease.attempt <= run->attempts;
-      if (known) logs_->Append(log->lease.run, log->lease.attempt, std::move(log->text));
+      TakeLog(std::move(*log));
     } else if (auto* look = std::get_if<InspectItem>(&item)) {
       turn.looks.push_back(std::move(look->look));
     } else if (auto* note = std::get_if<AuditNote>(&item)) {
@@ -240,6 +238,19 @@ void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
   turn.work_may_exist = false;
   turn.concerned.clear();
   turn.ended_number = progress_.last_ended_number();
+}
+
+void CommitLoop::TakeLog(LogItem item) {
+  const int64_t bytes = static_cast<int64_t>(item.text.size());
+  log_bytes_.fetch_sub(bytes);
+  // A worker's token is no right to write into the logs of what others train.
+  if (!core::MayPrint(*state_, item.worker, item.lease)) return;
+  if (metrics_held_) {
+    // What is left of the disk is the database's.
+    logs_->Lose(item.lease.run, item.lease.attempt, bytes);
+  } else {
+    logs_->Append(item.lease.run, item.lease.attempt, std::move(item.text));
+  }
 }
 
 void CommitLoop::AddReport(ReportItem item) {

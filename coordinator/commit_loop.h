@@ -95,8 +95,8 @@ class CommitLoop {
   void ReleaseHeld(WorkerId worker, int64_t number);
   // `rows` are those of the report, checked (CheckMetricName, shapes); `bytes` is their size in memory, about.
   void Report(core::Report report, std::optional<MetricRows> rows, int64_t bytes, ReportDone done);
-  // Log text of an attempt; dropped if there is no such attempt.
-  void AppendLog(core::LeaseKey lease, std::string text);
+  // What a run prints; dropped unless core::MayPrint, and while metrics are held, which the log then says.
+  void AppendLog(WorkerId worker, core::LeaseKey lease, std::string text);
   void Note(AuditNote note);
   // Calls `look` between two batches, when all that was decided is durable, or with UNAVAILABLE while there is no state
   // to look at.
@@ -129,6 +129,7 @@ class CommitLoop {
     int64_t number = 0;
   };
   struct LogItem {
+    WorkerId worker;
     core::LeaseKey lease;
     std::string text;
   };
@@ -173,6 +174,7 @@ class CommitLoop {
   void Flush();
   void Gather(std::vector<Item> items, bool flush_reports);
   void AddReport(ReportItem item);
+  void TakeLog(LogItem item);
   std::vector<ReportItem> TakeDueReports(bool all);
 
   absl::StatusOr<core::Answer> DecideAndApply(const core::Command& command, Turn* turn);

@@ -13,7 +13,7 @@ namespace {
 
 bool HasNews(const core::SynchronizeAnswer& answer) {
   return answer.ignored || !answer.start.empty() || !answer.stop.empty() || !answer.restored.empty() ||
-         answer.state != core::WorkerState::kActive;
+         !answer.checkpoint.empty() || answer.state != core::WorkerState::kActive;
 }
 
 }  // namespace
@@ -61,6 +61,8 @@ void CommitLoop::Observe(const core::Event& event, Turn* turn) {
     turn->concerned.push_back(worker->worker);
   } else if (std::holds_alternative<core::WorkerRegistered>(event)) {
     turn->registered = true;
+  } else if (const auto* requested = std::get_if<core::CheckpointRequested>(&event)) {
+    concern(requested->run);
   } else if (const auto* deleted = std::get_if<core::RunsDeleted>(&event)) {
     for (const RunId id : deleted->runs) {
       const core::Run* gone = state_->FindRun(id);

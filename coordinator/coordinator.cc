@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/secrets/random_text.h"
 #include "coordinator/backup.h"
+#include "coordinator/core/live_lease.h"
 
 namespace seedbed {
 namespace {
@@ -16,6 +17,11 @@ namespace {
 absl::Status ReadOnly() {
   return absl::FailedPreconditionError(
       "this data directory was opened for reading only; start a coordinator on it to change something");
+}
+
+absl::Status LeaseError(const core::LeaseKey& lease, const std::string& problem) {
+  return absl::FailedPreconditionError(absl::StrCat("run ", lease.run.value(), " attempt ", lease.attempt, ": ",
+                                                    problem, "; Synchronize says which leases this worker holds"));
 }
 
 // The longest that opening waits for the lengths of old runs, which only make estimates better.
@@ -216,27 +222,52 @@ void Coordinator::Report(core::Report report, std::optional<MetricRows> rows, in
   loop_->Report(std::move(report), std::move(rows), bytes, std::move(done));
 }
 
-void Coordinator::AppendLog(const core::LeaseKey& lease, std::string text) {
-  if (loop_) loop_->AppendLog(lease, std::move(text));
+void Coordinator::AppendLog(const WorkerId& worker, const core::LeaseKey& lease, std::string text) {
+  if (loop_) loop_->AppendLog(worker, lease, std::move(text));
 }
 
-absl::Status Coordinator::CheckQuota(const core::LeaseKey& lease, int64_t size) {
-  if (loop_->metrics_held()) {
-    return absl::ResourceExhaustedError("the coordinator's disk is nearly full: no checkpoint is taken");
-  }
-  if (options_.most_checkpoint_bytes <= 0) return absl::OkStatus();
-  int64_t bytes = 0;
+absl::Status Coordinator::CheckLease(const WorkerId& worker, const core::LeaseKey& lease) {
+  std::string problem;
+  SEEDBED_RETURN_IF_ERROR(Inspect([&](LiveView view) { problem = core::WhyNotLive(view.state, worker, lease); }));
+  return problem.empty() ? absl::OkStatus() : LeaseError(lease, problem);
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointUploads::Upload>> Coordinator::ClaimRoom(const WorkerId& worker,
+                                                                                  const core::LeaseKey& lease,
+                                                                                  int64_t size) {
+  const std::lock_guard<std::mutex> lock(claiming_);
+  std::string problem;
+  int64_t frees = 0;
+  int64_t quota_bytes = 0;
   SEEDBED_RETURN_IF_ERROR(Inspect([&](LiveView view) {
-    bytes = view.state.checkpoint_bytes() + size;
+    problem = core::WhyNotLive(view.state, worker, lease);
+    if (!problem.empty()) return;
     // The oldest of the two makes room for it.
     const std::vector<core::Checkpoint>& present = view.state.CheckpointsOf(lease.run);
-    const core::Run* run = view.state.FindRun(lease.run);
-    const bool keeps_all =
-        run != nullptr && view.state.FindSweep(run->sweep)->keep_checkpoints == core::KeepCheckpoints::kAll;
-    if (!keeps_all && present.size() >= core::kMostCheckpointsWhileRunning) bytes -= present.front().bytes;
+    const core::SweepEntry* sweep = view.state.FindSweep(view.state.FindRun(lease.run)->sweep);
+    const bool keeps_all = sweep->keep_checkpoints == core::KeepCheckpoints::kAll;
+    if (!keeps_all && present.size() >= core::kMostCheckpointsWhileRunning) frees = present.front().bytes;
+    // On the loop's thread, where an upload that is committed moves from the one sum to the other.
+    quota_bytes = view.state.checkpoint_bytes() + uploads_.quota_bytes();
   }));
+  if (!problem.empty()) return LeaseError(lease, problem);
+  SEEDBED_RETURN_IF_ERROR(CheckQuota(quota_bytes + uploads_.QuotaBytesOf(lease.run, size, frees)));
+  // Before the disk is asked: what is written in between then counts twice and not never.
+  const int64_t awaited = uploads_.awaited_bytes();
+  SEEDBED_ASSIGN_OR_RETURN(const int64_t free, options_.free_bytes());
+  if (size > free - options_.least_free_bytes - awaited) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a checkpoint of ", size, " bytes does not fit on the coordinator's disk: ", free,
+                     " bytes are free, of which ", awaited, " are for checkpoints that are coming in, and ",
+                     options_.least_free_bytes, " stay free (--least-free-disk); free some space there"));
+  }
+  return uploads_.Begin(lease.run, size, frees);
+}
+
+absl::Status Coordinator::CheckQuota(int64_t bytes) {
+  if (options_.most_checkpoint_bytes <= 0) return absl::OkStatus();
   const bool reached = bytes > options_.most_checkpoint_bytes;
-  if (reached != quota_reached_.exchange(reached)) {
+  if (reached != std::exchange(quota_reached_, reached)) {
     const std::string detail = reached ? absl::StrCat("checkpoints take up all of the ", options_.most_checkpoint_bytes,
                                                       " bytes allowed: further ones are refused, and runs go on")
                                        : std::string("there is room for checkpoints again");
@@ -247,12 +278,13 @@ absl::Status Coordinator::CheckQuota(const core::LeaseKey& lease, int64_t size) 
   return absl::ResourceExhaustedError("the quota of the coordinator's checkpoints is reached; see --checkpoint-quota");
 }
 
-absl::StatusOr<std::unique_ptr<CheckpointWriter>> Coordinator::BeginCheckpoint(const core::LeaseKey& lease,
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> Coordinator::BeginCheckpoint(const WorkerId& worker,
+                                                                               const core::LeaseKey& lease,
                                                                                int64_t step, int64_t size,
                                                                                const std::string& sha256) {
   if (!loop_) return ReadOnly();
-  SEEDBED_RETURN_IF_ERROR(CheckQuota(lease, size));
-  return files_->Write(lease.run, lease.attempt, step, size, sha256);
+  SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointUploads::Upload> upload, ClaimRoom(worker, lease, size));
+  return files_->Write(lease.run, lease.attempt, step, size, sha256, std::move(upload));
 }
 
 absl::StatusOr<CheckpointRow> Coordinator::FindCheckpoint(RunId run, std::optional<int64_t> step) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "coordinator/checkpoint_files.h"
+#include "coordinator/checkpoint_uploads.h"
 #include "coordinator/commit_loop.h"
 #include "coordinator/core/command.h"
 #include "coordinator/housekeeper.h"
@@ -80,12 +82,16 @@ class Coordinator {
   void Synchronize(core::Synchronize command, SynchronizeDone done);
   void ReleaseHeld(const WorkerId& worker, int64_t number);
   void Report(core::Report report, std::optional<MetricRows> rows, int64_t bytes, ReportDone done);
-  void AppendLog(const core::LeaseKey& lease, std::string text);
+  void AppendLog(const WorkerId& worker, const core::LeaseKey& lease, std::string text);
+  // FAILED_PRECONDITION unless the lease is live and the worker's own. Blocks.
+  absl::Status CheckLease(const WorkerId& worker, const core::LeaseKey& lease);
 
   // The file of a checkpoint that comes in; once it is finished, a core::StoreCheckpoint makes it count. Blocks.
-  // RESOURCE_EXHAUSTED beyond the quota, and while the disk is nearly full.
-  absl::StatusOr<std::unique_ptr<CheckpointWriter>> BeginCheckpoint(const core::LeaseKey& lease, int64_t step,
-                                                                    int64_t size, const std::string& sha256);
+  // FAILED_PRECONDITION as CheckLease; RESOURCE_EXHAUSTED if it and all that are under way would go beyond the quota,
+  // or take of the disk what is to stay free.
+  absl::StatusOr<std::unique_ptr<CheckpointWriter>> BeginCheckpoint(const WorkerId& worker, const core::LeaseKey& lease,
+                                                                    int64_t step, int64_t size,
+                                                                    const std::string& sha256);
   // One that is stored, its path absolute; the newest without a step. NOT_FOUND if there is none.
   absl::StatusOr<CheckpointRow> FindCheckpoint(RunId run, std::optional<int64_t> step);
 
@@ -102,7 +108,9 @@ class Coordinator {
   Progress LoadProgress();
   void VoidOldLeases();
   void FinishDeletions();
-  absl::Status CheckQuota(const core::LeaseKey& lease, int64_t size);
+  absl::StatusOr<std::unique_ptr<CheckpointUploads::Upload>> ClaimRoom(const WorkerId& worker,
+                                                                       const core::LeaseKey& lease, int64_t size);
+  absl::Status CheckQuota(int64_t bytes);
 
   CoordinatorOptions options_;
   SystemClock system_clock_;
@@ -114,7 +122,9 @@ class Coordinator {
   std::unique_ptr<Reader> loop_reader_;  // the commit loop's own: it never waits for other readers
   std::unique_ptr<RunLogs> logs_;
   std::unique_ptr<CheckpointFiles> files_;  // none if read-only
-  std::atomic<bool> quota_reached_{false};
+  CheckpointUploads uploads_;
+  std::mutex claiming_;               // so that no two uploads take the same room
+  bool quota_reached_ = false;        // guarded by claiming_
   std::unique_ptr<CommitLoop> loop_;  // none if read-only
   std::unique_ptr<Housekeeper> housekeeper_;
   std::thread deletions_;  // takes up deletions that an earlier process left unfinished

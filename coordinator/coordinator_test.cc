@@ -105,8 +105,8 @@ TEST_F(CoordinatorTest, DeletingTakesRowsLogsAndTheSweep) {
   Open();
   ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 3)).ok());
   const core::LeaseKey lease = LeaseOne("w");
-  coordinator_->AppendLog(lease, "hello\n");
-  coordinator_->AppendLog({RunId(77), 1, Fence(1)}, "no such run\n");
+  coordinator_->AppendLog(WorkerId("w"), lease, "hello\n");
+  coordinator_->AppendLog(WorkerId("w"), {RunId(77), 1, Fence(1)}, "no such run\n");
   const std::string path = coordinator_->LogPath(lease.run, lease.attempt);
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(path); }));
   EXPECT_FALSE(std::filesystem::exists(coordinator_->LogPath(RunId(77), 1)));

@@ -64,7 +64,8 @@ class DoctorTest : public ::testing::Test {
 
   // Stores a checkpoint of that step and returns its path below the data directory.
   std::string Save(const core::LeaseKey& lease, int64_t step, const std::string& content) {
-    auto writer = coordinator_->BeginCheckpoint(lease, step, static_cast<int64_t>(content.size()), Sha256Hex(content));
+    auto writer = coordinator_->BeginCheckpoint(WorkerId("w"), lease, step, static_cast<int64_t>(content.size()),
+                                                Sha256Hex(content));
     EXPECT_TRUE(writer.ok()) << writer.status();
     EXPECT_TRUE((*writer)->Append(content).ok());
     EXPECT_TRUE((*writer)->Finish().ok());

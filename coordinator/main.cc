@@ -235,6 +235,8 @@ void LimitTheStop() {
 
 absl::Status Serve(const Arguments& arguments) {
   SEEDBED_ASSIGN_OR_RETURN(const ServerOptions server_options, ServerOptionsOf(arguments));
+  // Opening makes or migrates the database and raises its epoch: not for a server that is refused.
+  SEEDBED_RETURN_IF_ERROR(CheckAddresses(server_options));
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator, Coordinator::Open(OptionsOf(arguments)));
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(server_options, coordinator.get()));
   const CoordinatorInfo info = coordinator->Info();

@@ -153,6 +153,7 @@ core::Command CommandFor(const SweepAction& action, SweepId sweep, std::vector<R
     command.sweep = sweep;
     return command;
   }
+  if (std::holds_alternative<CheckpointAction>(action)) return core::RequestCheckpoints{sweep, std::move(runs)};
   core::CancelRuns command;
   command.sweep = sweep;
   command.runs = std::move(runs);
@@ -204,8 +205,11 @@ absl::Status CheckAction(const std::string& selector, const std::vector<RunId>& 
   if (selector.empty() == runs.empty()) {
     return absl::InvalidArgumentError("name either sweeps (a name, an id, last, all) or runs, and not both");
   }
-  if (!runs.empty() && !std::holds_alternative<CancelAction>(action) && !std::holds_alternative<RetryAction>(action)) {
-    return absl::InvalidArgumentError("only cancel and retry work on single runs; name a sweep for the rest");
+  const bool takes_runs = std::holds_alternative<CancelAction>(action) || std::holds_alternative<RetryAction>(action) ||
+                          std::holds_alternative<CheckpointAction>(action);
+  if (!runs.empty() && !takes_runs) {
+    return absl::InvalidArgumentError(
+        "only cancel, retry and checkpoint work on single runs; name a sweep for the rest");
   }
   const auto* extend = std::get_if<ExtendAction>(&action);
   if (extend != nullptr && (extend->seeds < 1 || extend->seeds > 1'000'000)) {

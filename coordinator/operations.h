@@ -47,14 +47,16 @@ struct ExtendAction {
   int64_t seeds = 0;
 };
 struct DeleteAction {};
-using SweepAction = std::variant<PauseAction, ResumeAction, CancelAction, RetryAction, ExtendAction, DeleteAction>;
+struct CheckpointAction {};  // of what runs, one more now
+using SweepAction =
+    std::variant<PauseAction, ResumeAction, CancelAction, RetryAction, ExtendAction, DeleteAction, CheckpointAction>;
 
 struct ControlResult {
   int64_t changed = 0;              // runs; sweeps for pause, resume
   std::vector<std::string> sweeps;  // names
 };
-// On the sweeps of a selector, which may not be empty here, or (cancel, retry) on `runs` alone. Where several sweeps
-// are named, those that are in no state for the action are passed over, unless all are.
+// On the sweeps of a selector, which may not be empty here, or (cancel, retry, checkpoint) on `runs` alone. Where
+// several sweeps are named, those that are in no state for the action are passed over, unless all are.
 absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
                                             const std::vector<RunId>& runs, const SweepAction& action);
 

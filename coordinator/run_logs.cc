@@ -12,6 +12,9 @@
 namespace seedbed {
 namespace {
 
+// Those whom a worker names, who may be none.
+constexpr size_t kMostLosses = 100'000;
+
 // Best effort: logs are lossy, and a full disk must not disturb anything else.
 void WriteAll(int descriptor, const std::string& text) {
   size_t written = 0;
@@ -66,6 +69,7 @@ void RunLogs::Append(RunId run, int attempt, std::string text) {
 
 void RunLogs::Lose(RunId run, int attempt, int64_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (lost_.size() >= kMostLosses && lost_.count(Key(run, attempt)) == 0) return;
   lost_[Key(run, attempt)] += bytes;
 }
 

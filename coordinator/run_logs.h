@@ -29,7 +29,7 @@ class RunLogs {
   RunLogs& operator=(const RunLogs&) = delete;
 
   void Append(RunId run, int attempt, std::string text);
-  // Text of this length never arrived here; the file will say so.
+  // Text of this length never arrived here; the file will say so, unless very many runs' texts are lost at once.
   void Lose(RunId run, int attempt, int64_t bytes);
   // Removes the logs of attempts 1 to `attempts`.
   void Delete(RunId run, int attempts);

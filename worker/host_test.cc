@@ -233,7 +233,7 @@ TEST(FindTokenTest, TheTokenOfTheDirectoryHereGoesToThisMachineOnly) {
   const fs::path before = fs::current_path();
   fs::current_path(root.path());
   for (const char* here : {"127.0.0.1:7733", "localhost:7733", "[::1]:7733"}) EXPECT_EQ(*FindToken("", here), "local");
-  for (const char* there : {"head:7733", "10.0.0.1:7733", "localhost.example.org:1"})
+  for (const char* there : {"head:7733", "10.0.0.1:7733", "localhost.example.org:1", "127.example.org:1"})
     EXPECT_EQ(*FindToken("", there), "");
   fs::current_path(before);
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/loopback.h"
 #include "common/base/text.h"
 #include "common/secrets/bearer_token.h"
 #include "worker/host.h"
@@ -18,9 +19,10 @@
 namespace seedbed {
 namespace {
 
+// Of HOST:PORT.
 bool IsLoopback(const std::string& server) {
-  return absl::StartsWith(server, "127.") || absl::StartsWith(server, "localhost:") ||
-         absl::StartsWith(server, "[::1]:");
+  const std::string host = server.substr(0, server.rfind(':'));
+  return host == "[::1]" || IsLoopbackHost(host);
 }
 
 std::string CheckDevice(const std::string& device) {

@@ -104,7 +104,7 @@ std::vector<ParameterDefinition> OptimizerParameters() {
            Integer("optimizer.warmup_steps", 0, 0, int64_t{1} << 40, "updates of the linear rise; 0 means none")),
       cosine(Integer("optimizer.schedule_steps", 0, 0, int64_t{1} << 40, "updates of the descent after the warm-up")),
       cosine(std::move(final_factor)),
-      LeftOutAtDefault(DecayRate("optimizer.grokfast_alpha", 0.98, "decay of Grokfast's mean of gradients")),
+      LeftOutAtDefault(DecayRate("optimizer.grokfast_alpha", kGrokfastAlpha, "decay of Grokfast's mean of gradients")),
       LeftOutAtDefault(
           AtLeast(0, "optimizer.grokfast_lambda", 0, "weight of Grokfast's mean of gradients; 0 means off")),
       LeftOutAtDefault(Boolean("optimizer.perpendicular_gradient", false,
@@ -122,43 +122,70 @@ std::vector<ParameterDefinition> NumericParameters() {
   };
 }
 
+MetricDefinition AtRows(const char* name, const char* description) {
+  MetricDefinition metric;
+  metric.name = name;
+  metric.description = description;
+  return metric;
+}
+
+MetricDefinition AtEvaluations(const char* name, const char* description) {
+  MetricDefinition metric = AtRows(name, description);
+  metric.at_evaluations_only = true;
+  return metric;
+}
+
+void SetAbsence(const std::string& metric, const ParameterRule& where, std::vector<MetricDefinition>* metrics) {
+  for (MetricDefinition& definition : *metrics) {
+    if (definition.name == metric) definition.absent_where = where;
+  }
+}
+
 // In the order of the engine's (worker/engine/measures.h); formulas and sources: docs/engine.md.
 std::vector<MetricDefinition> ModularMetrics() {
   std::vector<MetricDefinition> metrics = {
-      {"train_loss", false, "mean loss over the training pairs; cross-entropy in nats"},
-      {"train_accuracy", false, "share of training pairs answered correctly, 0 to 1"},
-      {"test_loss", true, "mean loss over the test pairs; cross-entropy in nats"},
-      {"test_accuracy", true, "share of test pairs answered correctly, 0 to 1"},
-      {"test_accuracy_unseen", true, "test_accuracy over pairs whose mirror (b, a) is not trained on either"},
-      {"test_accuracy_mirrored", true, "test_accuracy over pairs whose mirror (b, a) is trained on"},
-      {"parameter_rms", true, "root mean square of all parameters"},
-      {"gradient_norm", true, "Euclidean norm of the gradient of the update's loss, before decay and clipping"},
-      {"batch_loss", false, "mean loss over the minibatch of the next update; with minibatches only"},
-      {"effective_decay", true, "share by which the next update shrinks the parameters in the long run"},
+      AtRows("train_loss", "mean loss over the training pairs; cross-entropy in nats"),
+      AtRows("train_accuracy", "share of training pairs answered correctly, 0 to 1"),
+      AtEvaluations("test_loss", "mean loss over the test pairs; cross-entropy in nats"),
+      AtEvaluations("test_accuracy", "share of test pairs answered correctly, 0 to 1"),
+      AtEvaluations("test_accuracy_unseen", "test_accuracy over pairs whose mirror (b, a) is not trained on either"),
+      AtEvaluations("test_accuracy_mirrored", "test_accuracy over pairs whose mirror (b, a) is trained on"),
+      AtEvaluations("parameter_rms", "root mean square of all parameters"),
+      AtEvaluations("gradient_norm", "Euclidean norm of the gradient of the update's loss, before decay and clipping"),
+      AtRows("batch_loss", "mean loss over the minibatch of the next update; with minibatches only"),
+      AtEvaluations("effective_decay", "share by which the next update shrinks the parameters in the long run"),
   };
-  for (MetricDefinition analysed : std::vector<MetricDefinition>{
-           {"train_logit_margin", false, "mean over training pairs of the label's logit less the largest other one"},
-           {"train_logit_margin_min", false, "the smallest such margin of a training pair"},
-           {"test_logit_margin", false, "mean over test pairs of the label's logit less the largest other one"},
-           {"test_logit_margin_min", false, "the smallest such margin of a test pair"},
-           {"embedding_top5_share", false,
-            "share of the 5 largest frequencies in the embedding's energy, without k = 0"},
-           {"embedding_top5_share_with_constant", false, "the same with k = 0"},
-           {"embedding_gini", false, "Gini coefficient of the embedding's Fourier norms, 0 to 1"},
-           {"embedding_participation", false, "mean inverse participation ratio of the embedding's columns, 0 to 1"},
-           {"key_frequency_1", false, "the frequency with the most energy in the embedding"},
-           {"key_frequency_2", false, "the frequency with the second most energy"},
-           {"key_frequency_3", false, "the frequency with the third most energy"},
-           {"key_frequency_4", false, "the frequency with the fourth most energy"},
-           {"key_frequency_5", false, "the frequency with the fifth most energy"},
-           {"restricted_loss", false, "mean loss over all pairs of the logits' part in the key frequencies; add only"},
-           {"excluded_loss", false, "mean loss over training pairs of the logits without that part; add only"},
-           {"weight_norm", false, "Euclidean norm of each parameter tensor: weight_norm.layers.0.weight"},
+  for (MetricDefinition analysed : {
+           AtRows("train_logit_margin", "mean over training pairs of the label's logit less the largest other one"),
+           AtRows("train_logit_margin_min", "the smallest such margin of a training pair"),
+           AtRows("test_logit_margin", "mean over test pairs of the label's logit less the largest other one"),
+           AtRows("test_logit_margin_min", "the smallest such margin of a test pair"),
+           AtRows("embedding_top5_share",
+                  "share of the 5 largest frequencies in the embedding's energy, without k = 0"),
+           AtRows("embedding_top5_share_with_constant", "the same with k = 0"),
+           AtRows("embedding_gini", "Gini coefficient of the embedding's Fourier norms, 0 to 1"),
+           AtRows("embedding_participation", "mean inverse participation ratio of the embedding's columns, 0 to 1"),
+           AtRows("key_frequency_1", "the frequency with the most energy in the embedding"),
+           AtRows("key_frequency_2", "the frequency with the second most energy"),
+           AtRows("key_frequency_3", "the frequency with the third most energy"),
+           AtRows("key_frequency_4", "the frequency with the fourth most energy"),
+           AtRows("key_frequency_5", "the frequency with the fifth most energy"),
+           AtRows("restricted_loss", "mean loss over all pairs of the logits' part in the key frequencies; add only"),
+           AtRows("excluded_loss", "mean loss over training pairs of the logits without that part; add only"),
+           AtRows("weight_norm", "Euclidean norm of each parameter tensor: weight_norm.layers.0.weight"),
        }) {
     analysed.at_analyses_only = true;
     analysed.is_family = analysed.name == "weight_norm";
+    if (analysed.name.rfind("embedding_", 0) == 0 || analysed.name.rfind("key_frequency_", 0) == 0) {
+      analysed.absent_where = AbsentWithoutSpectrum();
+    }
     metrics.push_back(std::move(analysed));
   }
+  SetAbsence("test_accuracy_unseen", AbsentWithoutMirrors(), &metrics);
+  SetAbsence("test_accuracy_mirrored", AbsentWithoutMirroredPairs(), &metrics);
+  SetAbsence("batch_loss", AbsentInFullBatch(), &metrics);
+  SetAbsence("restricted_loss", AbsentButForAddition(), &metrics);
+  SetAbsence("excluded_loss", AbsentButForAddition(), &metrics);
   return metrics;
 }
 

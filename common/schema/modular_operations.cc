@@ -20,6 +20,11 @@ ModularOperation Dividing(std::string name, std::string formula, Pairs pairs) {
   return operation;
 }
 
+ModularOperation Multiplicative(ModularOperation operation) {
+  operation.is_multiplicative = true;
+  return operation;
+}
+
 ModularOperation OnPermutations(std::string name, std::string formula) {
   ModularOperation operation{std::move(name), std::move(formula)};
   operation.on_permutations = true;
@@ -32,9 +37,9 @@ const std::vector<ModularOperation>& ModularOperations() {
   static const auto* const operations = new std::vector<ModularOperation>{
       Commuting("add", "a + b"),
       {"subtract", "a - b"},
-      Commuting("multiply", "a·b, without the pairs that hold a zero", Pairs::kWithoutZero),
-      Commuting("multiply_with_zero", "a·b"),
-      Dividing("divide", "a / b, b not 0", Pairs::kDivisorIsNotZero),
+      Multiplicative(Commuting("multiply", "a·b, without the pairs that hold a zero", Pairs::kWithoutZero)),
+      Multiplicative(Commuting("multiply_with_zero", "a·b")),
+      Multiplicative(Dividing("divide", "a / b, b not 0", Pairs::kDivisorIsNotZero)),
       Commuting("x2+y2", "a² + b²"),
       Commuting("x2+xy+y2", "a² + ab + b²"),
       {"x2+xy+y2+x", "a² + ab + b² + a"},
@@ -60,6 +65,10 @@ bool IsPrime(int64_t n) {
     if (n % divisor == 0) return false;
   }
   return n >= 2;
+}
+
+bool HasSpectrum(const ModularOperation& operation, int64_t modulus) {
+  return !operation.on_permutations && (!operation.is_multiplicative || IsPrime(modulus));
 }
 
 int64_t SplitUnitCount(const ModularOperation& operation, int64_t symbols, bool unordered) {

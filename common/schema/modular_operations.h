@@ -19,9 +19,10 @@ struct ModularOperation {
   std::string name;     // value of task.operation
   std::string formula;  // for people
   Pairs pairs = Pairs::kAll;
-  bool commutes = false;         // the answers to (a, b) and (b, a) are equal, whatever the modulus
-  bool divides = false;          // by some b: needs a prime modulus
-  bool on_permutations = false;  // a and b are permutations of five things, not residues: no modulus
+  bool commutes = false;           // the answers to (a, b) and (b, a) are equal, whatever the modulus
+  bool divides = false;            // by some b: needs a prime modulus
+  bool is_multiplicative = false;  // a homomorphism of the residues' product: only their logarithms have an order
+  bool on_permutations = false;    // a and b are permutations of five things, not residues: no modulus
 };
 
 // All of them, in the order in which people read them.
@@ -32,6 +33,10 @@ const ModularOperation* FindModularOperation(const std::string& name);
 inline constexpr int64_t kPermutationsOfFive = 120;
 
 bool IsPrime(int64_t n);
+
+// Whether the symbols have an order in which a Fourier transform over them means something: residues as they are, or by
+// their logarithm, which all but 0 have modulo a prime.
+bool HasSpectrum(const ModularOperation& operation, int64_t modulus);
 
 // How many things a split deals out: pairs, or pairs {a, b} without order (for operations that commute). `symbols` is
 // the modulus, or kPermutationsOfFive.

@@ -79,10 +79,16 @@ std::string WarmupHasSteps(const Values& values) {
   return "optimizer.schedule warmup needs optimizer.warmup_steps of at least 1, the updates that it takes";
 }
 
-// optimizer.schedule_steps
+// optimizer.schedule_steps, optimizer.schedule
 std::string CosineHasSteps(const Values& values) {
   if (values[0] == nullptr || Integer(values[0]) > 0) return "";
   return "optimizer.schedule cosine needs optimizer.schedule_steps of at least 1, the updates that the descent takes";
+}
+
+// optimizer.grokfast_alpha, optimizer.grokfast_lambda
+std::string GrokfastHasWeight(const Values& values) {
+  if (Number(values[1]) > 0 || Number(values[0]) == kGrokfastAlpha) return "";
+  return "optimizer.grokfast_alpha is of no effect where optimizer.grokfast_lambda is 0; set that too, or leave both";
 }
 
 // matmul_precision, precision
@@ -92,7 +98,58 @@ std::string FastProductsAreFloat32(const Values& values) {
                       " rounds float32 products, but precision is float64; use full");
 }
 
+// task.operation
+std::string NoMirrors(const Values& values) {
+  if (Operation(values[0]).commutes) return "";
+  return absl::StrCat("there only where task.operation commutes, and ", Operation(values[0]).name, " does not");
+}
+
+// task.operation, task.pairs
+std::string NoMirroredPairs(const Values& values) {
+  if (std::string mistake = NoMirrors(values); !mistake.empty()) return mistake;
+  if (!Is(values[1], "unordered")) return "";
+  return "of no pair where task.pairs is unordered: a tested pair's mirror is tested too";
+}
+
+// task.operation, task.modulus
+std::string NoSpectrum(const Values& values) {
+  const ModularOperation& operation = Operation(values[0]);
+  if (HasSpectrum(operation, values[1] == nullptr ? 0 : Integer(values[1]))) return "";
+  return absl::StrCat("there only where symbols have an order for a Fourier transform; for task.operation ",
+                      operation.name, operation.on_permutations ? " they have none" : " task.modulus must be prime");
+}
+
+// task.operation
+std::string NoAddition(const Values& values) {
+  return Is(values[0], "add") ? "" : "there only where task.operation is add";
+}
+
+// batch_size
+std::string NoBatches(const Values& values) {
+  return Integer(values[0]) > 0 ? "" : "there only with minibatches, and batch_size is 0";
+}
+
 }  // namespace
+
+ParameterRule AbsentWithoutMirrors() {
+  return {{"task.operation"}, NoMirrors};
+}
+
+ParameterRule AbsentWithoutMirroredPairs() {
+  return {{"task.operation", "task.pairs"}, NoMirroredPairs};
+}
+
+ParameterRule AbsentWithoutSpectrum() {
+  return {{"task.operation", "task.modulus"}, NoSpectrum};
+}
+
+ParameterRule AbsentButForAddition() {
+  return {{"task.operation"}, NoAddition};
+}
+
+ParameterRule AbsentInFullBatch() {
+  return {{"batch_size"}, NoBatches};
+}
 
 std::vector<ParameterRule> ModularRules() {
   return {
@@ -103,7 +160,8 @@ std::vector<ParameterRule> ModularRules() {
       {{"model.norm", "model.layer_norm"}, PostNormNeedsNorm},
       {{"optimizer.nesterov", "optimizer.momentum"}, NesterovNeedsMomentum},
       {{"optimizer.warmup_steps", "optimizer.schedule"}, WarmupHasSteps},
-      {{"optimizer.schedule_steps"}, CosineHasSteps},
+      {{"optimizer.schedule_steps", "optimizer.schedule"}, CosineHasSteps},
+      {{"optimizer.grokfast_alpha", "optimizer.grokfast_lambda"}, GrokfastHasWeight},
       {{"matmul_precision", "precision"}, FastProductsAreFloat32},
   };
 }

@@ -96,14 +96,18 @@ absl::Status UnknownParameter(const TrainerSchema& schema, const std::string& na
                                                  nearest ? absl::StrCat("; did you mean '", *nearest, "'?") : ""));
 }
 
+std::string MistakeBy(const ParameterRule& rule, const Json& complete) {
+  std::vector<const Json*> values;
+  for (const std::string& name : rule.parameters) {
+    const auto found = complete.find(name);
+    values.push_back(found == complete.end() ? nullptr : &*found);
+  }
+  return rule.mistake(values);
+}
+
 absl::Status CheckRules(const TrainerSchema& schema, const Json& complete) {
   for (const ParameterRule& rule : schema.rules) {
-    std::vector<const Json*> values;
-    for (const std::string& name : rule.parameters) {
-      const auto found = complete.find(name);
-      values.push_back(found == complete.end() ? nullptr : &*found);
-    }
-    const std::string mistake = rule.mistake(values);
+    const std::string mistake = MistakeBy(rule, complete);
     if (!mistake.empty()) return absl::InvalidArgumentError(mistake);
   }
   return absl::OkStatus();
@@ -183,6 +187,12 @@ absl::StatusOr<Json> CheckParameter(const ParameterDefinition& definition, const
     }
   }
   return absl::InternalError("a parameter definition has a type that does not exist");
+}
+
+std::string WhyMetricIsAbsent(const TrainerSchema& schema, const std::string& metric, const Json& complete) {
+  const MetricDefinition* definition = schema.FindMetric(metric);
+  if (definition == nullptr || !definition->absent_where) return "";
+  return MistakeBy(*definition->absent_where, complete);
 }
 
 absl::StatusOr<Json> CompleteParameters(const TrainerSchema& schema, const Json& given) {

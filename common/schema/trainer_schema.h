@@ -54,6 +54,8 @@ struct MetricDefinition {
   std::string description;           // one line, with the unit or range
   bool at_analyses_only = false;     // present only at steps that are multiples of analyze_every
   bool is_family = false;            // stands for all metrics whose names are `name`, a dot and something
+  // Says why it is never measured, for parameters where that is so.
+  std::optional<ParameterRule> absent_where;
 };
 
 struct TrainerSchema {
@@ -81,6 +83,11 @@ std::optional<std::string> NearestParameter(const TrainerSchema& schema, const s
 // numbers as doubles (1 is 1.0, -0.0 is 0.0). Texts that read as a number or a truth value are taken as such where one
 // is expected, so that quoting does not matter ("1e-3" is 0.001). INVALID_ARGUMENT says what was expected.
 absl::StatusOr<Json> CheckParameter(const ParameterDefinition& definition, const Json& value);
+
+// Why a run with these parameters (as CompleteParameters returns them) never measures the metric, which must be one of
+// the schema's; nothing if it does. Of a family this says nothing: which of its members there are the trainer alone
+// knows.
+std::string WhyMetricIsAbsent(const TrainerSchema& schema, const std::string& metric, const Json& complete);
 
 // `given` is a flat object of dotted names. Returns all parameters that apply, each checked, defaults filled in.
 // INVALID_ARGUMENT names an unknown parameter (with the nearest known one), a wrong value, one that does not apply, or

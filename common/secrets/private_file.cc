@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/atomic_file.h"
+#include "common/base/status_macros.h"
 
 namespace seedbed {
 namespace {
@@ -35,30 +37,9 @@ absl::Status ReadAll(int descriptor, std::string* text) {
 }  // namespace
 
 absl::Status WritePrivateFile(const std::string& path, const std::string& content) {
-  const std::string temporary = absl::StrCat(path, ".", getpid(), ".new");
-  const auto problem = [](const char* doing, const std::string& file, int error) {
-    return absl::UnavailableError(absl::StrCat(doing, " ", file, ": ", std::strerror(error)));
-  };
-  // One that a killed process of the same number left may have another mode.
-  unlink(temporary.c_str());
-  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (descriptor < 0) return problem("cannot create", temporary, errno);
-  size_t written = 0;
-  int error = 0;
-  while (written < content.size() && error == 0) {
-    const ssize_t count = write(descriptor, content.data() + written, content.size() - written);
-    if (count > 0) {
-      written += static_cast<size_t>(count);
-    } else if (count < 0 && errno != EINTR) {
-      error = errno;
-    }
-  }
-  if (error == 0 && fsync(descriptor) != 0) error = errno;
-  close(descriptor);
-  if (error == 0 && std::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error == 0) return absl::OkStatus();
-  unlink(temporary.c_str());
-  return problem("cannot write", path, error);
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path, 0600));
+  SEEDBED_RETURN_IF_ERROR(file->Write(content));
+  return file->Commit();
 }
 
 absl::StatusOr<std::string> ReadPrivateFile(const std::string& path) {

@@ -302,7 +302,7 @@ SweepDraft ReadDraft(const YamlNode& root, Mistakes* mistakes) {
   ReadMetric(root, &draft, mistakes);
   ReadCheckpoints(root, &draft, mistakes);
   const YamlEntry* stop = root.Find("stop");
-  draft.shared.stop = ReadStopRules(stop == nullptr ? nullptr : stop->value.get(), draft.shared.trainer, mistakes);
+  ReadStopRules(stop == nullptr ? nullptr : stop->value.get(), &draft, mistakes);
   draft.points_location = root.location;
   if (const YamlEntry* parameters = root.Find("parameters")) {
     draft.points_location = parameters->key_location;

@@ -21,6 +21,12 @@ struct NamedValues {
   std::vector<Scalar> values;
 };
 
+// A metric where the file names it.
+struct NamedMetric {
+  std::string name;
+  Location location;
+};
+
 // One element of zip, include or exclude.
 struct PointEntry {
   Location location;
@@ -59,7 +65,8 @@ struct SweepDraft {
   std::vector<PointEntry> zip;
   std::vector<PointEntry> include;
   std::vector<PointEntry> exclude;
-  Location points_location;  // of what spans the grid, for messages about its size
+  std::vector<NamedMetric> stop_metrics;  // of shared.stop
+  Location points_location;               // of what spans the grid, for messages about its size
   Location exclude_location;
 };
 
@@ -72,8 +79,9 @@ SweepDraft ReadDraft(const YamlNode& root, Mistakes* mistakes);
 // The parts, in files of their own.
 void ReadParameters(const YamlNode& node, std::vector<ParameterDraft>* parameters, Mistakes* mistakes);
 void ReadPointEntries(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes);
-// `node` is nullptr if the file has no `stop`. The rule for losses that are not finite is there unless switched off.
-std::vector<StopRule> ReadStopRules(const YamlNode* node, const std::string& trainer, Mistakes* mistakes);
+// `node` is nullptr if the file has no `stop`. Fills in shared.stop, which is never without the rule for losses that
+// are not finite, and stop_metrics; trainer and metric intervals must have been read.
+void ReadStopRules(const YamlNode* node, SweepDraft* draft, Mistakes* mistakes);
 // False (with a mistake) if the trainer is known and measures no such metric.
 bool CheckMetricName(const std::string& metric, const std::string& trainer, Location location, Mistakes* mistakes);
 

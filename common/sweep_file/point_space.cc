@@ -15,11 +15,7 @@ class Builder {
   Builder(const TrainerSchema& schema, Mistakes* mistakes) : mistakes_(mistakes) {
     space_.schema = &schema;
     for (const ParameterDefinition& definition : schema.parameters) AddSlot(definition);
-    for (const ParameterRule& rule : schema.rules) {
-      SlotRule bound{&rule, {}};
-      for (const std::string& name : rule.parameters) bound.slots.push_back(FindSlot(name));
-      space_.rules.push_back(std::move(bound));
-    }
+    for (const ParameterRule& rule : schema.rules) AddRule(rule);
   }
 
   PointSpace Build(const SweepDraft& draft) {
@@ -28,6 +24,7 @@ class Builder {
     for (const ParameterDraft& parameter : draft.parameters) AddWhen(parameter);
     for (const PointEntry& entry : draft.include) AddIncluded(entry);
     for (const PointEntry& entry : draft.exclude) AddExcluded(entry);
+    for (const NamedMetric& metric : draft.stop_metrics) AddStopMetric(metric);
     FindEvaluationOrder(draft);
     space_.name_order.resize(space_.slots.size());
     std::iota(space_.name_order.begin(), space_.name_order.end(), 0);
@@ -37,6 +34,23 @@ class Builder {
   }
 
  private:
+  SlotRule& AddRule(const ParameterRule& rule) {
+    SlotRule bound;
+    bound.rule = &rule;
+    for (const std::string& name : rule.parameters) bound.slots.push_back(FindSlot(name));
+    space_.rules.push_back(std::move(bound));
+    return space_.rules.back();
+  }
+
+  // It must be measured at every point: a rule on it would never end a run, or always.
+  void AddStopMetric(const NamedMetric& metric) {
+    const MetricDefinition* definition = space_.schema->FindMetric(metric.name);
+    if (definition == nullptr || !definition->absent_where) return;
+    SlotRule& rule = AddRule(*definition->absent_where);
+    rule.subject = absl::StrCat("stop.metric: ", metric.name, " is ");
+    rule.location = metric.location;
+  }
+
   void AddSlot(const ParameterDefinition& definition) {
     Slot slot;
     slot.definition = &definition;

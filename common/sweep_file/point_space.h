@@ -74,6 +74,8 @@ struct IncludedPoint {
 struct SlotRule {
   const ParameterRule* rule = nullptr;
   std::vector<int> slots;
+  std::string subject;               // before what the rule says, where that is about something that the file asks for
+  std::optional<Location> location;  // of it; else the mistake is with one of the slots
 };
 
 struct PointSpace {

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace seedbed::sweep_file {
 
 RuleCheck::RuleCheck(const PointSpace& space, Mistakes* mistakes)
@@ -18,11 +20,12 @@ void RuleCheck::Check(const std::vector<ValueNumber>& point, Location fallback) 
       values.push_back(point[slot] == kAbsent ? nullptr : &space_.slots[slot].values.value(point[slot]));
     }
     const std::string mistake = rule.rule->mistake(values);
-    if (!mistake.empty()) mistakes_->Add(PlaceOf(rule, fallback), mistake);
+    if (!mistake.empty()) mistakes_->Add(PlaceOf(rule, fallback), absl::StrCat(rule.subject, mistake));
   }
 }
 
 Location RuleCheck::PlaceOf(const SlotRule& rule, Location fallback) const {
+  if (rule.location) return *rule.location;
   for (const int slot : rule.slots) {
     if (space_.slots[slot].given) return *space_.slots[slot].given;
   }

@@ -14,8 +14,8 @@ class RuleCheck {
  public:
   RuleCheck(const PointSpace& space, Mistakes* mistakes);
 
-  // `point` is resolved. What is wrong is told once for each combination of values: at the place where the file gives
-  // one of the rule's parameters, the one to blame first, or else at `fallback`.
+  // `point` is resolved. What is wrong is told once for each combination of values: at the rule's own place, or where
+  // the file gives one of its parameters, the one to blame first, or else at `fallback`.
   void Check(const std::vector<ValueNumber>& point, Location fallback);
 
  private:

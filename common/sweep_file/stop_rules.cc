@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/schema/trainer_schema.h"
 #include "common/sweep_file/draft.h"
 
 namespace seedbed::sweep_file {
@@ -73,7 +74,18 @@ bool ReadExtent(const YamlNode& node, StopRule* rule, Mistakes* mistakes) {
   return step.has_value();
 }
 
-std::optional<StopRule> ReadMetricRule(const YamlNode& node, const std::string& trainer, Mistakes* mistakes) {
+// False (with a mistake) if no run of the sweep takes the analyses at which it is measured.
+bool CheckThatItIsAnalysed(const std::string& metric, const SweepDraft& draft, Location location, Mistakes* mistakes) {
+  const TrainerSchema* schema = FindTrainer(draft.shared.trainer);
+  if (schema == nullptr || draft.shared.metrics.analyze_every > 0 || !schema->FindMetric(metric)->at_analyses_only) {
+    return true;
+  }
+  mistakes->Add(location, absl::StrCat("stop.metric: ", metric,
+                                       " is measured at analyses, and there are none; set metrics.analyze_every"));
+  return false;
+}
+
+std::optional<StopRule> ReadMetricRule(const YamlNode& node, SweepDraft* draft, Mistakes* mistakes) {
   StopRule rule;
   const YamlEntry* metric = node.Find("metric");
   if (metric == nullptr) {
@@ -81,21 +93,17 @@ std::optional<StopRule> ReadMetricRule(const YamlNode& node, const std::string& 
     return std::nullopt;
   }
   const std::optional<std::string> name = ReadText(*metric->value, "stop.metric", mistakes);
-  const bool named = name && CheckMetricName(*name, trainer, metric->value->location, mistakes);
+  const Location location = metric->value->location;
+  const bool named = name && CheckMetricName(*name, draft->shared.trainer, location, mistakes) &&
+                     CheckThatItIsAnalysed(*name, *draft, location, mistakes);
   if (!ReadCondition(node, &rule, mistakes) || !ReadExtent(node, &rule, mistakes) || !named) return std::nullopt;
   rule.metric = *name;
+  draft->stop_metrics.push_back({*name, location});
   return rule;
 }
 
-}  // namespace
-
-std::vector<StopRule> ReadStopRules(const YamlNode* node, const std::string& trainer, Mistakes* mistakes) {
-  std::vector<StopRule> rules;
-  StopRule not_finite;
-  not_finite.kind = StopRule::Kind::kNotFinite;
-  if (node == nullptr) return {not_finite};
-  if (!CheckList(*node, "stop", mistakes)) return rules;
-  for (const YamlNodePtr& element : node->elements) {
+void ReadRulesOnMetrics(const YamlNode& list, SweepDraft* draft, Mistakes* mistakes) {
+  for (const YamlNodePtr& element : list.elements) {
     if (element->is_scalar() && element->text == "not_finite") continue;
     if (!CheckMap(*element, "stop", RuleKeys(), mistakes)) continue;
     if (const YamlEntry* switched = element->Find("not_finite")) {
@@ -108,11 +116,23 @@ std::vector<StopRule> ReadStopRules(const YamlNode* node, const std::string& tra
       }
       continue;
     }
-    if (std::optional<StopRule> rule = ReadMetricRule(*element, trainer, mistakes)) rules.push_back(std::move(*rule));
+    if (std::optional<StopRule> rule = ReadMetricRule(*element, draft, mistakes)) {
+      draft->shared.stop.push_back(std::move(*rule));
+    }
+  }
+}
+
+}  // namespace
+
+void ReadStopRules(const YamlNode* node, SweepDraft* draft, Mistakes* mistakes) {
+  if (node != nullptr) {
+    if (!CheckList(*node, "stop", mistakes)) return;
+    ReadRulesOnMetrics(*node, draft, mistakes);
   }
   // Last, wherever it was written: the order of the other rules only decides which is named as the reason.
-  rules.push_back(not_finite);
-  return rules;
+  StopRule not_finite;
+  not_finite.kind = StopRule::Kind::kNotFinite;
+  draft->shared.stop.push_back(not_finite);
 }
 
 }  // namespace seedbed::sweep_file

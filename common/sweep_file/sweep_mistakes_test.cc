@@ -200,6 +200,9 @@ TEST(SweepMistakes, OfParametersThatDoNotGoTogether) {
       {"parameters:\n  model.kind: {value: transformer}\n  model.heads: {values: [4, 3]}",
        "s.yaml:7:3: model.heads 3 does not divide model.width 256"},
       {"include:\n  - {model.kind: transformer, model.heads: 5}", "s.yaml:6:5: model.heads 5 does not divide"},
+      {"parameters: {optimizer.schedule: {value: cosine}}",
+       "s.yaml:5:14: optimizer.schedule cosine needs optimizer.schedule_steps"},
+      {"parameters: {optimizer.grokfast_alpha: {value: 0.9}}", "s.yaml:5:14: optimizer.grokfast_alpha is of no effect"},
       {"parameters:\n  task.train_fraction: {values: [0.5, 1e-9]}", "s.yaml:6:3: task.train_fraction 1e-09 puts 0 of"},
   };
   for (const auto& row : rows) {
@@ -214,6 +217,44 @@ TEST(SweepMistakes, OfParametersThatDoNotGoTogether) {
             "no mistake");
   EXPECT_THAT(MistakesOf(kStart, {"task.operation=subtract", "task.pairs=unordered"}),
               HasSubstr("argument 'task.pairs=unordered':1: task.pairs unordered takes"));
+}
+
+TEST(SweepMistakes, StopRulesOnMetricsThatNeverCome) {
+  const struct {
+    const char* metric;
+    const char* more;
+    const char* expected;
+  } rows[] = {
+      {"restricted_loss", "", "restricted_loss is measured at analyses, and there are none; set metrics.analyze_every"},
+      {"weight_norm.output.weight", "", "weight_norm.output.weight is measured at analyses"},
+      {"batch_loss", "", "batch_loss is there only with minibatches, and batch_size is 0"},
+      {"test_accuracy_unseen", "parameters: {task.operation: {values: [add, subtract]}}",
+       "test_accuracy_unseen is there only where task.operation commutes, and subtract does not"},
+      {"test_accuracy_mirrored", "parameters: {task.pairs: {value: unordered}}",
+       "test_accuracy_mirrored is of no pair where"},
+      {"excluded_loss", "metrics: {analyze_every: 9}\nparameters: {task.operation: {value: multiply}}",
+       "excluded_loss is there only where task.operation is add"},
+      {"embedding_gini",
+       "metrics: {analyze_every: 9}\nparameters: {task.operation: {value: multiply}, task.modulus: {value: 91}}",
+       "for task.operation multiply task.modulus must be prime"},
+      {"key_frequency_1", "metrics: {analyze_every: 9}\nparameters: {task.operation: {value: s5_xy}}",
+       "for task.operation s5_xy they have none"},
+  };
+  for (const auto& row : rows) {
+    const std::string stop = absl::StrCat("stop: [{metric: ", row.metric, ", at_most: 1}]\n");
+    const std::string mistakes = MistakesOf(absl::StrCat(kStart, stop, row.more, "\n"));
+    EXPECT_THAT(mistakes, HasSubstr(absl::StrCat("s.yaml:5:17: stop.metric: ", row.metric))) << row.more;
+    EXPECT_THAT(mistakes, HasSubstr(row.expected));
+    EXPECT_EQ(mistakes.find('\n'), std::string::npos) << mistakes;
+  }
+  for (const char* fine :
+       {"stop: [{metric: batch_loss, at_most: 1}]\nparameters: {batch_size: {value: 7}}",
+        "stop: [{metric: key_frequency_1, at_most: 1}]\nmetrics: {analyze_every: 9}",
+        "stop: [{metric: test_accuracy_unseen, at_least: 0.99}]\nparameters: {task.pairs: {value: unordered}}",
+        "stop: [{metric: embedding_gini, at_most: 1}]\nmetrics: {analyze_every: 9}\n"
+        "parameters: {task.operation: {value: divide}}"}) {
+    EXPECT_EQ(MistakesOf(absl::StrCat(kStart, fine, "\n")), "no mistake") << fine;
+  }
 }
 
 TEST(SweepMistakes, OfTheFirstLines) {

@@ -60,6 +60,36 @@ TEST(Checkpoints, AreStoredOnceTheirReportIsDurableAndUnderTheLivingLeaseOnly) {
   EXPECT_EQ(scene.Ask<CheckpointAnswer>(early).verdict, CheckpointVerdict::kRefused);
 }
 
+TEST(Checkpoints, OneThatIsAskedForIsWantedUntilItIsStored) {
+  Scene scene;
+  SweepOptions options;
+  options.points = 3;
+  const SweepId sweep = scene.Submit("a", options);
+  EXPECT_EQ(scene.Fails(RequestCheckpoints{sweep, {}}).code(), absl::StatusCode::kFailedPrecondition) << "nothing runs";
+  SceneWorker worker(scene, "w", 2);
+  const std::vector<LeaseToStart> leases = worker.Synchronize().start;
+  ASSERT_EQ(leases.size(), 2u);
+  const RunId run = leases[0].lease.run;
+  EXPECT_TRUE(worker.Synchronize().checkpoint.empty());
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(RequestCheckpoints{sweep, {run}}).changed, 1);
+  for (int call = 0; call < 2; ++call) {
+    const SynchronizeAnswer answer = worker.Synchronize();
+    ASSERT_EQ(answer.checkpoint.size(), 1u);
+    EXPECT_EQ(answer.checkpoint[0], leases[0].lease);
+  }
+  worker.SendRows(run, 10);
+  EXPECT_EQ(worker.Save(run, 10), CheckpointVerdict::kStored);
+  EXPECT_TRUE(worker.Synchronize().checkpoint.empty());
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(RequestCheckpoints{sweep, {}}).changed, 2) << "of all that run";
+  EXPECT_EQ(worker.Synchronize().checkpoint.size(), 2u);
+  EXPECT_EQ(scene.Fails(RequestCheckpoints{sweep, {run, RunId(999)}}).code(), absl::StatusCode::kNotFound);
+  // A lost attempt's wish is not the next one's.
+  worker.End(run, AttemptEnd::kCrashed);
+  EXPECT_EQ(scene.Fails(RequestCheckpoints{sweep, {run}}).code(), absl::StatusCode::kFailedPrecondition);
+  worker.Synchronize();
+  for (const LeaseKey& each : worker.Synchronize().checkpoint) EXPECT_NE(each.run, run);
+}
+
 TEST(Checkpoints, TheNextAttemptGoesOnFromTheNewestAndItsGrantIsRepeatedWithIt) {
   Scene scene;
   scene.Submit("a");

@@ -177,6 +177,7 @@ struct SynchronizeAnswer {
   std::vector<LeaseToStop> stop;
   std::vector<LeaseKey>
       restored;  // held by the worker under an older fence: go on under this one, unacknowledged reports too
+  std::vector<LeaseKey> checkpoint;  // one is wanted now; repeated until it is stored
   absl::Duration next_call_after;
 };
 
@@ -231,6 +232,13 @@ struct CheckpointAnswer {
   std::string reason;  // of kRefused and kTooEarly
 };
 
+// Somebody wants checkpoints beyond those that workers write by themselves: the workers are told so with every answer
+// until one is stored or the attempt ends. Kept in memory only. The answer (ChunkAnswer) counts the runs.
+struct RequestCheckpoints {
+  SweepId sweep;
+  std::vector<RunId> runs;  // of the sweep; FAILED_PRECONDITION unless they all run. Empty: all of its that do
+};
+
 // --- time and process
 // -----------------------------------------------------------------------------------------------------
 
@@ -243,7 +251,7 @@ struct VoidLeases {
 
 using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep,
                              ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize,
-                             Report, StoreCheckpoint, Tick, VoidLeases>;
+                             Report, StoreCheckpoint, RequestCheckpoints, Tick, VoidLeases>;
 struct Done {};
 using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer,
                             ReportAnswer, CheckpointAnswer>;

@@ -21,6 +21,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const ResumeWorker& comma
 absl::StatusOr<Decision> DecideOne(const State& state, const Synchronize& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const Report& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& command, const Moment& now);
+absl::StatusOr<Decision> DecideOne(const State& state, const RequestCheckpoints& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const Tick& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const VoidLeases& command, const Moment& now);
 

@@ -3,7 +3,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "coordinator/core/decide.h"
+#include "coordinator/core/live_lease.h"
 #include "coordinator/core/resume.h"
 
 // Checkpoints: what a run can go on from.
@@ -31,14 +33,9 @@ Decision Answered(CheckpointVerdict verdict, std::string reason = "") {
 absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& command, const Moment&) {
   const absl::Status checked = CheckCheckpoint(command);
   if (!checked.ok()) return checked;
+  std::string problem = WhyNotLive(state, command.worker, command.lease);
+  if (!problem.empty()) return Answered(CheckpointVerdict::kRefused, std::move(problem));
   const Run* run = state.FindRun(command.lease.run);
-  if (run == nullptr) return Answered(CheckpointVerdict::kRefused, "there is no such run");
-  if (StateOf(*run) != RunState::kRunning || !(command.lease == LeaseOf(*run))) {
-    return Answered(CheckpointVerdict::kRefused, "its lease is over");
-  }
-  if (std::get<Running>(run->state).worker->id != command.worker) {
-    return Answered(CheckpointVerdict::kRefused, "the lease is another worker's");
-  }
   if (command.checkpoint.sequence > run->last_acknowledged_sequence) {
     return Answered(CheckpointVerdict::kTooEarly,
                     absl::StrCat("report ", command.checkpoint.sequence, " at or before it is not durable yet"));
@@ -58,6 +55,30 @@ absl::StatusOr<Decision> DecideOne(const State& state, const StoreCheckpoint& co
     std::vector<int64_t> surplus = OldestBeyond(all, kMostCheckpointsWhileRunning);
     if (!surplus.empty()) decision.events.push_back(CheckpointsDropped{run->id, std::move(surplus), ""});
   }
+  return decision;
+}
+
+absl::StatusOr<Decision> DecideOne(const State& state, const RequestCheckpoints& command, const Moment&) {
+  SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* const sweep, UsableSweep(state, command.sweep));
+  std::vector<RunId> runs = command.runs;
+  if (runs.empty()) runs.assign(sweep->running.begin(), sweep->running.end());
+  if (runs.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("No run of sweep '", sweep->name, "' is running: only a running one can write a checkpoint"));
+  }
+  Decision decision;
+  for (const RunId id : runs) {
+    const Run* run = state.FindRun(id);
+    if (run == nullptr || run->sweep != sweep->id) {
+      return absl::NotFoundError(absl::StrCat("Sweep '", sweep->name, "' has no run ", id.value()));
+    }
+    if (StateOf(*run) != RunState::kRunning) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("Run ", id.value(), " is ", Name(StateOf(*run)), ": only a running one can write a checkpoint"));
+    }
+    decision.events.push_back(CheckpointRequested{id});
+  }
+  decision.answer = ChunkAnswer{static_cast<int64_t>(runs.size()), false, 0};
   return decision;
 }
 

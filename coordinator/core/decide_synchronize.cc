@@ -121,6 +121,8 @@ class SynchronizeDecision {
     const SweepEntry& sweep = *state_.FindSweep(run.sweep);
     if (sweep.state == SweepState::kHalted) {
       answer_.stop.push_back({lease, absl::StrCat("sweep '", sweep.name, "' is paused"), /*hand_back=*/true});
+    } else if (std::get<Running>(run.state).checkpoint_wanted) {
+      answer_.checkpoint.push_back(lease);
     }
   }
 

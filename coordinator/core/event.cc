@@ -10,6 +10,7 @@ struct DurabilityOf {
   bool operator()(const SubmissionCompleted&) const { return false; }
   bool operator()(const WorkerSeen&) const { return false; }
   bool operator()(const LeaseRenewed&) const { return false; }
+  bool operator()(const CheckpointRequested&) const { return false; }
   bool operator()(const LeasesExtended&) const { return false; }
   bool operator()(const ClockTicked&) const { return false; }
   template <typename Other>
@@ -86,6 +87,9 @@ struct Describer {
   }
   std::string operator()(const LeaseRenewed& e) const {
     return absl::StrCat("LeaseRenewed: run ", e.run.value(), " until ", absl::FormatDuration(e.expires_at));
+  }
+  std::string operator()(const CheckpointRequested& e) const {
+    return absl::StrCat("CheckpointRequested: run ", e.run.value());
   }
   std::string operator()(const LeasesExtended& e) const {
     return absl::StrCat("LeasesExtended: by ", absl::FormatDuration(e.by));

@@ -186,6 +186,9 @@ struct LeaseRenewed {
   bool listed = false;        // the worker has named it at least once
   int64_t step = -1;
 };
+struct CheckpointRequested {
+  RunId run;
+};
 // Every lease and every worker's time to be heard of.
 struct LeasesExtended {
   absl::Duration by;
@@ -194,10 +197,11 @@ struct ClockTicked {
   absl::Duration at;  // monotonic
 };
 
-using Event = std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded,
-                           RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored,
-                           CheckpointsDropped, AttemptEnded, RunStateChanged, RunsDeleted, SweepDeleted,
-                           WorkerRegistered, WorkerStateChanged, WorkerSeen, LeaseRenewed, LeasesExtended, ClockTicked>;
+using Event =
+    std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded, RunAdded,
+                 AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored, CheckpointsDropped, AttemptEnded,
+                 RunStateChanged, RunsDeleted, SweepDeleted, WorkerRegistered, WorkerStateChanged, WorkerSeen,
+                 LeaseRenewed, CheckpointRequested, LeasesExtended, ClockTicked>;
 
 // False for the events that live in memory only.
 bool IsDurable(const Event& event);

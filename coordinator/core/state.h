@@ -31,6 +31,7 @@ struct Running {
   absl::Duration expires_at;            // monotonic
   int64_t step = -1;                    // as the worker last said; memory only
   bool listed = false;                  // the worker has named the lease at least once; memory only
+  bool checkpoint_wanted = false;       // one that is not stored yet was asked for; memory only
 };
 struct Finished {};
 struct Failed {};

@@ -32,6 +32,7 @@ class StateApplier {
   void operator()(const WorkerStateChanged& e);
   void operator()(const WorkerSeen& e);
   void operator()(const LeaseRenewed& e);
+  void operator()(const CheckpointRequested& e);
   void operator()(const LeasesExtended& e);
   void operator()(const ClockTicked& e);
 

@@ -59,13 +59,14 @@ void StateApplier::operator()(const ReportAcknowledged& e) {
 }
 
 void StateApplier::operator()(const CheckpointStored& e) {
-  const Run& run = RunOf(e.run);
+  Run& run = RunOf(e.run);
   Require(StateOf(run) == RunState::kRunning && e.checkpoint.attempt == run.attempts, "the attempt does not run");
   Require(e.checkpoint.sequence <= run.last_acknowledged_sequence, "its report is not durable");
   Require(e.checkpoint.step >= 0 && e.checkpoint.bytes >= 0, "no step or no size");
   std::vector<Checkpoint>& checkpoints = state_.checkpoints_[e.run];
   Require(checkpoints.empty() || checkpoints.back().step < e.checkpoint.step, "not beyond the one before");
   checkpoints.push_back(e.checkpoint);
+  std::get<Running>(run.state).checkpoint_wanted = false;
   state_.checkpoint_bytes_ += e.checkpoint.bytes;
 }
 
@@ -207,6 +208,12 @@ void StateApplier::operator()(const LeaseRenewed& e) {
   running.listed = running.listed || e.listed;
   running.step = std::max(running.step, e.step);
   state_.expiries_.insert({running.expires_at, run.id});
+}
+
+void StateApplier::operator()(const CheckpointRequested& e) {
+  Run& run = RunOf(e.run);
+  Require(StateOf(run) == RunState::kRunning, "the run does not run");
+  std::get<Running>(run.state).checkpoint_wanted = true;
 }
 
 void StateApplier::operator()(const LeasesExtended& e) {

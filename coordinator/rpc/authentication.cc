@@ -18,6 +18,9 @@ namespace seedbed {
 namespace {
 
 constexpr int kTokenBytes = 32;
+// Of one that people wrote into the file themselves. Tokens are kept as plain hashes, which only protects what cannot
+// be guessed.
+constexpr size_t kFewestTokenCharacters = 32;
 constexpr char kScheme[] = "bearer ";
 constexpr size_t kMostHeaderBytes = 8192;
 // A client that keeps asking must not fill the log.
@@ -37,6 +40,12 @@ absl::StatusOr<std::string> LoadToken(const std::string& path, bool create) {
   if (token.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("the token file ", path, " is empty; remove it to get a new token"));
+  }
+  if (token.size() < kFewestTokenCharacters) {
+    return absl::FailedPreconditionError(absl::StrCat("the token file ", path, " has a token of ", token.size(),
+                                                      " characters, which can be guessed: ", "expected at least ",
+                                                      kFewestTokenCharacters,
+                                                      "; `openssl rand -hex 32` makes a good one"));
   }
   return token;
 }

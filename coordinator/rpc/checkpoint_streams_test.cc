@@ -1,6 +1,7 @@
 // PutCheckpoint, GetCheckpoint and ReadCheckpoint through a real server.
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -24,19 +25,26 @@ using coordinator_test::TemporaryDirectory;
 
 constexpr int64_t kQuota = 3 << 20;
 
+void SetDeadline(grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() + coordinator_test::kPatience);
+}
+
 class CheckpointCallsTest : public ::testing::Test {
  protected:
+  CheckpointCallsTest() {
+    options_.directory = directory_.path() + "/data";
+    options_.synchronous = StoreOptions::Synchronous::kOff;
+    options_.loop.metric_delay = absl::Milliseconds(1);
+    options_.most_checkpoint_bytes = kQuota;
+    options_.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
+  }
   void SetUp() override {
-    CoordinatorOptions options;
-    options.directory = directory_.path() + "/data";
-    options.synchronous = StoreOptions::Synchronous::kOff;
-    options.loop.metric_delay = absl::Milliseconds(1);
-    options.most_checkpoint_bytes = kQuota;
-    options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
-    auto opened = Coordinator::Open(options);
+    auto opened = Coordinator::Open(options_);
     ASSERT_TRUE(opened.ok()) << opened.status();
     coordinator_ = *std::move(opened);
-    auto server = Server::Start({}, coordinator_.get());
+    ServerOptions serving;
+    serving.listen.push_back(*ParseListenAddress("unix:" + directory_.path() + "/socket"));
+    auto server = Server::Start(serving, coordinator_.get());
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     sweeps_ = v1::SweepService::NewStub(server_->InProcessChannel());
@@ -82,6 +90,7 @@ class CheckpointCallsTest : public ::testing::Test {
   grpc::Status Put(const v1::CheckpointHeader& header, const std::string& content,
                    v1::PutCheckpointResponse* response) {
     grpc::ClientContext context;
+    SetDeadline(&context);
     const auto stream = workers_->PutCheckpoint(&context, response);
     v1::PutCheckpointRequest request;
     *request.mutable_header() = header;
@@ -95,6 +104,7 @@ class CheckpointCallsTest : public ::testing::Test {
   }
   grpc::Status Read(std::optional<int64_t> step, std::string* content) {
     grpc::ClientContext context;
+    SetDeadline(&context);
     v1::ReadCheckpointRequest request;
     request.set_run_id(lease_.run_id());
     if (step) request.set_step(*step);
@@ -113,7 +123,26 @@ class CheckpointCallsTest : public ::testing::Test {
     return count;
   }
 
+  grpc::Status Get(const std::string& worker, const v1::LeaseKey& lease, int64_t step, std::string* content) {
+    v1::GetCheckpointRequest get;
+    get.set_worker_id(worker);
+    *get.mutable_lease() = lease;
+    get.set_step(step);
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    const auto stream = workers_->GetCheckpoint(&context, get);
+    v1::CheckpointChunk chunk;
+    content->clear();
+    for (bool first = true; stream->Read(&chunk); first = false) {
+      EXPECT_EQ(chunk.sha256().empty(), !first);
+      EXPECT_LE(chunk.data().size(), 1u << 20);
+      *content += chunk.data();
+    }
+    return stream->Finish();
+  }
+
   TemporaryDirectory directory_;
+  CoordinatorOptions options_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::SweepService::Stub> sweeps_;
@@ -139,21 +168,53 @@ TEST_F(CheckpointCallsTest, WhatIsPutCanBeHadAgain) {
   EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
   EXPECT_EQ(Files(), 1);
 
-  v1::GetCheckpointRequest get;
-  get.set_worker_id("w");
-  *get.mutable_lease() = lease_;
-  get.set_step(10);
-  grpc::ClientContext context;
-  const auto stream = workers_->GetCheckpoint(&context, get);
-  v1::CheckpointChunk chunk;
-  read.clear();
-  for (bool first = true; stream->Read(&chunk); first = false) {
-    EXPECT_EQ(chunk.sha256().empty(), !first);
-    EXPECT_LE(chunk.data().size(), 1u << 20);
-    read += chunk.data();
-  }
-  ASSERT_TRUE(stream->Finish().ok());
+  ASSERT_TRUE(Get("w", lease_, 10, &read).ok());
   EXPECT_EQ(read, content);
+}
+
+TEST_F(CheckpointCallsTest, WhoeverHoldsNoLeaseFetchesNothing) {
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, "content"), "content", &response).ok());
+  std::string read;
+  ASSERT_TRUE(Get("w", lease_, 10, &read).ok());
+  EXPECT_EQ(Get("x", lease_, 10, &read).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(read, "");
+  v1::LeaseKey other = lease_;
+  other.set_fence(lease_.fence() + 1);
+  EXPECT_EQ(Get("w", other, 10, &read).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  v1::LeaseKey none = lease_;
+  none.set_run_id(77);
+  EXPECT_EQ(Get("w", none, 10, &read).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(CheckpointCallsTest, WhoeverHoldsNoLeaseIsRefusedBeforeAnyByte) {
+  v1::CheckpointHeader header = HeaderOf(10, std::string(kQuota / 2, 'x'));
+  header.mutable_lease()->set_fence(lease_.fence() + 1);
+  const auto remote =
+      v1::WorkerService::NewStub(grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials()));
+  for (v1::WorkerService::Stub* stub : {workers_.get(), remote.get()}) {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::PutCheckpointResponse response;
+    const auto stream = stub->PutCheckpoint(&context, &response);
+    v1::PutCheckpointRequest request;
+    *request.mutable_header() = header;
+    EXPECT_TRUE(stream->Write(request));
+    // The bytes that were announced never come.
+    const grpc::Status status = stream->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << status.error_message();
+    EXPECT_EQ(Files(), 0);
+  }
+}
+
+TEST_F(CheckpointCallsTest, StoredIsSaidOfAFileThatIsThere) {
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, "content"), "content", &response).ok());
+  std::filesystem::remove(coordinator_->FindCheckpoint(RunId(lease_.run_id()), 10)->path);
+  EXPECT_EQ(Put(HeaderOf(10, "content"), "content", &response).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(Files(), 0);
+  ASSERT_TRUE(Put(HeaderOf(20, "content"), "content", &response).ok());
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
 }
 
 TEST_F(CheckpointCallsTest, WhatIsWrongLeavesNothing) {
@@ -167,8 +228,7 @@ TEST_F(CheckpointCallsTest, WhatIsWrongLeavesNothing) {
   EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_TOO_EARLY);
   header.set_sequence(0);
   header.mutable_lease()->set_fence(lease_.fence() + 1);
-  EXPECT_TRUE(Put(header, "content", &response).ok());
-  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_REFUSED);
+  EXPECT_EQ(Put(header, "content", &response).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   const std::string large(kQuota + 1, 'x');
   EXPECT_EQ(Put(HeaderOf(10, large), large, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(Files(), 0);
@@ -188,6 +248,57 @@ TEST_F(CheckpointCallsTest, TheOldestMakesRoomAndItsFileGoes) {
   EXPECT_TRUE(Read(30, &read).ok());
   TearDown();  // the thread that removes files has done its work by then
   EXPECT_EQ(Files(), 2);
+}
+
+class FullDatabaseTest : public CheckpointCallsTest {
+ protected:
+  FullDatabaseTest() { options_.most_pages = 130; }
+};
+
+TEST_F(FullDatabaseTest, AFileWhoseCommitMayHaveSucceededStaysUntilTheNextStart) {
+  v1::CheckpointHeader header = HeaderOf(10, "content");
+  header.set_numerics_json(R"({"cpu": ")" + std::string(1000 << 10, 'x') + R"("})");
+  v1::PutCheckpointResponse response;
+  EXPECT_EQ(Put(header, "content", &response).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Files(), 1);
+  TearDown();
+  auto opened = Coordinator::Open(options_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(Files(), 0);
+}
+
+class LargeCheckpointsTest : public CheckpointCallsTest {
+ protected:
+  LargeCheckpointsTest() { options_.most_checkpoint_bytes = 0; }
+};
+
+TEST_F(LargeCheckpointsTest, PeopleWhoTakeNothingStallNoWorker) {
+  // More than waits for them anywhere on the way.
+  const std::string content(12 << 20, 'x');
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, content), content, &response).ok());
+  struct Reading {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::CheckpointChunk>> stream;
+  };
+  std::vector<std::unique_ptr<Reading>> readings;
+  v1::ReadCheckpointRequest request;
+  request.set_run_id(lease_.run_id());
+  for (int i = 0; i < 8; ++i) {
+    readings.push_back(std::make_unique<Reading>());
+    readings.back()->stream = sweeps_->ReadCheckpoint(&readings.back()->context, request);
+  }
+  // Those ahead of it give up after half a minute.
+  std::string read;
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Put(HeaderOf(20, "content"), "content", &response).ok());
+  EXPECT_TRUE(Get("w", lease_, 20, &read).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
+  EXPECT_EQ(read, "content");
+  for (const auto& reading : readings) {
+    reading->context.TryCancel();
+    EXPECT_FALSE(reading->stream->Finish().ok());
+  }
 }
 
 }  // namespace

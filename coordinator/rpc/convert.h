@@ -34,6 +34,9 @@ struct CheckedReport {
 // `lease` is the message's, already read.
 absl::StatusOr<CheckedReport> FromProto(const v1::ReportRequest& request, const core::LeaseKey& lease);
 
+// Of PutCheckpoint's first message; without the path, which the file gets later.
+absl::StatusOr<core::StoreCheckpoint> FromProto(const v1::CheckpointHeader& header);
+
 v1::SweepState ToProto(core::SweepState state);
 v1::RunState ToProto(core::RunState state);
 v1::WorkerState ToProto(core::WorkerState state);

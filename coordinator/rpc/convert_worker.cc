@@ -20,6 +20,7 @@ constexpr int kMostPackParameters = 1024;
 constexpr int kMostSeries = 10'000;
 constexpr size_t kMostText = 4096;  // of a host's name, a device, a reason
 constexpr size_t kMostJson = 1 << 20;
+constexpr int64_t kMostCheckpointBytes = int64_t{1} << 40;
 
 absl::Status Wrong(const std::string& field, const std::string& expected) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": expected ", expected));
@@ -229,6 +230,7 @@ void ToProto(const SynchronizeReply& reply, v1::SynchronizeResponse* response) {
     stop->set_hand_back(each.hand_back);
   }
   for (const core::LeaseKey& lease : answer.restored) ToProto(lease, response->add_restored());
+  for (const core::LeaseKey& lease : answer.checkpoint) ToProto(lease, response->add_checkpoint());
   response->set_next_call_milliseconds(absl::ToInt64Milliseconds(answer.next_call_after));
 }
 
@@ -249,6 +251,24 @@ absl::StatusOr<CheckedReport> FromProto(const v1::ReportRequest& request, const 
   }
   checked.bytes = static_cast<int64_t>(request.ByteSizeLong()) + 256;
   return checked;
+}
+
+absl::StatusOr<core::StoreCheckpoint> FromProto(const v1::CheckpointHeader& header) {
+  if (!IsPlainName(header.worker_id())) return Wrong("header.worker_id", "the worker's id");
+  if (header.step() < 0) return Wrong("header.step", "at least 0");
+  if (header.sequence() < 0) return Wrong("header.sequence", "at least 0");
+  if (header.size() < 0 || header.size() > kMostCheckpointBytes) return Wrong("header.size", "bytes, at most 1 TiB");
+  core::StoreCheckpoint command;
+  command.worker = WorkerId(header.worker_id());
+  SEEDBED_ASSIGN_OR_RETURN(command.lease, FromProto(header.lease()));
+  SEEDBED_ASSIGN_OR_RETURN(
+      command.numerics_json,
+      CanonicalObject("header.numerics_json", header.numerics_json().empty() ? "{}" : header.numerics_json()));
+  command.checkpoint.step = header.step();
+  command.checkpoint.sequence = header.sequence();
+  command.checkpoint.sha256 = header.sha256();
+  command.checkpoint.bytes = header.size();
+  return command;
 }
 
 }  // namespace seedbed

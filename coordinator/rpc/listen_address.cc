@@ -10,15 +10,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/loopback.h"
 
 namespace seedbed {
 namespace {
 
 constexpr char kExpected[] = "expected HOST:PORT (127.0.0.1:7070; port 0 takes a free one) or unix:/path/to/socket";
-
-bool IsLoopbackHost(const std::string& host) {
-  return host == "localhost" || host == "::1" || absl::StartsWith(host, "127.");
-}
 
 }  // namespace
 

@@ -12,7 +12,9 @@ struct ListenAddress {
   std::string path;  // of the socket
   std::string host;  // as given, without the brackets of an IPv6 address
   int port = 0;
-  bool is_loopback = false;  // 127.0.0.0/8, ::1 or localhost: only this machine can reach it
+  // 127.0.0.0/8, ::1 or localhost: only this machine can reach it. What localhost stands for is looked at when it is
+  // listened on.
+  bool is_loopback = false;
 
   std::string ToString() const;
 };

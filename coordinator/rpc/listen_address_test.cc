@@ -30,6 +30,8 @@ TEST(ListenAddress, ReadsWhatPeopleType) {
       {"0.0.0.0:80", "0.0.0.0:80", false},
       {"[::]:80", "[::]:80", false},
       {"node-1.example:9", "node-1.example:9", false},
+      {"127.example.org:9", "127.example.org:9", false},
+      {"127.1:9", "127.1:9", false},
       {"unix:/tmp/x/s", "unix:/tmp/x/s", false},
       {"unix:///tmp/s", "unix:/tmp/s", false},
       {"unix:", "", false},
@@ -76,6 +78,10 @@ TEST(Token, IsMadeOnceAndKeptPrivate) {
   EXPECT_THAT(std::string(LoadToken(path, true).status().message()), HasSubstr("chmod 600"));
   ASSERT_TRUE(WritePrivateFile(path, " \n").ok());
   EXPECT_EQ(LoadToken(path, true).status().code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(WritePrivateFile(path, std::string(31, 'x') + "\n").ok());
+  EXPECT_THAT(std::string(LoadToken(path, true).status().message()), HasSubstr("31 characters, which can be guessed"));
+  ASSERT_TRUE(WritePrivateFile(path, std::string(32, 'x') + "\n").ok());
+  EXPECT_TRUE(LoadToken(path, true).ok());
   std::filesystem::remove(path);
   EXPECT_NE(*LoadToken(path, true), *made);
 }

@@ -75,7 +75,9 @@ absl::Status ReportStream::Take() {
   SEEDBED_RETURN_IF_ERROR(allowed_());
   const v1::LeaseKey lease = request_.lease();
   SEEDBED_ASSIGN_OR_RETURN(const core::LeaseKey key, FromProto(lease));
-  if (!request_.log().empty()) coordinator_->AppendLog(key, std::move(*request_.mutable_log()));
+  if (!request_.log().empty()) {
+    coordinator_->AppendLog(WorkerId(request_.worker_id()), key, std::move(*request_.mutable_log()));
+  }
   if (request_.sequence() == 0 && !request_.has_rows() && !request_.has_ended()) return absl::OkStatus();
   absl::StatusOr<CheckedReport> checked = FromProto(request_, key);
   if (!checked.ok()) checked = Malformed(request_, key, checked.status());

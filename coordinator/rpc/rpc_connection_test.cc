@@ -11,6 +11,7 @@ namespace seedbed::rpc_test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(RpcTest, TcpWantsTheToken) {
   ServerOptions options;
@@ -32,7 +33,8 @@ TEST_F(RpcTest, TcpWantsTheToken) {
     return stub->GetServerInfo(&context, v1::GetServerInfoRequest(), &info);
   };
   EXPECT_EQ(ask("").error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(ask("").error_message(), HasSubstr(server_->token_file()));
+  EXPECT_THAT(ask("").error_message(), HasSubstr("`seedbed token create` makes them"));
+  EXPECT_THAT(ask("").error_message(), Not(HasSubstr(server_->token_file()))) << "not for strangers";
   EXPECT_EQ(ask("Bearer " + std::string(64, '0')).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(ask(token).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_TRUE(ask("Bearer " + token).ok()) << ask("Bearer " + token).error_message();
@@ -77,8 +79,12 @@ TEST_F(RpcTest, UnixSocketsNeedNoTokenAndOtherMachinesEncryption) {
 
   options.listen = {AddressOf("0.0.0.0:0")};
   EXPECT_THAT(std::string(Server::Start(options, coordinator_.get()).status().message()), HasSubstr("--insecure"));
+  EXPECT_THAT(std::string(CheckAddresses(options).message()), HasSubstr("--insecure")) << "without a coordinator";
   options.insecure = true;
+  EXPECT_TRUE(CheckAddresses(options).ok());
   EXPECT_TRUE(Server::Start(options, coordinator_.get()).ok());
+  options.listen = {AddressOf("unix:" + directory_.path() + "/made_later/s")};
+  EXPECT_TRUE(CheckAddresses(options).ok()) << "the coordinator may make it";
 }
 
 // One message there and one back, as bytes.

@@ -5,8 +5,10 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,9 +22,12 @@ namespace seedbed {
 namespace {
 
 // A sweep file is at most 4 MiB and a worker's report about as much.
-constexpr int kMostMessageBytes = 16 << 20;
+constexpr int kMostMessageBytes = 8 << 20;
 // Calls under way on one connection; a worker has three or four.
-constexpr int kMostStreams = 10'000;
+constexpr int kMostStreams = 128;
+// From here on gRPC ends calls whose messages come in. They are read before anybody is asked for a token, so without it
+// whoever reaches the port could fill the memory; gRPC 1.51 is slow to do so, and lets through several times as much.
+constexpr size_t kMostBytesOfAllMessages = 512 << 20;
 
 absl::Status CheckAddress(const ListenAddress& address, const ServerOptions& options) {
   if (address.is_unix) return CheckSocketPath(address.path);
@@ -47,6 +52,7 @@ std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const TlsPems& tls) {
 void Configure(grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(kMostMessageBytes);
   builder->SetMaxSendMessageSize(-1);
+  builder->SetResourceQuota(grpc::ResourceQuota("seedbed").Resize(kMostBytesOfAllMessages));
   // Two coordinators on one port would share its connections between them.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A worker whose machine died without a word is noticed, and held calls of living ones may be watched over.
@@ -74,9 +80,9 @@ void TurnPluginsOn() {
 }  // namespace
 
 struct Server::Parts {
-  Parts(Coordinator* coordinator, Authenticator::Options options)
+  Parts(Coordinator* coordinator, Authenticator::Options options, const CallLimits& limits)
       : authenticator(std::move(options)),
-        sweeps(coordinator, &authenticator, &pools),
+        sweeps(coordinator, &authenticator, &pools, limits),
         workers(coordinator, &authenticator, &pools) {}
 
   Authenticator authenticator;
@@ -87,6 +93,17 @@ struct Server::Parts {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;  // into the server, from the acceptor
   std::unique_ptr<TcpAcceptor> acceptor;                                        // none without a TCP address
 };
+
+absl::Status CheckAddresses(const ServerOptions& options) {
+  for (const ListenAddress& address : options.listen) {
+    std::error_code none;
+    // A socket may lie in the data directory, which the coordinator makes.
+    const auto directory = std::filesystem::path(address.path).parent_path();
+    if (address.is_unix && !std::filesystem::exists(directory, none)) continue;
+    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Coordinator* coordinator) {
   std::vector<ListenAddress> tcp;
@@ -102,11 +119,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     token_file = options.token_file.empty() ? access.data_directory + "/token" : options.token_file;
     SEEDBED_ASSIGN_OR_RETURN(access.admin_token, LoadToken(token_file, /*create=*/options.token_file.empty()));
     access.hint = absl::StrCat(
-        "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the "
-        "coordinator's machine, where the file ",
-        token_file, " holds its admin's");
+        "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the coordinator's machine, "
+        "where the file `token` of its data directory (or what its --token-file named) holds its admin's");
   }
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access))));
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access), options.limits)));
   server->token_file_ = token_file;
   SEEDBED_RETURN_IF_ERROR(server->Listen(options, tcp));
   return server;

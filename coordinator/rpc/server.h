@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/secrets/pem_files.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/rpc/call_limits.h"
 #include "coordinator/rpc/listen_address.h"
 
 namespace grpc {
@@ -27,7 +28,12 @@ struct ServerOptions {
   LogLine log;  // of refused calls and connections; none: silent
   // See TcpAcceptor::Options; 0: FirstRefusedDescriptor().
   int first_refused_descriptor = 0;
+  CallLimits limits;  // for tests
 };
+
+// What can be said of the addresses before there is a data directory: to be asked before a coordinator is opened,
+// since that makes or changes its database. Server::Start asks again. FAILED_PRECONDITION as there.
+absl::Status CheckAddresses(const ServerOptions& options);
 
 // Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two answer
 // everybody who can connect; they tell nothing about sweeps.

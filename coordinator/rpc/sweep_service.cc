@@ -50,10 +50,12 @@ absl::StatusOr<SweepAction> ActionOf(const v1::ControlSweepRequest& request) {
       return ExtendAction{request.extend().seeds()};
     case v1::ControlSweepRequest::kDelete:
       return DeleteAction{};
+    case v1::ControlSweepRequest::kCheckpoint:
+      return CheckpointAction{};
     case v1::ControlSweepRequest::ACTION_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError("action: expected pause, resume, cancel, retry, extend or delete");
+  return absl::InvalidArgumentError("action: expected pause, resume, cancel, retry, extend, delete or checkpoint");
 }
 
 absl::Status Control(Coordinator* coordinator, const v1::ControlSweepRequest& request,

@@ -2,6 +2,7 @@
 
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/authentication.h"
+#include "coordinator/rpc/call_limits.h"
 #include "coordinator/rpc/task_pool.h"
 #include "seedbed/v1/sweep_service.grpc.pb.h"
 
@@ -14,9 +15,11 @@ struct ServicePools {
   TaskPool queries{2};
   TaskPool changes{1};
   TaskPool submissions{1};
-  TaskPool files{4};  // checkpoints, in and out
+  TaskPool files{4};     // workers' checkpoints, in and out
+  TaskPool readings{2};  // checkpoints that people read: one who takes them slowly stalls no worker
 
   void Stop() {
+    readings.Stop();
     files.Stop();
     submissions.Stop();
     changes.Stop();
@@ -29,8 +32,9 @@ struct ServicePools {
 class SweepServiceImpl final : public v1::SweepService::CallbackService {
  public:
   // All outlive the service's calls.
-  SweepServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools)
-      : coordinator_(coordinator), authenticator_(authenticator), pools_(pools) {}
+  SweepServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools,
+                   const CallLimits& limits)
+      : coordinator_(coordinator), authenticator_(authenticator), pools_(pools), limits_(limits) {}
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context, const v1::GetServerInfoRequest* request,
                                           v1::GetServerInfoResponse* response) override;
@@ -64,6 +68,7 @@ class SweepServiceImpl final : public v1::SweepService::CallbackService {
   Coordinator* const coordinator_;
   const Authenticator* const authenticator_;
   ServicePools* const pools_;
+  const CallLimits limits_;
 };
 
 }  // namespace seedbed

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -18,17 +19,16 @@ namespace {
 
 // --- Query ---
 
-constexpr int64_t kMostQueryRows = 10'000'000;
-constexpr int64_t kMostQueryBytes = int64_t{1} << 30;
 constexpr int64_t kRowsAtOnce = 1000;
 constexpr int64_t kBytesAtOnce = 1 << 20;
-// A reader keeps the write-ahead log from shrinking, so none reads for longer.
-constexpr absl::Duration kQueryLimit = absl::Seconds(10);
 
 using QueryStream = ResponseStream<v1::QueryResponse>;
 
-void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, QueryStream* stream) {
-  const int64_t most_rows = request.row_limit() > 0 ? std::min(request.row_limit(), kMostQueryRows) : kMostQueryRows;
+void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, const CallLimits& limits,
+              QueryStream* stream) {
+  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limits.query_time);
+  const int64_t most_rows =
+      request.row_limit() > 0 ? std::min(request.row_limit(), limits.query_rows) : limits.query_rows;
   v1::QueryResponse response;
   int64_t rows = 0;
   int64_t bytes = 0;
@@ -36,16 +36,17 @@ void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, QuerySt
   bool truncated = false;
   bool gone = false;
   const auto send = [&] {
-    if (!stream->Push(std::exchange(response, {}), kQueryLimit)) gone = true;
+    const absl::Duration left = absl::FromChrono(deadline - std::chrono::steady_clock::now());
+    if (!stream->Push(std::exchange(response, {}), std::max(left, absl::ZeroDuration()))) gone = true;
     bytes_waiting = 0;
   };
   const absl::Status status = coordinator->reader().Stream(
-      request.sql(), kQueryLimit,
+      request.sql(), limits.query_time,
       [&response](const std::vector<std::string>& columns) {
         for (const std::string& column : columns) response.add_columns(column);
       },
       [&](const std::vector<Value>& values) {
-        truncated = rows >= most_rows || bytes >= kMostQueryBytes;
+        truncated = rows >= most_rows || bytes >= limits.query_bytes;
         if (truncated) return false;
         v1::Row* row = response.add_rows();
         for (const Value& value : values) ToProto(value, row->add_values());
@@ -57,8 +58,10 @@ void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, QuerySt
         return !gone;
       });
   if (!status.ok()) return stream->End(status);
-  response.set_truncated(truncated);
-  send();
+  if (!gone) {
+    response.set_truncated(truncated);
+    send();
+  }
   stream->End(gone ? absl::DeadlineExceededError("the rows were not taken in time; ask for fewer at once")
                    : absl::OkStatus());
 }
@@ -76,25 +79,34 @@ struct LogReading {
   int attempt = 0;  // 0: the latest, once there is one
   bool follow = false;
   off_t offset = 0;
+  absl::Duration patience;
   Authenticator::Again allowed;
 };
 
-// Sends what the file has beyond `offset`, up to what the client is ready to take.
-void SendLog(LogReading* reading) {
+// Sends what the file has beyond `offset`. DEADLINE_EXCEEDED if the client does not take it.
+absl::Status SendLog(LogReading* reading) {
   const std::string path = reading->coordinator->LogPath(reading->run, reading->attempt);
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return;  // it printed nothing yet
-  while (true) {
+  if (descriptor < 0) return absl::OkStatus();  // it printed nothing yet
+  absl::Status status;
+  while (status.ok()) {
     std::string piece(kLogPiece, '\0');
     const ssize_t count = pread(descriptor, piece.data(), piece.size(), reading->offset);
     if (count <= 0) break;
     piece.resize(static_cast<size_t>(count));
-    reading->offset += count;
     v1::ReadLogResponse response;
     response.set_text(std::move(piece));
-    if (!reading->stream->Push(std::move(response), kQueryLimit)) break;
+    if (reading->stream->Push(std::move(response), reading->patience)) {
+      reading->offset += count;
+    } else {
+      // Ended as whole, the log would look shorter than it is.
+      status = absl::DeadlineExceededError(absl::StrCat("the log of run ", reading->run.value(), " attempt ",
+                                                        reading->attempt, " was not taken in time from byte ",
+                                                        reading->offset, " on; ask for it again"));
+    }
   }
   close(descriptor);
+  return status;
 }
 
 void ReadOn(const std::shared_ptr<LogReading>& reading) {
@@ -113,7 +125,8 @@ void ReadOn(const std::shared_ptr<LogReading>& reading) {
   for (const AttemptRow& attempt : detail->attempts) {
     if (attempt.attempt == reading->attempt) ended = !attempt.end.empty();
   }
-  if (reading->attempt > 0) SendLog(reading.get());
+  const absl::Status sent = reading->attempt > 0 ? SendLog(reading.get()) : absl::OkStatus();
+  if (!sent.ok()) return reading->stream->End(sent);
   if (ended || !reading->follow) return reading->stream->End(absl::OkStatus());
   reading->pool->PostAfter(kLogInterval, [reading] { ReadOn(reading); });
 }
@@ -179,8 +192,8 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::Callb
     stream->End(allowed);
     return stream.get();
   }
-  pools_->queries.Post([coordinator = coordinator_, request = *request, stream] {
-    if (!stream->over()) RunQuery(coordinator, request, stream.get());
+  pools_->queries.Post([coordinator = coordinator_, request = *request, limits = limits_, stream] {
+    if (!stream->over()) RunQuery(coordinator, request, limits, stream.get());
   });
   return stream.get();
 }
@@ -195,7 +208,7 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
   }
   const RunId run(request->run_id());
   const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
-  pools_->files.Post(
+  pools_->readings.Post(
       [coordinator = coordinator_, run, step, stream] { SendCheckpoint(coordinator, run, step, stream.get()); });
   return stream.get();
 }
@@ -219,6 +232,7 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
   reading->run = RunId(request->run_id());
   reading->attempt = request->attempt();
   reading->follow = request->follow();
+  reading->patience = limits_.log_patience;
   pools_->reads.Post([reading] { ReadOn(reading); });
   return reading->stream.get();
 }

@@ -71,6 +71,14 @@ int OpenListener(const addrinfo& address) {
   return -1;
 }
 
+bool IsLoopback(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    return (ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24) == 127;
+  }
+  return address.sa_family == AF_INET6 &&
+         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr) != 0;
+}
+
 }  // namespace
 
 int FirstRefusedDescriptor() {
@@ -104,6 +112,10 @@ absl::Status TcpAcceptor::Add(const ListenAddress& address) {
   bool listening = false;
   // A name may stand for several addresses (localhost: 127.0.0.1 and ::1): one is enough, all are better.
   for (const addrinfo* each = found.first; each != nullptr; each = each->ai_next) {
+    if (address.is_loopback && !IsLoopback(*each->ai_addr)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "'", address.host, "' stands for an address here that other machines can reach; listen on 127.0.0.1"));
+    }
     SetPort(each->ai_addr, port);
     const int listener = OpenListener(*each);
     if (listener < 0) {

@@ -80,8 +80,12 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     stream->End(problem);
     return stream.get();
   }
-  pools_->files.Post([coordinator = coordinator_, run = lease->run, step = request->step(), stream] {
-    SendCheckpoint(coordinator, run, step, stream.get());
+  pools_->files.Post([coordinator = coordinator_, worker = WorkerId(request->worker_id()), lease = *lease,
+                      step = request->step(), stream] {
+    // A worker's token is no right to read what others train.
+    const absl::Status live = coordinator->CheckLease(worker, lease);
+    if (!live.ok()) return stream->End(live);
+    SendCheckpoint(coordinator, lease.run, step, stream.get());
   });
   return stream.get();
 }

@@ -49,6 +49,7 @@ class EventWriter {
   absl::Status operator()(const core::SubmissionCompleted&) { return absl::OkStatus(); }
   absl::Status operator()(const core::WorkerSeen&) { return absl::OkStatus(); }
   absl::Status operator()(const core::LeaseRenewed&) { return absl::OkStatus(); }
+  absl::Status operator()(const core::CheckpointRequested&) { return absl::OkStatus(); }
   absl::Status operator()(const core::LeasesExtended&) { return absl::OkStatus(); }
   absl::Status operator()(const core::ClockTicked&) { return absl::OkStatus(); }
 

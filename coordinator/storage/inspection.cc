@@ -17,6 +17,7 @@
 #include "coordinator/storage/load.h"
 #include "coordinator/storage/migrations.h"
 #include "coordinator/storage/missing_log.h"
+#include "coordinator/storage/schema_inspection.h"
 
 namespace seedbed {
 namespace {
@@ -27,6 +28,12 @@ constexpr char kCorrect[] = "copy the directory aside, then restore a backup or 
 constexpr char kRetry[] =
     "nothing that was shown as finished can be trusted for these runs: restore a backup, or delete and repeat the "
     "sweep";
+constexpr char kRestoreSchema[] =
+    "restore a backup; without one, copy the directory aside and make with sqlite3 what a new data directory's "
+    "results.db has there";
+constexpr char kForeign[] =
+    "nothing of ours made it: a trigger changes rows behind the coordinator's back, and the next version may want the "
+    "name; DROP it with sqlite3 while no coordinator runs";
 constexpr size_t kMostExamples = 3;
 constexpr int kMostDamages = 20;  // that SQLite's integrity check lists
 
@@ -134,6 +141,7 @@ class Inspector {
           absl::StrCat(database_->path(), " has schema version ", version, " and this program's is ", SchemaVersion(),
                        "; start a coordinator on it once, which brings it up to date, and examine it then"));
     }
+    Note("schema", CheckParts(), kRestore);
     Note("foreign_keys", CheckForeignKeys(), kCorrect);
     for (const Law& law : kLaws) Note(law.name, CheckLaw(law), kRestore);
     for (const std::string& trainer : TrainerNames()) Note("finished_rows", CheckFinishedRows(trainer), kRestore);
@@ -150,6 +158,7 @@ class Inspector {
   // A check that could not be done. Where the file itself is damaged, that was said already.
   void Note(const std::string& check, const absl::Status& status, const char* advice) {
     if (status.ok() || (damaged_ && check != "integrity" && absl::IsDataLoss(status))) return;
+    if (incomplete_ && absl::IsInvalidArgument(status)) return;  // "no such table", which was said already
     inspection_.findings.push_back(FindingOf(check, status, advice));
   }
 
@@ -179,6 +188,15 @@ class Inspector {
                        count > kMostExamples ? "; …" : ""),
           kRestore);
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckParts() {
+    SEEDBED_ASSIGN_OR_RETURN(SchemaDifferences differences, CompareSchema(database_));
+    incomplete_ = !differences.empty();
+    Tell("schema", "parts of the schema are missing", std::move(differences.missing), kRestoreSchema);
+    Tell("schema", "parts of the schema are not as they were made", std::move(differences.changed), kRestoreSchema);
+    Tell("schema", "the schema has parts that do not belong to it", std::move(differences.foreign), kForeign);
     return absl::OkStatus();
   }
 
@@ -280,6 +298,7 @@ class Inspector {
   const bool quick_;
   bool unreadable_ = false;
   bool damaged_ = false;
+  bool incomplete_ = false;
   Inspection inspection_;
 };
 

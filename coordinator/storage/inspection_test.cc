@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/storage/backup_file.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/schema.h"
 #include "coordinator/storage/storage_test_support.h"
@@ -19,6 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class InspectionTest : public ::testing::Test {
  protected:
@@ -166,6 +168,46 @@ TEST_F(InspectionTest, TheStateLoads) {
               ElementsAre("state"));
   EXPECT_THAT(LookAfter("UPDATE runs SET round = 0 WHERE run_id = 3; DELETE FROM sweeps"),
               ElementsAre("foreign_keys", "state"));
+}
+
+TEST_F(InspectionTest, TheSchemaIsWhole) {
+  const struct {
+    const char* sql;
+    const char* what;
+  } broken[] = {
+      {"DROP TABLE events", "missing: table events"},
+      {"DROP VIEW run_results", "missing: view run_results"},
+      {"DROP INDEX runs_by_end", "missing: index runs_by_end"},
+      {"DROP TABLE metric_names", "missing: table metric_names"},
+      {"DROP VIEW metrics; ALTER TABLE steps DROP COLUMN train_loss", "missing: column steps.train_loss"},
+      {"DROP VIEW configuration_results; DROP VIEW run_results; ALTER TABLE runs DROP COLUMN mixed_numerics",
+       "missing: column runs.mixed_numerics"},
+      {"DROP INDEX sweeps_by_name; CREATE UNIQUE INDEX sweeps_by_name ON sweeps (name)",
+       "not as they were made: index sweeps_by_name"},
+      {"DROP VIEW curves; CREATE VIEW curves AS SELECT 1", "not as they were made: view curves"},
+      {"CREATE TRIGGER theirs AFTER INSERT ON steps BEGIN DELETE FROM events; END",
+       "do not belong to it: trigger theirs"},
+      {"CREATE TABLE theirs (a)", "do not belong to it: table theirs"},
+      {"ALTER TABLE steps ADD COLUMN theirs REAL", "do not belong to it: column steps.theirs"},
+  };
+  const std::string sound = directory_.path() + "/sound.db";
+  std::filesystem::copy_file(path_, sound);
+  for (const auto& each : broken) {
+    std::filesystem::copy_file(sound, path_, std::filesystem::copy_options::overwrite_existing);
+    EXPECT_THAT(LookAfter(each.sql), Contains("schema")) << each.sql;
+    EXPECT_THAT(found_.findings, Contains(Field(&Finding::what, HasSubstr(each.what)))) << each.sql;
+    for (const Finding& finding : found_.findings) EXPECT_THAT(finding.what, Not(HasSubstr("cannot prepare")));
+  }
+}
+
+// What people may do to it, and what time does.
+TEST_F(InspectionTest, ASchemaOfAnyAgeIsWhole) {
+  EXPECT_THAT(LookAfter("ANALYZE"), IsEmpty());
+  const std::string copy = directory_.path() + "/copy.db";
+  SEEDBED_ASSERT_OK(BackupDatabase(path_, copy));
+  const absl::StatusOr<Inspection> inspection = InspectDatabase(copy, /*quick=*/true);
+  ASSERT_TRUE(inspection.ok()) << inspection.status();
+  EXPECT_THAT(inspection->findings, IsEmpty());
 }
 
 TEST_F(InspectionTest, DamagedFilesAreFoundAndLeftAlone) {

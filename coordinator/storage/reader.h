@@ -237,7 +237,7 @@ class Reader {
 
   // The same, row by row and without the limits on rows and bytes; for exports. `on_columns` is called once, before any
   // row; a false from `on_row` ends it early, with OK. Takes no longer than `time_limit`, on a connection opened for
-  // it.
+  // it; time that `on_row` takes counts, and DEADLINE_EXCEEDED comes before its next call.
   absl::Status Stream(const std::string& sql, absl::Duration time_limit,
                       const std::function<void(const std::vector<std::string>&)>& on_columns,
                       const std::function<bool(const std::vector<Value>&)>& on_row);

@@ -390,6 +390,19 @@ TEST_F(ReaderTest, AStreamEndsWhenItsReaderHasEnough) {
             absl::StatusCode::kPermissionDenied);
 }
 
+TEST_F(ReaderTest, AStreamsTimeIsComparedAtEveryRow) {
+  // Too few instructions for SQLite's own look at the clock.
+  int64_t rows = 0;
+  const absl::Status status = reader_->Stream(
+      "SELECT run_id FROM runs", absl::Nanoseconds(1), [](const auto&) {},
+      [&](const auto&) {
+        ++rows;
+        return true;
+      });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+  EXPECT_EQ(rows, 0);
+}
+
 TEST_F(ReaderTest, AnExportKeepsNobodyWaiting) {
   ReaderOptions options;
   options.most_connections = 1;

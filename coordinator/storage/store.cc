@@ -1,12 +1,10 @@
 #include "coordinator/storage/store.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/schema/trainer_schema.h"
+#include "coordinator/storage/backup_file.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/database.h"
 #include "coordinator/storage/event_writer.h"
@@ -42,15 +41,6 @@ absl::Status CreatePrivateFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-bool SyncDirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-  if (descriptor >= 0) ::close(descriptor);
-  return synced;
-}
-
 absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is_new) {
   if (is_new) {
     SEEDBED_RETURN_IF_ERROR(database->Execute(absl::StrCat("PRAGMA page_size = ", kPageSize)));
@@ -64,7 +54,8 @@ absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is
         absl::StrCat(database->path(), " stays in journal mode '", mode.value_or(""),
                      "'; close other programs that have it open, or use a file system with shared memory"));
   }
-  const char* synchronous = "PRAGMA synchronous = FULL";
+  // EXTRA syncs the directory too: in that mode the removal of the journal is the commit, and FULL leaves it to chance.
+  const char* synchronous = log ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = EXTRA";
   if (options.synchronous == StoreOptions::Synchronous::kNormal) synchronous = "PRAGMA synchronous = NORMAL";
   if (options.synchronous == StoreOptions::Synchronous::kOff) synchronous = "PRAGMA synchronous = OFF";
   for (const std::string& pragma :
@@ -91,9 +82,6 @@ absl::Status RaiseEpoch(Database* database, const std::string& database_id, int6
   return database->Change("UPDATE meta SET value = value + 1 WHERE key = 'epoch'").status();
 }
 
-// In `meta` of a backup: when it was taken, UTC microseconds.
-constexpr char kBackupTakenAt[] = "backup_taken_at";
-
 // If the file is a backup: gives it an identity of its own. Within the caller's transaction.
 absl::Status TakeForRestored(Database* database, const std::string& new_id, int64_t now) {
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> taken_at,
@@ -112,21 +100,6 @@ absl::Status TakeForRestored(Database* database, const std::string& new_id, int6
   note.detail = absl::StrCat("from a backup of database ", old_id.value_or(""), " taken at ",
                              absl::FormatTime(absl::RFC3339_sec, absl::FromUnixMicros(*taken_at), absl::UTCTimeZone()));
   return EventWriter(database, now).Note(note);
-}
-
-// Store::Open makes another database of such a file, lest leases of the original be taken for its own.
-absl::Status MarkAsBackup(const std::string& path) {
-  Database::Options options;
-  options.access = Database::Options::Access::kReadWrite;
-  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Database> copy, Database::Open(path, options));
-  SEEDBED_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(copy.get()));
-  // The one time that comes from SQLite: it is only read by people. Microseconds since 1970.
-  SEEDBED_RETURN_IF_ERROR(
-      copy->Change(
-              "REPLACE INTO meta (key, value) VALUES (?, CAST((julianday('now') - 2440587.5) * 86400e6 AS INTEGER))",
-              kBackupTakenAt)
-          .status());
-  return transaction.Commit();
 }
 
 bool HasDurable(const Batch& batch) {
@@ -213,6 +186,11 @@ int64_t Store::epoch() const {
   return parts_->epoch;
 }
 
+std::string Store::Pragma(const std::string& name) const {
+  const absl::StatusOr<std::optional<std::string>> value = parts_->database->QueryText(absl::StrCat("PRAGMA ", name));
+  return value.ok() ? value->value_or("") : value.status().ToString();
+}
+
 absl::StatusOr<core::State> Store::Load(const core::Settings& settings, absl::Duration now) {
   return LoadState(parts_->database.get(), settings, now);
 }
@@ -259,29 +237,6 @@ absl::StatusOr<int64_t> Store::ReclaimSpace(int64_t most_pages) {
       database.Execute(absl::StrCat("PRAGMA incremental_vacuum(", std::max<int64_t>(most_pages, 1), ")")));
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> left, database.QueryInt("PRAGMA freelist_count"));
   return left.value_or(0);
-}
-
-absl::Status BackupDatabase(const std::string& database_path, const std::string& path) {
-  struct stat found;
-  if (::stat(path.c_str(), &found) == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot back up to ", path, ": it exists; name a new file"));
-  }
-  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, Database::Open(database_path, {}));
-  const std::string part = path + ".part";
-  ::unlink(part.c_str());
-  SEEDBED_RETURN_IF_ERROR(CreatePrivateFile(part));
-  absl::Status status = database->Change("VACUUM INTO ?", part).status();
-  if (status.ok()) status = MarkAsBackup(part);
-  if (status.ok()) {
-    const int descriptor = ::open(part.c_str(), O_RDONLY | O_CLOEXEC);
-    const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-    if (descriptor >= 0) ::close(descriptor);
-    if (!synced || std::rename(part.c_str(), path.c_str()) != 0 || !SyncDirectoryOf(path)) {
-      status = absl::UnavailableError(absl::StrCat("cannot complete the backup ", path, ": ", std::strerror(errno)));
-    }
-  }
-  if (!status.ok()) ::unlink(part.c_str());
-  return status;
 }
 
 }  // namespace seedbed

@@ -87,6 +87,9 @@ class Store {
   const std::string& database_id() const;
   int64_t epoch() const;  // 1 at creation, one more at every Open and every restore
 
+  // What SQLite says of a setting of the committing connection, for tests.
+  std::string Pragma(const std::string& name) const;
+
   // The state that wrote the database (State::DurablyEquals); every lease gets a fresh grace from `now` (monotonic).
   absl::StatusOr<core::State> Load(const core::Settings& settings, absl::Duration now);
 
@@ -108,9 +111,5 @@ class Store {
   explicit Store(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
-
-// A consistent copy of the database in one file (VACUUM INTO), written beside `path`, synced and renamed to it. On a
-// connection of its own: any thread may call it while the store writes. FAILED_PRECONDITION if `path` exists.
-absl::Status BackupDatabase(const std::string& database_path, const std::string& path);
 
 }  // namespace seedbed

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/schema/trainer_schema.h"
+#include "coordinator/storage/backup_file.h"
 #include "coordinator/storage/checkpointer.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/storage_test_support.h"
@@ -57,6 +58,20 @@ TEST_F(StoreTest, IsMadeForALongLife) {
   EXPECT_EQ(One("PRAGMA integrity_check"), "ok");
   for (const char* metric : {"train_loss", "test_accuracy", "parameter_rms"}) {
     EXPECT_EQ(One(absl::StrCat("SELECT type FROM pragma_table_info('steps') WHERE name = '", metric, "'")), "REAL");
+  }
+}
+
+// What the tests open is faster; see power_cut_test.cc for what this is worth.
+TEST(StoreOptionsTest, CommitsAreSyncedUnlessSomebodyAsksForLess) {
+  TemporaryDirectory directory;
+  StoreOptions options;
+  options.directory = directory.path() + "/data";
+  for (const auto& [journal, mode, synchronous] :
+       {std::tuple(options.journal, "wal", "2"), {StoreOptions::Journal::kDelete, "delete", "3"}}) {
+    options.journal = journal;
+    const std::unique_ptr<Store> store = OpenStore(options);
+    EXPECT_EQ(store->Pragma("journal_mode"), mode);
+    EXPECT_EQ(store->Pragma("synchronous"), synchronous) << "full, or extra: the journal's removal is the commit";
   }
 }
 
@@ -442,19 +457,6 @@ TEST_F(StoreTest, DeletedSpaceIsGivenBack) {
   EXPECT_EQ(free_pages, 0);
   EXPECT_GT(rounds, 1);
   EXPECT_LT(std::stoll(One("PRAGMA page_count")), before / 2);
-}
-
-TEST_F(StoreTest, ABackupIsAWholeDatabase) {
-  WriteSweep();
-  const std::string path = directory_.path() + "/backup.db";
-  SEEDBED_ASSERT_OK(BackupDatabase(store_->database_path(), path));
-  const std::unique_ptr<Database> backup = OpenRaw(path, /*writable=*/false);
-  EXPECT_EQ(storage_test::One(backup.get(), "SELECT count(*) FROM run_results"), "4");
-  EXPECT_EQ(storage_test::One(backup.get(), "PRAGMA integrity_check"), "ok");
-  struct stat found;
-  ASSERT_EQ(::stat(path.c_str(), &found), 0);
-  EXPECT_EQ(found.st_mode & 0777, 0600u);
-  EXPECT_EQ(BackupDatabase(store_->database_path(), path).code(), absl::StatusCode::kFailedPrecondition);
 }
 
 // A worker that holds leases of the original must not find them again in the copy.

@@ -43,6 +43,19 @@ class Checkpoints(EndToEndTest):
         self.assertGreaterEqual(len(resumed), 1, "the next attempt goes on from the checkpoint")
         self.expect_same(expected)
 
+    def test_one_is_written_on_demand(self):
+        self.write("sweep.yaml", SWEEP)
+        self.start_coordinator()
+        self.start_saving_worker(0)
+        self.remote("submit", "sweep.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 1000", data="data"), "a run trains")
+        run = self.rows("select run_id from runs where state = 'running'", data="data")[0][0]
+        step = self.remote_json("checkpoint", "write", run)["step"]
+        self.assertEqual(self.rows(f"select count(*) from checkpoints where run_id = {run} and step = {step}", data="data"), [(1,)])
+        self.remote("cancel", "all")
+        _, said = self.remote("checkpoint", "write", run, expect=None)
+        self.assertIn("only a running one can write a checkpoint", said)
+
     def test_a_terminated_worker_loses_no_step(self):
         expected = self.calm()
         self.start_coordinator()

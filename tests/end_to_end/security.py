@@ -110,6 +110,7 @@ class Security(EndToEndTest):
         self.assertEqual(refused.wait(20), 1)
         self.assertIn("--tls-certificate", refused.log.read_text())
         self.assertIn("--insecure", refused.log.read_text())
+        self.assertFalse((self.directory / "data").exists(), "a refusal makes no database and raises no epoch")
         open_one, port = self.start_on_tcp("--insecure", "--log-level", "off", listen="0.0.0.0:0")
         wait_until(lambda: "warning: --insecure" in open_one.log.read_text(), "it warns, whatever the log level")
         self.seedbed("--server", f"localhost:{port}", "sweeps", expect=REFUSED)

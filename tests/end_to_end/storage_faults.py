@@ -61,6 +61,28 @@ class StorageFaults(EndToEndTest):
         self.remote("submit", "sweep.yaml")
         wait_until(lambda: self.remote_json("query", "select count(*) as n from steps")["rows"][0]["n"] > 50, "a run trains")
 
+    # --- the command line on a database that it opens itself
+
+    def test_commands_say_why_they_cannot_open_a_database(self):
+        self.write("sweep.yaml", SMALL_SWEEP)
+        (self.directory / "data").mkdir()
+        database = self.directory / "data" / "results.db"
+        newer = sqlite3.connect(self.directory / "newer.db")
+        newer.executescript("create table meta (key text, value text); insert into meta values ('schema_version', '9999')")
+        newer.commit()
+        newer.close()
+        contents = {"garbage": b"no database at all " * 500, "newer": (self.directory / "newer.db").read_bytes()}
+        for kind, content in contents.items():
+            database.write_bytes(content)
+            for words in (["sweeps"], ["runs"], ["status"], ["workers"], ["query", "select 1"], ["show", "1"], ["logs", "1"],
+                          ["submit", "sweep.yaml"], ["pause", "last"], ["cancel", "last"], ["export", "last"], ["watch"], ["wait"],
+                          ["checkpoint", "list", "1"]):
+                process = subprocess.run([BIN / "seedbed", "--data", "data", *words], cwd=self.directory, env=self.environment,
+                                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                self.assertIn(process.returncode, range(1, 5), f"{kind}: {words}: {process.stderr}")
+                self.assertTrue(process.stderr.startswith("seedbed: "), f"{kind}: {words}: {process.stderr}")
+                self.assertIn("results.db", process.stderr, f"{kind}: {words}")
+
     # --- a database that cannot be written for a while
 
     def test_a_file_that_may_not_grow(self):

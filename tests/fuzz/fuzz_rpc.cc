@@ -101,24 +101,15 @@ void Report(const std::string& bytes, Scheduler* scheduler) {
   scheduler->Do(std::move(checked->report));
 }
 
-// As PutCheckpointCall reads its header, without the file.
+// Without the file.
 void PutCheckpoint(const std::string& bytes, Scheduler* scheduler) {
   v1::PutCheckpointRequest request;
   if (!request.ParseFromString(bytes) || !request.has_header()) return;
-  const v1::CheckpointHeader& header = request.header();
-  const absl::StatusOr<core::LeaseKey> lease = FromProto(header.lease());
-  if (!lease.ok()) return RequireRefusal(lease.status());
-  if (header.step() < 0 || header.sequence() < 0 || header.size() < 0) return;
-  core::StoreCheckpoint command;
-  command.worker = WorkerId(header.worker_id());
-  command.lease = *lease;
-  command.numerics_json = "{}";
-  command.checkpoint.step = header.step();
-  command.checkpoint.sequence = header.sequence();
-  command.checkpoint.sha256 = header.sha256();
-  command.checkpoint.bytes = header.size();
-  command.checkpoint.path = "checkpoints/fuzz";
-  scheduler->Do(std::move(command));
+  absl::StatusOr<core::StoreCheckpoint> command = FromProto(request.header());
+  if (!command.ok()) return RequireRefusal(command.status());
+  Require(command->checkpoint.bytes >= 0 && command->checkpoint.step >= 0, "a checkpoint has a size and a step");
+  command->checkpoint.path = "checkpoints/fuzz";
+  scheduler->Do(*std::move(command));
 }
 
 void ListRuns(const std::string& bytes) {

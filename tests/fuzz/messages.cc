@@ -24,21 +24,41 @@ class SilentErrors final : public pb::io::ErrorCollector {
   void AddError(int, pb::io::ColumnNumber, const std::string&) override {}
 };
 
-const pb::MethodDescriptor* FindMethod(const std::string& name) {
+std::string NameOf(const pb::MethodDescriptor& method) {
+  return absl::StrCat(method.service()->name(), "/", method.name());
+}
+
+const std::vector<const pb::MethodDescriptor*>& Methods() {
   // Names the generated code, so that the linker keeps its descriptors.
   v1::SynchronizeRequest::descriptor();
   v1::QueryRequest::descriptor();
-  const std::vector<std::string> parts = absl::StrSplit(name, '/');
-  if (parts.size() != 2) return nullptr;
-  return pb::DescriptorPool::generated_pool()->FindMethodByName(absl::StrCat("seedbed.v1.", parts[0], ".", parts[1]));
+  static const auto& methods = *new std::vector<const pb::MethodDescriptor*>([] {
+    std::vector<const pb::MethodDescriptor*> found;
+    for (const char* name : {"seedbed.v1.SweepService", "seedbed.v1.WorkerService"}) {
+      const pb::ServiceDescriptor* service = pb::DescriptorPool::generated_pool()->FindServiceByName(name);
+      for (int i = 0; service != nullptr && i < service->method_count(); ++i) found.push_back(service->method(i));
+    }
+    return found;
+  }());
+  return methods;
 }
 
-// False if there is no such method.
-bool ReadCall(const std::string& header, const std::string& body, Call* call) {
+const pb::MethodDescriptor* FindMethod(const std::string& name) {
+  for (const pb::MethodDescriptor* method : Methods()) {
+    if (NameOf(*method) == name) return method;
+  }
+  uint64_t sum = 0;
+  for (const char c : name) sum = sum * 31 + static_cast<unsigned char>(c);
+  return Methods().empty() ? nullptr : Methods()[sum % Methods().size()];
+}
+
+// False without a method's name.
+bool ReadCall(const std::string& header, const std::string& body, Side side, Call* call) {
   const std::vector<std::string> words = absl::StrSplit(header, ' ', absl::SkipEmpty());
   const pb::MethodDescriptor* method = words.empty() ? nullptr : FindMethod(words[0]);
   if (method == nullptr) return false;
-  const pb::Message* prototype = pb::MessageFactory::generated_factory()->GetPrototype(method->input_type());
+  const pb::Message* prototype = pb::MessageFactory::generated_factory()->GetPrototype(
+      side == Side::kRequests ? method->input_type() : method->output_type());
   if (prototype == nullptr) return false;
   const std::unique_ptr<pb::Message> message(prototype->New());
   pb::TextFormat::Parser parser;
@@ -47,7 +67,7 @@ bool ReadCall(const std::string& header, const std::string& body, Call* call) {
   parser.SetRecursionLimit(50);
   parser.AllowPartialMessage(true);
   (void)parser.ParseFromString(body, message.get());  // what stands before a mistake counts
-  call->method = words[0];
+  call->method = NameOf(*method);
   call->request = message->SerializePartialAsString();
   for (size_t i = 1; i + 1 < words.size() && !call->request.empty(); i += 2) {
     uint32_t at = 0;
@@ -61,7 +81,7 @@ bool ReadCall(const std::string& header, const std::string& body, Call* call) {
 
 }  // namespace
 
-std::vector<Call> CallsOf(const uint8_t* data, size_t size) {
+std::vector<Call> CallsOf(const uint8_t* data, size_t size, Side side) {
   constexpr size_t kMostCalls = 64;
   static const bool quiet = pb::SetLogHandler(nullptr) != nullptr;
   (void)quiet;
@@ -70,7 +90,8 @@ std::vector<Call> CallsOf(const uint8_t* data, size_t size) {
   std::string body;
   const auto finish = [&] {
     Call call;
-    if (!header.empty() && calls.size() < kMostCalls && ReadCall(header, body, &call)) calls.push_back(std::move(call));
+    if (!header.empty() && calls.size() < kMostCalls && ReadCall(header, body, side, &call))
+      calls.push_back(std::move(call));
     body.clear();
   };
   const std::string text(reinterpret_cast<const char*>(data), size);
@@ -85,6 +106,12 @@ std::vector<Call> CallsOf(const uint8_t* data, size_t size) {
   }
   finish();
   return calls;
+}
+
+std::vector<std::string> MethodNames() {
+  std::vector<std::string> names;
+  for (const pb::MethodDescriptor* method : Methods()) names.push_back(NameOf(*method));
+  return names;
 }
 
 bool Parses(const Call& call) {

@@ -107,14 +107,15 @@ void Coordinator::ReceiveCheckpoint(core::StoreCheckpoint command, const Checkpo
                                         command.checkpoint.step, "-", ++files_);
   command.checkpoint.path = path;
   database_.files[path] = file;
-  Receive(CommandItem{std::move(command), [this, path, done](const absl::StatusOr<core::Answer>& answer) {
-                        if (!answer.ok()) {
-                          database_.files.erase(path);
-                          return done(answer.status());
+  Receive(CommandItem{command, [this, command, done](const absl::StatusOr<core::Answer>& answer) {
+                        // A commit that failed may be durable: the next start knows, and removes the file if it is not.
+                        if (!answer.ok()) return done(answer.status());
+                        const auto& judged = std::get<core::CheckpointAnswer>(*answer);
+                        if (judged.verdict != core::CheckpointVerdict::kStored) {
+                          database_.files.erase(command.checkpoint.path);
                         }
-                        const auto& stored = std::get<core::CheckpointAnswer>(*answer);
-                        if (stored.verdict != core::CheckpointVerdict::kStored) database_.files.erase(path);
-                        done(stored);
+                        ledger_.Answered(command, judged);
+                        done(judged);
                       }});
 }
 

@@ -165,6 +165,7 @@ class EventWriter {
   void operator()(const core::SubmissionCompleted&) { Expect(false, "it is not durable"); }
   void operator()(const core::WorkerSeen&) { Expect(false, "it is not durable"); }
   void operator()(const core::LeaseRenewed&) { Expect(false, "it is not durable"); }
+  void operator()(const core::CheckpointRequested&) { Expect(false, "it is not durable"); }
   void operator()(const core::LeasesExtended&) { Expect(false, "it is not durable"); }
   void operator()(const core::ClockTicked&) { Expect(false, "it is not durable"); }
 

@@ -197,6 +197,16 @@ void Ledger::Answered(const WorkerId& worker, const core::SynchronizeAnswer& ans
   for (const core::LeaseKey& lease : answer.restored) Promise(worker, lease);
 }
 
+void Ledger::Answered(const core::StoreCheckpoint& command, const core::CheckpointAnswer& answer) {
+  const bool stored =
+      answer.verdict == core::CheckpointVerdict::kStored || answer.verdict == core::CheckpointVerdict::kDuplicate;
+  const RunRow* run = stored ? database_.FindRun(command.lease.run) : nullptr;
+  if (run == nullptr || run->checkpoints.empty()) return;  // dropped since
+  const core::Checkpoint& newest = run->checkpoints.back();
+  world_.Expect(database_.files.count(newest.path) == 1, "a checkpoint of run ", run->id.value(), " step ",
+                command.checkpoint.step, " was said to be stored, and that of step ", newest.step, " has no file");
+}
+
 void Ledger::Answered(const core::Report& report, const Rows& rows, const core::ReportAnswer& answer) {
   switch (answer.verdict) {
     case core::ReportVerdict::kRefused:

@@ -42,6 +42,7 @@ class Ledger {
   // --- answers that leave the coordinator
   void Answered(const WorkerId& worker, const core::SynchronizeAnswer& answer);
   void Answered(const core::Report& report, const Rows& rows, const core::ReportAnswer& answer);
+  void Answered(const core::StoreCheckpoint& command, const core::CheckpointAnswer& answer);
 
   // Accepted results by specification.
   const std::map<std::string, core::RunResult>& results() const { return results_; }

@@ -158,6 +158,8 @@ class Agent {
   void OnCheckpointGot(const CheckpointGot& got, absl::Duration now);
   void Fetch(absl::Duration now);
   void AskForCheckpoints(absl::Duration now);
+  void AskForCheckpoint(Lease& lease, absl::Duration now);
+  void CheckpointNow(const LeaseKey& key, absl::Duration now);
   void SendCheckpoints(absl::Duration now);
   void FinishSaving(absl::Duration now);
   absl::Duration SavePatience() const;

@@ -36,11 +36,23 @@ absl::Duration Agent::CheckpointDue(const Lease& lease) const {
 
 void Agent::AskForCheckpoints(absl::Duration now) {
   for (auto& [name, lease] : leases_) {
-    if (CheckpointDue(lease) > now) continue;
-    lease.checkpoint_base = now;
-    lease.checkpoint_asked = now;
-    pool_->Checkpoint(lease.attempt);
+    if (CheckpointDue(lease) <= now) AskForCheckpoint(lease, now);
   }
+}
+
+void Agent::AskForCheckpoint(Lease& lease, absl::Duration now) {
+  lease.checkpoint_base = now;
+  lease.checkpoint_asked = now;
+  pool_->Checkpoint(lease.attempt);
+}
+
+void Agent::CheckpointNow(const LeaseKey& key, absl::Duration now) {
+  const auto found = leases_.find(NameOf(key));
+  if (found == leases_.end() || found->second.phase != LeasePhase::kTraining) return;
+  Lease& lease = found->second;
+  // It is said with every answer until one is stored: one that is under way will do.
+  if (lease.checkpoint_asked || HasUnsent(lease) || !engines_.WritesCheckpoints(lease.engine)) return;
+  AskForCheckpoint(lease, now);
 }
 
 void Agent::On(const AttemptCheckpoint& event, absl::Duration now) {

@@ -99,6 +99,28 @@ TEST(Checkpoints, ANewerOneReplacesOneThatWaitsAndAFailureIsTriedAgain) {
   EXPECT_TRUE(world.link.uploads.empty());
 }
 
+TEST(Checkpoints, OneThatTheCoordinatorWantsIsAskedForOnceHoweverOftenItSaysSo) {
+  World world;
+  world.Train({Granted(Key(1))});
+  world.Started();
+  SynchronizeAnswer wanted = world.Desired();
+  wanted.checkpoint = {Key(1), Key(7)};  // it does not hold the second
+  for (int call = 0; call < 3; ++call) {
+    world.Pass(absl::Seconds(5));
+    world.CallAndAnswer(wanted);
+  }
+  EXPECT_EQ(world.Commanded(), "checkpoint 1");
+  EXPECT_EQ(world.Commanded(), "nothing");
+  Wrote(world, 1, 5);
+  world.Pass(absl::Seconds(5));
+  world.CallAndAnswer(wanted);
+  EXPECT_EQ(world.Commanded(), "nothing") << "it is on its way";
+  Put(world, Uploaded(world), CheckpointFate::kStored);
+  world.Pass(absl::Seconds(5));
+  world.CallAndAnswer(wanted);
+  EXPECT_EQ(world.Commanded(), "checkpoint 1") << "the next one";
+}
+
 TEST(Checkpoints, TheIntervalGrowsWithTheCost) {
   World world(1, {}, absl::Seconds(2));
   world.Train({Granted(Key(1))});

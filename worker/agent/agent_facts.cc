@@ -77,6 +77,7 @@ void Agent::OnAnswer(const SynchronizeAnswer& answer, absl::Duration now) {
     found->second.key.fence = key.fence;
     found->second.reports.RewindAll();
   }
+  for (const LeaseKey& key : answer.checkpoint) CheckpointNow(key, now);
   for (const LeaseToStop& stop : answer.stop) Stop(stop, now);
   for (const LeaseToStart& start : answer.start) Grant(start, now);
 }

@@ -82,6 +82,7 @@ struct SynchronizeAnswer {
   std::vector<LeaseToStart> start;
   std::vector<LeaseToStop> stop;
   std::vector<LeaseKey> restored;
+  std::vector<LeaseKey> checkpoint;  // of which one is wanted now
   absl::Duration next_call_after;
   absl::Duration lease_duration;
   std::string database_id;

@@ -85,6 +85,8 @@ agent::CheckpointFate CheckpointPutCall::FateOf(const grpc::Status& status) cons
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
     case grpc::StatusCode::UNIMPLEMENTED:  // an older coordinator
       return CheckpointFate::kNoRoom;
+    case grpc::StatusCode::FAILED_PRECONDITION:  // the lease is over: said before its bytes were sent
+      return CheckpointFate::kRefused;
     case grpc::StatusCode::DATA_LOSS:
     case grpc::StatusCode::INVALID_ARGUMENT:
       return CheckpointFate::kLost;

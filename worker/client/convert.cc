@@ -158,6 +158,7 @@ agent::SynchronizeAnswer FromProto(const v1::SynchronizeResponse& response) {
     out.stop.push_back({FromProto(stop.lease()), stop.reason(), stop.hand_back()});
   }
   for (const v1::LeaseKey& key : response.restored()) out.restored.push_back(FromProto(key));
+  for (const v1::LeaseKey& key : response.checkpoint()) out.checkpoint.push_back(FromProto(key));
   out.next_call_after = absl::Milliseconds(response.next_call_milliseconds());
   out.lease_duration = absl::Milliseconds(response.lease_milliseconds());
   out.database_id = response.database_id();

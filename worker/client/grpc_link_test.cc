@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <string>
@@ -349,6 +350,33 @@ TEST_F(GrpcLinkTest, LogTextIsLeftOutWhenTooMuchWaitsAndReportsAreNot) {
   const size_t logs = coordinator_.WaitForReports(1).size() - 1;
   EXPECT_GT(logs, 50u);
   EXPECT_LT(logs, 250u) << "4 MB wait here, and some in gRPC's buffers";
+}
+
+TEST_F(GrpcLinkTest, AnUploadThatIsRefusedAtItsHeaderTellsItsFate) {
+  struct Case {
+    grpc::StatusCode code;
+    agent::CheckpointFate fate;
+  };
+  const std::string path = directory_ + "/checkpoint";
+  std::ofstream(path) << std::string(8 << 20, 'x');
+  for (const Case& c : {Case{grpc::StatusCode::FAILED_PRECONDITION, agent::CheckpointFate::kRefused},
+                        Case{grpc::StatusCode::RESOURCE_EXHAUSTED, agent::CheckpointFate::kNoRoom},
+                        Case{grpc::StatusCode::UNAVAILABLE, agent::CheckpointFate::kFailed}}) {
+    coordinator_.upload_refusal = grpc::Status(c.code, "for a reason");
+    StartServer();
+    MakeLink();
+    agent::CheckpointUpload upload;
+    upload.worker = WorkerId("w1");
+    upload.lease = {RunId(1), 1, Fence(1)};
+    upload.path = path;
+    link_->PutCheckpoint(std::move(upload));
+    const agent::CheckpointPut put = Next<agent::CheckpointPut>();
+    EXPECT_EQ(put.fate, c.fate) << c.code << ": " << put.reason;
+    EXPECT_THAT(put.reason, HasSubstr("for a reason"));
+    link_.reset();
+    StopServer();
+  }
+  unlink(path.c_str());
 }
 
 TEST_F(GrpcLinkTest, CanBeDestroyedWithEverythingUnderWay) {

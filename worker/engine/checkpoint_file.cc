@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/atomic_file.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/checkpoint_header.h"
@@ -68,30 +69,19 @@ class OpenFile {
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
   int get() const { return fd_; }
-  bool Close() { return close(std::exchange(fd_, -1)) == 0; }
 
  private:
   int fd_;
 };
 
-absl::Status CannotWrite(const std::string& path, int error) {
-  return absl::ErrnoToStatus(error, absl::StrCat("checkpoint ", path, " cannot be written"));
-}
-
 // Writes to a file and sums what it writes.
 class Output {
  public:
-  Output(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  explicit Output(AtomicFile* file) : file_(file) {}
 
   absl::Status Write(std::string_view bytes) {
     hash_.Update(bytes);
-    while (!bytes.empty()) {
-      const ssize_t count = write(fd_, bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) return CannotWrite(path_, errno);
-      bytes.remove_prefix(static_cast<size_t>(count));
-    }
-    return absl::OkStatus();
+    return file_->Write(bytes);
   }
   template <typename T>
   absl::Status WriteValues(const std::vector<double>& values) {
@@ -106,12 +96,11 @@ class Output {
   Sha256::Sum Sum() const { return hash_.Finish(); }
 
  private:
-  const int fd_;
-  const std::string path_;
+  AtomicFile* const file_;
   Sha256 hash_;
 };
 
-absl::StatusOr<std::string> WriteAll(int fd, const std::string& path, const Checkpoint& checkpoint) {
+absl::StatusOr<std::string> WriteAll(AtomicFile* file, const Checkpoint& checkpoint) {
   const IeeeArithmetic ieee;
   const std::string header = CheckpointHeader(checkpoint);
   const bool is_double = checkpoint.precision == Precision::kFloat64;
@@ -120,7 +109,7 @@ absl::StatusOr<std::string> WriteAll(int fd, const std::string& path, const Chec
   for (const auto& [name, values] : checkpoint.state.slabs) {
     preamble.payload_bytes += values.size() * (is_double ? sizeof(double) : sizeof(float));
   }
-  Output output(fd, path);
+  Output output(file);
   SEEDBED_RETURN_IF_ERROR(output.Write(BytesOf(&preamble, sizeof(preamble))));
   SEEDBED_RETURN_IF_ERROR(output.Write(header));
   for (const auto& [name, values] : checkpoint.state.slabs) {
@@ -129,14 +118,6 @@ absl::StatusOr<std::string> WriteAll(int fd, const std::string& path, const Chec
   const Sha256::Sum sum = output.Sum();
   SEEDBED_RETURN_IF_ERROR(output.Write(BytesOf(sum.data(), sum.size())));
   return HexOf(output.Sum());
-}
-
-absl::Status SyncDirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-  const OpenFile file(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (file.get() < 0 || fsync(file.get()) != 0) return CannotWrite(path, errno);
-  return absl::OkStatus();
 }
 
 absl::Status Damaged(const std::string& path, const std::string& how) {
@@ -221,18 +202,9 @@ absl::StatusOr<Preamble> ReadPreamble(const Input& input, const std::string& pat
 }  // namespace
 
 absl::StatusOr<std::string> WriteCheckpoint(const std::string& path, const Checkpoint& checkpoint) {
-  const std::string partial = path + ".partial";
-  OpenFile file(open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (file.get() < 0) return CannotWrite(path, errno);
-  absl::StatusOr<std::string> sum = WriteAll(file.get(), path, checkpoint);
-  if (sum.ok() && (fsync(file.get()) != 0 || !file.Close() || rename(partial.c_str(), path.c_str()) != 0)) {
-    sum = CannotWrite(path, errno);
-  }
-  if (!sum.ok()) {
-    unlink(partial.c_str());
-    return sum;
-  }
-  SEEDBED_RETURN_IF_ERROR(SyncDirectoryOf(path));
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
+  SEEDBED_ASSIGN_OR_RETURN(std::string sum, WriteAll(file.get(), checkpoint));
+  SEEDBED_RETURN_IF_ERROR(file->Commit());
   return sum;
 }
 

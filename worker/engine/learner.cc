@@ -59,10 +59,12 @@ absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(const RunParameters& run, u
   replica.seed = seed;
   replica.init_scale = run.model.init_scale;
   replica.optimizer = run.optimizer;
-  if (!run.reference && FastSupports(run)) return MakeFastLearner(task, run.model, run.precision, replica);
+  RunParameters asked = run;
+  if (asked.batch_size >= static_cast<int64_t>(task.train.size())) asked.batch_size = 0;
+  if (!run.reference && FastSupports(asked)) return MakeFastLearner(task, run.model, run.precision, replica);
   TrainingOptions options;
   options.loss = run.loss;
-  options.batch_size = run.batch_size;
+  options.batch_size = asked.batch_size;
   options.matmul_precision = run.matmul_precision;
   return MakeReferenceLearner(task, run.model, run.precision, {replica}, options);
 }

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -16,13 +18,28 @@
 namespace seedbed::engine {
 namespace {
 
-// The value after `key` in LibTorch's description of itself, up to the line's end.
-std::string FromDescription(const std::string& key) {
-  const std::string text = at::show_config();
+// The line of `text` with `key` in it, from there on, without the key and what parts them; or "unknown".
+std::string After(const std::string& key, const std::string& text) {
   const size_t found = text.find(key);
   if (found == std::string::npos) return "unknown";
-  const size_t begin = text.find_first_not_of(" :", found + key.size());
+  const size_t begin = text.find_first_not_of(" :\t", found + key.size());
   return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+// A BLAS that is not OpenBLAS, as LibTorch says that it was built with it.
+std::string OtherBlasDescription() {
+  const std::string text = at::show_config();
+  const std::string version = After("Math Kernel Library", text);
+  if (version != "unknown") return "MKL " + version;
+  const std::string info = After("BLAS_INFO=", text);
+  return info.substr(0, info.find(','));
+}
+
+// Such a library does not say which kernel it took; it follows from the CPU.
+std::string CpuModel() {
+  std::ifstream file("/proc/cpuinfo");
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  return After("model name", text);
 }
 
 bool DenormalsAreFlushed() {
@@ -39,10 +56,16 @@ void SetUpTrainingThread() {
 }
 
 Json NumericsFingerprint() {
-  return {{"libtorch", TORCH_VERSION},           {"blas", BlasDescription()},
-          {"blas_kernel", BlasKernelName()},     {"cpu_capability", FromDescription("CPU capability usage")},
-          {"elementwise", BestInstructionSet()}, {"flush_to_zero", DenormalsAreFlushed()},
-          {"threads", at::get_num_threads()},    {"device", "cpu"}};
+  const bool is_openblas = BlasKernelName() != "unknown";
+  return {{"engine", SEEDBED_VERSION},
+          {"libtorch", TORCH_VERSION},
+          {"blas", is_openblas ? BlasDescription() : OtherBlasDescription()},
+          {"blas_kernel", is_openblas ? BlasKernelName() : "of " + CpuModel()},
+          {"cpu_capability", After("CPU capability usage", at::show_config())},
+          {"elementwise", BestInstructionSet()},
+          {"flush_to_zero", DenormalsAreFlushed()},
+          {"threads", at::get_num_threads()},
+          {"device", "cpu"}};
 }
 
 Json StackedNumericsFingerprint(const std::string& device, int capacity) {

@@ -11,8 +11,8 @@ namespace seedbed::engine {
 // are slow), and LibTorch uses that thread alone.
 void SetUpTrainingThread();
 
-// What decides the bits of a result beside its specification: LibTorch, BLAS and its kernel, instruction sets, threads,
-// device. Call it on a thread that was set up.
+// What decides the bits of a result beside its specification: this engine's version, LibTorch, BLAS and its kernel (or,
+// where it does not name one, the CPU), instruction sets, threads, device. Call it on a thread that was set up.
 Json NumericsFingerprint();
 
 // The same of runs that are replicas of a stacked pack on a device: the pack's capacity and the GPU decide too.

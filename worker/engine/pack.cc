@@ -27,7 +27,9 @@ void Pack::Start(RunRequest request) {
     send_(NoPlace(request.run));
     return;
   }
-  runs_.push_back(std::make_unique<PackedRun>(std::move(request), settings_, send_));
+  runs_.push_back(std::make_unique<PackedRun>(
+      std::move(request), settings_, send_,
+      [this](double seconds, const std::string& reason) { SayThatAllAreBusy(seconds, reason); }));
 }
 
 std::string Pack::NoPlace(int64_t run) const {
@@ -100,8 +102,7 @@ void Pack::Advance() {
   if (run->EndsUnbuilt()) {
     last_message = run->Stopped();
   } else if (!run->is_built()) {
-    const double seconds = run->first_step_seconds() + (settings_.on_gpu ? kGpuBuildSeconds : 0);
-    if (seconds >= kLongStepSeconds) SayThatAllAreBusy(10 + seconds, "building a model");
+    SayThatAllAreBusy(run->full_step_seconds() + (settings_.on_gpu ? kGpuBuildSeconds : 0), "building a model");
     const absl::Status fits = settings_.is_stacked ? absl::OkStatus() : CheckMemory(*run);
     last_message = fits.ok() ? run->Build() : run->Failed(fits);
   }
@@ -122,6 +123,7 @@ void Pack::Advance() {
 }
 
 void Pack::SayThatAllLive() {
+  // Each gets its turn before the first can be heard of again.
   double long_steps = 0;
   for (const std::unique_ptr<PackedRun>& run : runs_) {
     if (run->step_seconds() >= kLongStepSeconds) long_steps += run->step_seconds();
@@ -138,8 +140,9 @@ void Pack::SayThatAllLive() {
 }
 
 void Pack::SayThatAllAreBusy(double seconds, const std::string& reason) {
+  if (seconds < kLongStepSeconds) return;
   const PackedRun::SteadyClock::time_point now = PackedRun::SteadyClock::now();
-  for (const std::unique_ptr<PackedRun>& run : runs_) run->SayBusy(seconds, reason, now);
+  for (const std::unique_ptr<PackedRun>& run : runs_) run->SayBusy(10 + 4 * seconds, reason, now);
 }
 
 }  // namespace seedbed::engine

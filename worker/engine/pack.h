@@ -79,6 +79,7 @@ class Pack {
   // Why the run cannot be built, if the runs that are built leave it too little memory.
   absl::Status CheckMemory(const PackedRun& run) const;
   void SayThatAllLive();
+  // Nothing unless it is long.
   void SayThatAllAreBusy(double seconds, const std::string& reason);
 
   PackSettings settings_;

@@ -157,6 +157,30 @@ TEST(PackTest, ARunThatFailsOrDivergesEndsAlone) {
   }
 }
 
+// An evaluation may take longer than the worker waits for a sign of life.
+TEST(PackTest, BeforeWhatMayTakeLongAllAreSaidToBeBusy) {
+  // Parameters of a large model, and a learner of a small one: nothing here takes long.
+  RunSpecification large =
+      TinyRun(30, {{"model.width", 2048}, {"model.depth", 8}, {"task.modulus", 2000}, {"task.train_fraction", 0.5}});
+  large.shared.metrics.evaluate_every = 10;
+  const LearnerFactory factory = [](const RunParameters& run, uint64_t seed) {
+    return run.task.modulus == 2000 ? MakeLearner(ReadRunParameters(TinyRun().parameters).value(), seed)
+                                    : MakeLearner(run, seed);
+  };
+  Recorder recorder(2, factory);
+  recorder.Start(1, large);
+  recorder.Start(2, TinyRun(30));
+  recorder.pack().Advance();
+  for (const int64_t run : {1, 2}) {
+    const std::vector<Json> busy = recorder.Said(run, "busy");
+    ASSERT_EQ(busy.size(), 2u) << "before it is built, and before it is evaluated for the first time";
+    EXPECT_GE(busy[1]["seconds"], 3600);
+  }
+  recorder.Finish();
+  EXPECT_EQ(recorder.Said(1, "busy").size(), 2u) << "later ones are known to be short";
+  EXPECT_EQ(recorder.Last(1)["type"], "finished");
+}
+
 TEST(PackTest, TooLargeAModelIsOutOfMemory) {
   Recorder recorder(2);
   recorder.Start(6, TinyRun(25, {{"model.width", 16384}, {"model.depth", 64}, {"task.modulus", 4096}}));

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/engine/messages.h"
+#include "worker/engine/model_layout.h"
+#include "worker/engine/task.h"
 
 namespace seedbed::engine {
 namespace {
@@ -18,13 +20,21 @@ constexpr std::chrono::milliseconds kBetweenBatches(500);
 constexpr std::chrono::seconds kBetweenSigns(2);
 constexpr int kGpuIsLostStatus = 70;
 
-// An upper bound for the first step, so that a large model is not taken for a hang before its first sign of life.
-double FirstStepSeconds(const RunParameters& parameters) {
-  constexpr double kSlowestFlopsPerSecond = 5e9;
-  const auto symbols = static_cast<double>(parameters.task.modulus);
-  const auto width = static_cast<double>(parameters.model.width);
-  const double weights = 2 * symbols * width + static_cast<double>(parameters.model.depth) * width * width;
-  return 6 * weights * symbols * symbols / kSlowestFlopsPerSecond;
+// An upper bound for a step with all its measures, so that a large model is not taken for a hang before the first of
+// them has been timed. A multiplication and an addition per weight, token and pair: twice that again for the gradients,
+// and once more for an analysis.
+double FullStepSeconds(const RunParameters& run) {
+  double flops_per_second = 5e9;  // the slowest kernels on one thread
+  if (run.precision == Precision::kFloat64) flops_per_second /= 2;
+  if (run.matmul_precision == MatmulPrecision::kBf16) flops_per_second /= 4;  // where the CPU has no such product
+  const int64_t symbols = SymbolCount(run.task);
+  const auto weights = static_cast<double>(LayoutOf(run.model, symbols, symbols).parameter_count);
+  const double tokens = run.model.kind == "transformer" ? 3 : 1;
+  const double pairs = static_cast<double>(symbols) * static_cast<double>(symbols);
+  double flops = 8 * weights * tokens * pairs;
+  // Five rounds of three products of each hidden matrix with squares of its smaller side.
+  if (run.optimizer.kind == OptimizerKind::kMuon) flops += 30 * weights * static_cast<double>(run.model.width);
+  return flops / flops_per_second;
 }
 
 // LibTorch reports failed allocations as errors of its own, told apart by their text alone.
@@ -36,6 +46,14 @@ bool IsAboutMemory(const std::string& text) {
   return false;
 }
 
+// LibTorch's text without where in C++ it came from.
+std::string WithoutBacktrace(std::string text) {
+  for (const char* begin : {"\nException raised from", "\nframe #"}) {
+    if (const size_t found = text.find(begin); found != std::string::npos) text.resize(found);
+  }
+  return text;
+}
+
 // After most errors of CUDA nothing more can be done in the process; one after another all runs would fail by them.
 void LeaveIfGpuIsLost(const std::string& text) {
   if (text.find("CUDA error") == std::string::npos && text.find("CUBLAS_STATUS") == std::string::npos) return;
@@ -45,16 +63,17 @@ void LeaveIfGpuIsLost(const std::string& text) {
 
 }  // namespace
 
-PackedRun::PackedRun(RunRequest request, const PackSettings& settings, const Pack::Send& send)
+PackedRun::PackedRun(RunRequest request, const PackSettings& settings, const Pack::Send& send, Announce announce)
     : request_(std::move(request)),
       settings_(settings),
       send_(send),
+      announce_(std::move(announce)),
       last_batch_(SteadyClock::now()),
       last_said_(last_batch_) {
   const absl::StatusOr<RunParameters> parameters = ReadRunParameters(request_.specification.parameters);
   if (!parameters.ok()) return;  // Build says what is wrong
   needed_bytes_ = NeededBytes(*parameters);
-  first_step_seconds_ = FirstStepSeconds(*parameters);
+  full_step_seconds_ = FullStepSeconds(*parameters);
 }
 
 void PackedRun::WantStop(bool checkpoint) {
@@ -69,7 +88,7 @@ std::optional<std::string> PackedRun::Guarded(F train) {
   } catch (const std::bad_alloc&) {
     return Failed(absl::ResourceExhaustedError("not enough memory for this run; use a smaller model or modulus"));
   } catch (const std::exception& error) {
-    const std::string text = error.what();
+    const std::string text = WithoutBacktrace(error.what());
     if (settings_.on_gpu && !IsAboutMemory(text)) LeaveIfGpuIsLost(text);
     return Failed(IsAboutMemory(text) ? absl::ResourceExhaustedError(text) : absl::InternalError(text));
   }
@@ -84,6 +103,9 @@ std::optional<std::string> PackedRun::Build() {
     if (!session.ok()) return Failed(session.status());
     session_ = *std::move(session);
     last_step_ = session_->step();
+    session_->set_announce([this](std::optional<double> seconds) {
+      announce_(seconds.value_or(full_step_seconds_), "measures take long");
+    });
     return std::nullopt;
   });
 }

@@ -21,14 +21,17 @@ class PackedRun {
  public:
   using SteadyClock = std::chrono::steady_clock;
 
-  PackedRun(RunRequest request, const PackSettings& settings, const Pack::Send& send);
+  // Called when so many seconds may pass on the pack's thread before anything more is said.
+  using Announce = std::function<void(double seconds, const std::string& reason)>;
+
+  PackedRun(RunRequest request, const PackSettings& settings, const Pack::Send& send, Announce announce);
 
   int64_t run() const { return request_.run; }
   const RunSpecification& specification() const { return request_.specification; }
   bool is_built() const { return session_ != nullptr; }
-  // About how much memory it takes, and about how long its first step at most; 0 if the parameters are wrong.
+  // About how much memory it takes, and about how long a step with all measures at most; 0 if the parameters are wrong.
   double needed_bytes() const { return needed_bytes_; }
-  double first_step_seconds() const { return first_step_seconds_; }
+  double full_step_seconds() const { return full_step_seconds_; }
   double step_seconds() const { return step_seconds_; }  // of the last step
 
   void WantCheckpoint() { wants_checkpoint_ = true; }
@@ -61,8 +64,9 @@ class PackedRun {
   const RunRequest request_;
   const PackSettings& settings_;
   const Pack::Send& send_;
+  const Announce announce_;
   double needed_bytes_ = 0;
-  double first_step_seconds_ = 0;
+  double full_step_seconds_ = 0;
   std::unique_ptr<Session> session_;
   int64_t last_step_ = 0;  // the last that was measured
   bool wants_checkpoint_ = false;

@@ -2,9 +2,12 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/schema/modular.h"
 #include "common/schema/modular_operations.h"
@@ -23,6 +26,42 @@ double Seconds(clockid_t clock) {
 std::optional<double> Accuracy(int64_t correct, int64_t examples) {
   if (examples == 0) return std::nullopt;
   return static_cast<double>(correct) / static_cast<double>(examples);
+}
+
+absl::Status NeverMeasured(const std::string& metric, const std::string& why) {
+  return absl::InvalidArgumentError(absl::StrCat("stop rule: ", metric, " is never measured: ", why));
+}
+
+// Whether each stop rule has a metric that this run measures; with one that never comes it would never end a run, or
+// always.
+absl::Status CheckThatMetricsCome(const RunSpecification& specification) {
+  const TrainerSchema& schema = ModularTrainerSchema();
+  SEEDBED_ASSIGN_OR_RETURN(const Json complete, CompleteParameters(schema, specification.parameters));
+  for (const StopRule& rule : specification.shared.stop) {
+    const MetricDefinition* metric = schema.FindMetric(rule.metric);
+    if (metric == nullptr) continue;  // the monitor refuses it, or the rule is about the loss being finite
+    if (metric->at_analyses_only && specification.shared.metrics.analyze_every == 0) {
+      return NeverMeasured(rule.metric, "metrics.analyze_every is 0");
+    }
+    const std::string why = WhyMetricIsAbsent(schema, rule.metric, complete);
+    if (!why.empty()) return NeverMeasured(rule.metric, absl::StrCat("it is ", why));
+  }
+  return absl::OkStatus();
+}
+
+// The same of weight norms, of which there is one per tensor.
+absl::Status CheckThatNormsCome(const RunTemplate& shared, const ModelLayout& layout) {
+  const std::string prefix = absl::StrCat(kWeightNormFamily, ".");
+  for (const StopRule& rule : shared.stop) {
+    if (rule.metric.rfind(prefix, 0) != 0) continue;
+    std::vector<std::string> names;
+    for (const TensorLayout& tensor : layout.tensors) names.push_back(tensor.name);
+    const std::string name = rule.metric.substr(prefix.size());
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    return NeverMeasured(rule.metric,
+                         absl::StrCat("the model has no '", name, "' (it has ", absl::StrJoin(names, ", "), ")"));
+  }
+  return absl::OkStatus();
 }
 
 // Adds the time that the calling thread computes, from here to its end, to a total.
@@ -59,12 +98,14 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const RunSpecification&
   SEEDBED_ASSIGN_OR_RETURN(resolved.parameters, ResolveParameters(ModularTrainerSchema(), specification.parameters));
   SEEDBED_ASSIGN_OR_RETURN(const RunParameters parameters, ReadRunParameters(resolved.parameters));
   SEEDBED_ASSIGN_OR_RETURN(RunMonitor monitor, RunMonitor::Create(specification.shared));
+  SEEDBED_RETURN_IF_ERROR(CheckThatMetricsCome(specification));
   {
     const CpuMeter meter(&cpu_seconds);
     SEEDBED_ASSIGN_OR_RETURN(learner, make_learner(parameters, static_cast<uint64_t>(specification.seed)));
   }
   auto session = std::unique_ptr<Session>(
       new Session(std::move(resolved), parameters, std::move(monitor), std::move(learner), cpu_seconds));
+  SEEDBED_RETURN_IF_ERROR(CheckThatNormsCome(specification.shared, session->learner_->layout()));
   if (specification.shared.metrics.analyze_every > 0) {
     SEEDBED_ASSIGN_OR_RETURN(session->analysis_, Analysis::Create(parameters));
   }
@@ -132,11 +173,15 @@ Session::Progress Session::Measure() {
   learner_->Backward();
   has_gradient_ = true;
   // What is due has its say in whether the run ends; the last step is evaluated and analysed in any case.
-  if (evaluation_is_due) Evaluate(&row);
-  if (analysis_is_due) Analyze(&row);
+  const auto evaluate = [&] { Announced(&evaluation_seconds_, [&] { Evaluate(&row); }); };
+  const auto analyze = [&] {
+    if (analysis_) Announced(&analysis_seconds_, [&] { Analyze(&row); });
+  };
+  if (evaluation_is_due) evaluate();
+  if (analysis_is_due) analyze();
   ending_ = monitor_.EndingAt(step_, WallSeconds());
-  if (ending_ && !evaluation_is_due) Evaluate(&row);
-  if (ending_ && !analysis_is_due) Analyze(&row);
+  if (ending_ && !evaluation_is_due) evaluate();
+  if (ending_ && !analysis_is_due) analyze();
   is_measured_ = true;
 
   Progress progress;
@@ -192,6 +237,13 @@ void Session::NoteTraining(const TrainMeasure& train, MetricRow* row) {
   (*row)[Metric::kTrainAccuracy] = accuracy;
 }
 
+void Session::Announced(std::optional<double>* last_seconds, const std::function<void()>& work) {
+  if (announce_) announce_(*last_seconds);
+  const double start = Seconds(CLOCK_MONOTONIC);
+  work();
+  *last_seconds = Seconds(CLOCK_MONOTONIC) - start;
+}
+
 void Session::Evaluate(MetricRow* row) {
   MetricRow evaluated;
   evaluated.step = row->step;
@@ -213,7 +265,6 @@ void Session::Evaluate(MetricRow* row) {
 }
 
 void Session::Analyze(MetricRow* row) {
-  if (!analysis_) return;
   MetricRow analysed;
   analysed.step = row->step;
   analysis_->Measure(learner_.get(), 0, &analysed);

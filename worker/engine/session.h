@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/base/json.h"
@@ -24,6 +25,10 @@ using LearnerFactory = std::function<absl::StatusOr<std::unique_ptr<Learner>>(co
 // saved. Stays on the thread that made it.
 class Session {
  public:
+  // Told before each evaluation and each analysis, which may take far longer than a step: the seconds that the last one
+  // of its kind took, or nothing before the first.
+  using Announce = std::function<void(std::optional<double> seconds)>;
+
   // What one measurement brought.
   struct Progress {
     std::optional<MetricRow> row;  // if a row is due at this step
@@ -38,6 +43,8 @@ class Session {
   // to be made. Errors that lie with the checkpoint, not with the specification, begin with "checkpoint".
   static absl::StatusOr<std::unique_ptr<Session>> Resume(const RunSpecification& specification, const std::string& path,
                                                          const LearnerFactory& make_learner = MakeLearner);
+
+  void set_announce(Announce announce) { announce_ = std::move(announce); }
 
   // Measures the parameters at step(). Not to be called twice at one step, nor after an ending.
   Progress Measure();
@@ -68,8 +75,10 @@ class Session {
   // Of all training examples.
   void NoteTraining(const TrainMeasure& train, MetricRow* row);
   void Evaluate(MetricRow* row);
-  // Nothing unless the run is to be analysed.
+  // Only of a run that is to be analysed.
   void Analyze(MetricRow* row);
+  // Does the work between an announcement and taking its time.
+  void Announced(std::optional<double>* last_seconds, const std::function<void()>& work);
 
   const RunSpecification specification_;  // parameters resolved
   const Precision precision_;
@@ -82,6 +91,9 @@ class Session {
   bool is_measured_ = false;
   bool has_gradient_ = false;  // the learner's gradient is that of this step
   std::optional<Ending> ending_;
+  Announce announce_;                         // may be empty
+  std::optional<double> evaluation_seconds_;  // of the last one
+  std::optional<double> analysis_seconds_;
   const double wall_start_;          // seconds, monotonic
   double earlier_wall_seconds_ = 0;  // of the attempts before
   double cpu_seconds_;               // of this thread in this session, and of the attempts before

@@ -1,5 +1,6 @@
 // Which rows a session measures what at: analyses, minibatches, the decay of a step.
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -54,6 +55,25 @@ TEST(SessionMeasuresTest, AnalysesStandAtTheirIntervalAndAtTheEnd) {
     EXPECT_TRUE(row[Metric::kTrainLoss].has_value());
     EXPECT_FALSE(row[Metric::kBatchLoss].has_value());
   }
+}
+
+TEST(SessionMeasuresTest, EvaluationsAndAnalysesAreAnnounced) {
+  SetUpTrainingThread();
+  RunSpecification run = SmallRun();
+  run.shared.metrics.analyze_every = 7;
+  const auto session = Session::Create(run).value();
+  std::vector<int64_t> announced;
+  int untimed = 0;
+  session->set_announce([&](std::optional<double> seconds) {
+    announced.push_back(session->step());
+    untimed += seconds.has_value() ? 0 : 1;
+    EXPECT_GT(seconds.value_or(1), 0);
+  });
+  while (!session->Advance().ending) {
+  }
+  // 0, 10 and 20 are evaluated, the multiples of 7 analysed, the first and the last step both.
+  EXPECT_EQ(announced, (std::vector<int64_t>{0, 0, 7, 10, 14, 20, 21, 25, 25}));
+  EXPECT_EQ(untimed, 2) << "the first of each kind";
 }
 
 TEST(SessionMeasuresTest, AnalysesDoNotChangeTheTraining) {

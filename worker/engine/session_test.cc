@@ -206,6 +206,32 @@ TEST(SessionTest, DivergenceEndsARunWithItsStep) {
   EXPECT_FALSE(std::isfinite(*rows.back()[Metric::kTrainLoss]));
 }
 
+TEST(SessionTest, StopRulesOnMetricsThatNeverComeAreRefused) {
+  const struct {
+    const char* metric;
+    int64_t analyze_every;
+    const char* message;
+  } rows[] = {
+      {"restricted_loss", 0, "metrics.analyze_every is 0"},
+      {"batch_loss", 0, "only with minibatches"},
+      {"weight_norm.layers.7.weight", 5,
+       "the model has no 'layers.7.weight' (it has embedding.weight, layers.0.weight"},
+      {"weight_norm.layers.0.weight", 5, nullptr},
+      {"test_accuracy_unseen", 0, nullptr},
+  };
+  for (const auto& row : rows) {
+    RunSpecification run = SmallRun();
+    StopRule rule;
+    rule.metric = row.metric;
+    run.shared.stop = {rule};
+    run.shared.metrics.analyze_every = row.analyze_every;
+    const absl::Status status = Session::Create(run).status();
+    EXPECT_EQ(status.ok(), row.message == nullptr) << row.metric << ": " << status;
+    const char* expected = row.message == nullptr ? "" : row.message;
+    EXPECT_NE(status.message().find(expected), absl::string_view::npos) << status;
+  }
+}
+
 TEST(SessionTest, MistakesAreNamed) {
   struct Case {
     const char* parameter;

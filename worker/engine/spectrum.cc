@@ -6,17 +6,12 @@
 #include <limits>
 #include <numeric>
 
+#include "common/schema/modular_operations.h"
+
 namespace seedbed::engine {
 namespace {
 
 constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
-
-bool IsPrime(int64_t number) {
-  for (int64_t divisor = 2; divisor * divisor <= number; ++divisor) {
-    if (number % divisor == 0) return false;
-  }
-  return number > 1;
-}
 
 // g⁰, g¹, … up to the first power that is 1 again.
 std::vector<int32_t> PowersOf(int64_t g, int64_t modulus) {
@@ -36,15 +31,14 @@ bool IsFinite(const std::vector<double>& values) {
 }  // namespace
 
 std::optional<std::vector<int32_t>> SymbolOrder(const TaskParameters& task) {
-  const std::string& operation = task.operation;
-  if (operation.rfind("s5", 0) == 0) return std::nullopt;
+  const ModularOperation& operation = *FindModularOperation(task.operation);
   const int64_t modulus = task.modulus;
-  if (operation != "multiply" && operation != "multiply_with_zero" && operation != "divide") {
+  if (!HasSpectrum(operation, modulus)) return std::nullopt;
+  if (!operation.is_multiplicative) {
     std::vector<int32_t> order(static_cast<size_t>(modulus));
     std::iota(order.begin(), order.end(), 0);
     return order;
   }
-  if (!IsPrime(modulus)) return std::nullopt;
   for (int64_t g = 1; g < modulus; ++g) {
     std::vector<int32_t> powers = PowersOf(g, modulus);
     if (static_cast<int64_t>(powers.size()) == modulus - 1) return powers;

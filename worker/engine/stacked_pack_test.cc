@@ -179,10 +179,11 @@ TEST(StackedPackTest, ARunOfAnotherShapeFailsAndIsTakenOnceThePackIsEmpty) {
 // What `ready` declares is what may differ: all of it, and nothing else.
 TEST(CanShareAPackTest, ComparesAllButThePackParameters) {
   const auto parameters = [](const Json& more) { return ReadRunParameters(TinyRun(1, more).parameters).value(); };
-  const Json base = {{"optimizer.kind", "adamw"}};
-  const auto can_share = [&](Json more) {
-    more.update({{"optimizer.kind", "adamw"}});
-    return CanShareAPack(parameters(base), parameters(more));
+  const Json base = {{"optimizer.kind", "adamw"}, {"optimizer.grokfast_lambda", 1.0}};
+  const auto can_share = [&](const Json& more) {
+    Json other = base;
+    other.update(more);
+    return CanShareAPack(parameters(base), parameters(other));
   };
   for (const Json& more : std::vector<Json>{{{"optimizer.learning_rate", 0.3}},
                                             {{"optimizer.weight_decay", 0.3}},
@@ -207,7 +208,7 @@ TEST(CanShareAPackTest, ComparesAllButThePackParameters) {
                                             {{"loss", "mse"}},
                                             {{"precision", "float64"}},
                                             {{"matmul_precision", "tf32"}},
-                                            {{"optimizer.grokfast_lambda", 1.0}},
+                                            {{"optimizer.grokfast_lambda", 0.0}},
                                             {{"optimizer.perpendicular_gradient", true}}}) {
     EXPECT_FALSE(can_share(more)) << more;
   }

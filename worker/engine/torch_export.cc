@@ -1,17 +1,17 @@
 #include "worker/engine/torch_export.h"
 
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <exception>
-#include <fstream>
 #include <iostream>
+#include <memory>
 
 #include "ATen/ATen.h"
 #include "ATen/core/Dict.h"
 #include "ATen/core/ivalue.h"
 #include "absl/strings/str_cat.h"
 #include "caffe2/serialize/inline_container.h"
+#include "common/base/atomic_file.h"
+#include "common/base/status_macros.h"
 #include "torch/csrc/jit/serialization/pickler.h"
 
 namespace seedbed::engine {
@@ -24,7 +24,7 @@ namespace {
 
 // Not by torch::pickle_save: its dicts carry a type tag, which torch.load refuses with weights_only. The archive is
 // that of torch.save: data.pkl with the objects, and one record for each tensor's storage.
-void WriteArchive(const c10::Dict<std::string, at::Tensor>& tensors, std::ofstream* file) {
+absl::Status WriteArchive(const c10::Dict<std::string, at::Tensor>& tensors, AtomicFile* file) {
   std::string pickled;
   torch::jit::Pickler pickler([&](const char* data, size_t size) { pickled.append(data, size); }, nullptr, nullptr,
                               nullptr, nullptr, /*tag_aggregates=*/false);
@@ -32,9 +32,10 @@ void WriteArchive(const c10::Dict<std::string, at::Tensor>& tensors, std::ofstre
   pickler.pushIValue(tensors);
   pickler.stop();
 
+  absl::Status status;  // the writer is not stopped by an error, so that what it throws at its end is not the cause
   caffe2::serialize::PyTorchStreamWriter archive([&](const void* data, size_t size) {
-    file->write(static_cast<const char*>(data), static_cast<std::streamsize>(size));
-    return file->good() ? size : 0;
+    if (status.ok()) status = file->Write({static_cast<const char*>(data), size});
+    return size;
   });
   archive.writeRecord("data.pkl", pickled.data(), pickled.size());
   const std::string byte_order = "little";
@@ -44,6 +45,7 @@ void WriteArchive(const c10::Dict<std::string, at::Tensor>& tensors, std::ofstre
     archive.writeRecord(absl::StrCat("data/", key++), tensor.data_ptr(), tensor.nbytes());
   }
   archive.writeEndOfFile();
+  return status;
 }
 
 c10::Dict<std::string, at::Tensor> TensorsByName(const Checkpoint& checkpoint) {
@@ -62,26 +64,13 @@ c10::Dict<std::string, at::Tensor> TensorsByName(const Checkpoint& checkpoint) {
 }  // namespace
 
 absl::Status ExportForPython(const Checkpoint& checkpoint, const std::string& path) {
-  const std::string partial = path + ".partial";
-  const auto failed = [&](const std::string& why) {
-    std::remove(partial.c_str());
-    return absl::UnknownError(absl::StrCat("cannot write ", path, ": ", why));
-  };
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
   try {
-    std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-    if (!file) return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
-    WriteArchive(TensorsByName(checkpoint), &file);
-    file.close();
-    if (!file) return failed("the disk may be full");
+    SEEDBED_RETURN_IF_ERROR(WriteArchive(TensorsByName(checkpoint), file.get()));
   } catch (const std::exception& error) {
-    return failed(error.what());
+    return absl::UnknownError(absl::StrCat("cannot write ", path, ": ", error.what()));
   }
-  if (std::rename(partial.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    std::remove(partial.c_str());
-    return absl::ErrnoToStatus(error, absl::StrCat("cannot write ", path));
-  }
-  return absl::OkStatus();
+  return file->Commit();
 }
 
 int RunExportCommand(const std::vector<std::string>& arguments) {

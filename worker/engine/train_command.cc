@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/atomic_file.h"
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
 #include "common/schema/modular.h"
@@ -172,7 +173,11 @@ absl::StatusOr<TrainArguments> ReadArguments(const std::vector<std::string>& wor
     SEEDBED_ASSIGN_OR_RETURN(run, ReadSpecification(*arguments.specification_file));
   }
   SEEDBED_ASSIGN_OR_RETURN(run.parameters, ResolveParameters(ModularTrainerSchema(), run.parameters));
-  arguments.request.final_checkpoint = !arguments.request.checkpoint_file.empty();
+  if (const std::string& file = arguments.request.checkpoint_file; !file.empty()) {
+    // Before anything is trained: whether it can be written.
+    SEEDBED_RETURN_IF_ERROR(AtomicFile::Create(file).status());
+    arguments.request.final_checkpoint = true;
+  }
   return arguments;
 }
 
@@ -204,12 +209,15 @@ int RunTrainCommand(const std::vector<std::string>& words) {
   SetUpTrainingThread();
   bool has_reader = true;
   std::string last;
+  int64_t checkpoint_step = -1;  // of the last one that was written
   const bool writes_checkpoints = arguments->request.final_checkpoint;
   const int64_t run = arguments->request.run;
   PackSettings settings;
   settings.numerics = NumericsFingerprint();
   Pack pack(settings, [&](std::string line) {
     has_reader = has_reader && PrintLine(line);
+    const Json message = Json::parse(line);
+    if (message["type"] == "checkpoint") checkpoint_step = message["step"].get<int64_t>();
     last = std::move(line);
   });
   pack.Start(std::move(arguments->request));
@@ -226,7 +234,10 @@ int RunTrainCommand(const std::vector<std::string>& words) {
   }
   if (!has_reader) return 0;
   const Json message = Json::parse(last);
-  if (message["type"] == "finished") return 0;
+  if (message["type"] == "finished") {
+    // That it could not be written was said when it failed.
+    return !writes_checkpoints || checkpoint_step == message["last_step"] ? 0 : 1;
+  }
   return message["type"] == "stopped" ? kInterruptedStatus : 1;
 }
 

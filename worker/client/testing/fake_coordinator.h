@@ -64,6 +64,14 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return grpc::Status::OK;
   }
 
+  // Ends every upload at its header.
+  grpc::Status PutCheckpoint(grpc::ServerContext*, grpc::ServerReader<v1::PutCheckpointRequest>* reader,
+                             v1::PutCheckpointResponse*) override {
+    v1::PutCheckpointRequest header;
+    reader->Read(&header);
+    return upload_refusal;
+  }
+
   void Hold(bool hold) {
     std::lock_guard<std::mutex> lock(mutex_);
     hold_ = hold;
@@ -88,7 +96,8 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return tokens_;
   }
 
-  grpc::Status refusal;  // set before the server starts
+  grpc::Status refusal;  // set before the server starts, as the other
+  grpc::Status upload_refusal;
 
  private:
   void Remember(grpc::ServerContext* context) {

@@ -1,0 +1,21 @@
+#include "coordinator/core/live_lease.h"
+
+namespace seedbed::core {
+
+std::string WhyNotLive(const State& state, const WorkerId& worker, const LeaseKey& lease) {
+  const Run* run = state.FindRun(lease.run);
+  if (run == nullptr) return "there is no such run";
+  const auto* running = std::get_if<Running>(&run->state);
+  if (running == nullptr || !(lease == LeaseOf(*run))) return "its lease is over";
+  if (running->worker->id != worker) return "the lease is another worker's";
+  return "";
+}
+
+bool MayPrint(const State& state, const WorkerId& worker, const LeaseKey& lease) {
+  const Run* run = state.FindRun(lease.run);
+  if (run == nullptr || run->attempts == 0 || !(lease == LeaseOf(*run))) return false;
+  const auto* running = std::get_if<Running>(&run->state);
+  return running == nullptr || running->worker->id == worker;
+}
+
+}  // namespace seedbed::core

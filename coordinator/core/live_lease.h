@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "common/base/ids.h"
+#include "coordinator/core/state.h"
+
+namespace seedbed::core {
+
+// Why `worker` may do nothing under `lease` at present; empty if the lease is live and the worker's own.
+std::string WhyNotLive(const State& state, const WorkerId& worker, const LeaseKey& lease);
+
+// Whether what the run prints may come from `worker` under `lease`: the latest attempt's, whether it has ended or not,
+// since its last words may still be on their way. Whose an ended attempt was is not kept, and not asked.
+bool MayPrint(const State& state, const WorkerId& worker, const LeaseKey& lease);
+
+}  // namespace seedbed::core
