@@ -92,7 +92,7 @@ _seedbed() {
       plan|run|submit) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")) ;;
       checkpoint)
         case $previous in
-          checkpoint) COMPREPLY=($(compgen -W "list export" -- "$current")) ;;
+          checkpoint) COMPREPLY=($(compgen -W "list write export" -- "$current")) ;;
           *) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")) ;;
         esac ;;
       token) COMPREPLY=($(compgen -W "create list revoke" -- "$current")) ;;

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <limits>
 #include <mutex>
+#include <thread>
 
 #include "common/base/text.h"
 #include "gmock/gmock.h"
@@ -100,7 +101,9 @@ TEST(StateDirectoryTest, IsPrivateLockedAndCleared) {
   const auto second = StateDirectory::Open(root / "state");
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--directory"));
-  first->reset();
+  std::thread leaving([&first] { first->reset(); });
+  EXPECT_TRUE(StateDirectory::Open(root / "state", absl::Seconds(60)).ok()) << "it waits for one that leaves";
+  leaving.join();
   EXPECT_TRUE(fs::exists(root / "state")) << "it was given: it stays";
   EXPECT_TRUE(StateDirectory::Open(root / "state").ok()) << "the lock goes with its owner";
 }

@@ -85,6 +85,9 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+// A worker that lost its parent or is told to stop may still try to store its last checkpoints.
+constexpr absl::Duration kDirectoryPatience = absl::Seconds(30);
+
 int Work(const WorkerOptions& options, int cpus, Spawner* spawner) {
   SetUpLog(options);
   RaiseFileLimit();
@@ -95,7 +98,7 @@ int Work(const WorkerOptions& options, int cpus, Spawner* spawner) {
   }
   const std::string id = RandomId();
   auto directory = options.directory.empty() ? StateDirectory::OpenOwn(StateDirectory::DefaultParent(), id)
-                                             : StateDirectory::Open(options.directory);
+                                             : StateDirectory::Open(options.directory, kDirectoryPatience);
   if (!directory.ok()) return Fail(directory.status());
 
   const SystemClock clock;

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "worker/process/attempt_directory.h"
 
@@ -60,11 +61,16 @@ void SweepDead(const std::string& parent) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::string& path, absl::Duration patience) {
   std::error_code error;
   const std::string absolute = fs::absolute(path, error).lexically_normal().string();
   SEEDBED_RETURN_IF_ERROR(MakePrivate(absolute));
   UniqueFd lock = TakeLock(absolute, O_CREAT);
+  const absl::Time deadline = absl::Now() + patience;
+  while (!lock && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(100));
+    lock = TakeLock(absolute, O_CREAT);
+  }
   if (!lock) {
     return absl::FailedPreconditionError(absl::StrCat("another worker uses the directory ", absolute,
                                                       " (or it cannot be written); give another with --directory"));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "worker/agent/agent.h"
 #include "worker/process/unique_fd.h"
 
@@ -17,7 +18,9 @@ class StateDirectory final : public agent::AttemptFiles {
  public:
   // `path`, made if missing; attempts that an earlier worker left in it are removed. FAILED_PRECONDITION if another
   // worker has it.
-  static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& path);
+  // `patience`: how long another worker that uses it may take to leave.
+  static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& path,
+                                                              absl::Duration patience = absl::ZeroDuration());
 
   // PARENT/worker-ID, removed at the end. Those of dead workers beside it are removed now.
   static absl::StatusOr<std::unique_ptr<StateDirectory>> OpenOwn(const std::string& parent, const std::string& id);
