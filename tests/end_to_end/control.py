@@ -178,7 +178,7 @@ class Control(ControlTest):
         self.assertEqual(self.complete("run", "sweep.yaml", "--pa"), ["--pack"])
         self.assertEqual(self.complete("run", "--device", "c"), ["cpu", "cuda"])
         self.assertIn("grokked", self.complete("runs", "--outcome", ""))
-        self.assertEqual(self.complete("checkpoint", ""), ["list", "export"])
+        self.assertEqual(self.complete("checkpoint", ""), ["list", "write", "export"])
         self.assertEqual(self.complete("verify", "--sam"), ["--sample"])
         self.assertEqual(self.complete("--data", "no-such", "drain", ""), [])
         self.assertEqual(self.complete(*here, "drain", ""), ["w"])
