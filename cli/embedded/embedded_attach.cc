@@ -100,6 +100,19 @@ absl::Status EmbeddedRun::Attach() {
   }
 }
 
+absl::Status EmbeddedRun::Persistently(const std::function<absl::Status()>& step) {
+  // One that is there and cannot store anything says UNAVAILABLE too, and will not change at once.
+  constexpr int kMostTries = 3;
+  absl::Status status = step();
+  for (int tries = 1; tries < kMostTries && absl::IsUnavailable(status) && MayTakeOver() && !interrupted(); ++tries) {
+    SEEDBED_RETURN_IF_ERROR(Reattach());
+    if (ours_) context_.Note("the command that had the coordinator has ended: going on without it");
+    if (interrupted()) return absl::OkStatus();
+    status = step();
+  }
+  return status;
+}
+
 absl::Status EmbeddedRun::Reattach() {
   StopChildren();  // workers of ours, whose coordinator is gone
   client_.reset();

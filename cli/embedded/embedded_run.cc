@@ -157,7 +157,7 @@ absl::Status EmbeddedRun::FollowToTheEnd(ProgressDisplay& display) {
     context_.Note("the command that had the coordinator has ended: going on without it");
     SEEDBED_RETURN_IF_ERROR(Reattach());
     if (interrupted()) return absl::OkStatus();
-    SEEDBED_RETURN_IF_ERROR(StartWorkers());
+    SEEDBED_RETURN_IF_ERROR(Persistently([this] { return StartWorkers(); }));
   }
 }
 
@@ -311,11 +311,11 @@ absl::StatusOr<int> EmbeddedRun::RunToTheEnd() {
   SEEDBED_ASSIGN_OR_RETURN(loaded_, LoadSweep(options_.file, options_.overrides));
   PrintWarnings(loaded_.sweep, *context_.environment().err);
   SEEDBED_RETURN_IF_ERROR(Connect());
-  if (!interrupted()) SEEDBED_RETURN_IF_ERROR(Submit());
+  if (!interrupted()) SEEDBED_RETURN_IF_ERROR(Persistently([this] { return Submit(); }));
   const ProgressTotals totals = Totals(latest_);
   const bool all_ended = totals.runs > 0 && totals.ended == totals.runs;
   if (!interrupted() && !all_ended) {
-    SEEDBED_RETURN_IF_ERROR(StartWorkers());
+    SEEDBED_RETURN_IF_ERROR(Persistently([this] { return StartWorkers(); }));
     // Progress is no part of a JSON document.
     Output& output = context_.options.json ? *context_.environment().err : context_.out();
     const bool live = !context_.options.json && context_.style().width > 0;

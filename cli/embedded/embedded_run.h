@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,6 +43,8 @@ class EmbeddedRun {
   absl::Status Follow(ProgressDisplay& display, bool* abandoned);
   // Another command's coordinator went with that command: lets go of it and attaches anew.
   absl::Status Reattach();
+  // Takes a step, and again with the next coordinator if another command's went away in the middle of it.
+  absl::Status Persistently(const std::function<absl::Status()>& step);
   // Whether the coordinator is another command's, in whose place ours may come.
   bool MayTakeOver() const { return !ours_ && context_.options.server.empty(); }
   // The coordinator hears of a worker's death from us, long before its leases run out.
