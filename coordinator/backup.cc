@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
+#include "common/base/sync_directory.h"
 #include "coordinator/storage/backup_file.h"
 #include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/reader.h"
@@ -41,12 +42,9 @@ absl::Status CheckThatThereIsADatabase(const std::string& data_directory) {
                                           "; name its directory with --data DIR"));
 }
 
-absl::Status SyncDirectory(const std::string& path) {
-  const int descriptor = open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
-  const int error = errno;
-  if (descriptor >= 0) close(descriptor);
-  return synced ? absl::OkStatus() : CannotWriteBackup(path, error);
+absl::Status SyncNames(const std::string& directory) {
+  const int error = SyncDirectory(directory);
+  return error == 0 ? absl::OkStatus() : CannotWriteBackup(directory, error);
 }
 
 int64_t SizeOf(const std::string& path) {
@@ -166,8 +164,8 @@ absl::StatusOr<BackupSize> Fill(const std::string& data_directory, const std::st
     }
     ++size.checkpoints;
   }
-  if (!files.empty()) SEEDBED_RETURN_IF_ERROR(SyncDirectory(folder));
-  SEEDBED_RETURN_IF_ERROR(SyncDirectory(part));
+  if (!files.empty()) SEEDBED_RETURN_IF_ERROR(SyncNames(folder));
+  SEEDBED_RETURN_IF_ERROR(SyncNames(part));
   return size;
 }
 
@@ -203,7 +201,7 @@ absl::StatusOr<BackupSize> BackUpDirectory(const std::string& data_directory, co
     fs::remove_all(part, ignored);
     return size;
   }
-  SEEDBED_RETURN_IF_ERROR(SyncDirectory(fs::path(name).parent_path().string()));
+  SEEDBED_RETURN_IF_ERROR(SyncNames(DirectoryOf(name)));
   return size;
 }
 

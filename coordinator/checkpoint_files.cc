@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/sync_directory.h"
 #include "common/secrets/random_text.h"
 #include "coordinator/orphan_files.h"
 
@@ -25,12 +26,9 @@ absl::Status DiskError(const std::string& what, const std::string& path, int err
   return absl::UnavailableError(message);
 }
 
-absl::Status SyncDirectory(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
-  const int error = errno;
-  if (descriptor >= 0) close(descriptor);
-  return synced ? absl::OkStatus() : DiskError("cannot sync the directory", path, error);
+absl::Status SyncNames(const std::string& directory) {
+  const int error = SyncDirectory(directory);
+  return error == 0 ? absl::OkStatus() : DiskError("cannot sync the directory", directory, error);
 }
 
 }  // namespace
@@ -38,7 +36,7 @@ absl::Status SyncDirectory(const std::string& path) {
 absl::Status CheckpointWriter::Open() {
   const std::string folder = absl::StrCat(data_directory_, "/", kFolder);
   if (mkdir(folder.c_str(), 0700) == 0) {
-    SEEDBED_RETURN_IF_ERROR(SyncDirectory(data_directory_));
+    SEEDBED_RETURN_IF_ERROR(SyncNames(data_directory_));
   } else if (errno != EEXIST) {
     return DiskError("cannot make", folder, errno);
   }
@@ -77,7 +75,7 @@ absl::Status CheckpointWriter::Finish() {
   if (fsync(descriptor_) != 0) return DiskError("cannot sync", PartPath(), errno);
   if (std::rename(PartPath().c_str(), FinalPath().c_str()) != 0) return DiskError("cannot name", FinalPath(), errno);
   named_ = true;
-  return SyncDirectory(absl::StrCat(data_directory_, "/", kFolder));
+  return SyncNames(absl::StrCat(data_directory_, "/", kFolder));
 }
 
 CheckpointFiles::CheckpointFiles(const std::string& data_directory)

@@ -11,7 +11,7 @@ packages=(
   libsqlite3-dev sqlite3
 )
 if [[ "${1:-}" == "--tests" ]]; then
-  packages+=(libgtest-dev libgmock-dev python3)
+  packages+=(libgtest-dev libgmock-dev python3 python3-torch)  # torch: reads exported checkpoints as users do
 fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -5,5 +5,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 deploy/install_dependencies.sh --tests
 deploy/build.sh --tests
-# Soaks, long fuzzing and whole studies carry the label "long" and are run by hand: ctest --test-dir build -L long
+# What takes minutes or hours (storms, soaks) carries the label "long" and is run by hand: ctest --test-dir build -L long
 exec ctest --test-dir build --output-on-failure -j "$(nproc)" -LE long "$@"

@@ -4,30 +4,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/sync_directory.h"
 
 namespace seedbed {
-namespace {
-
-// 0, or the error.
-int SyncDirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return errno;
-  const int error = fsync(descriptor) == 0 ? 0 : errno;
-  close(descriptor);
-  return error;
-}
-
-}  // namespace
-
 AtomicFile::AtomicFile(const std::string& path) : path_(path), partial_(absl::StrCat(path, ".partial-", getpid())) {}
 
 absl::Status AtomicFile::Problem(int error) const {
@@ -73,7 +58,7 @@ absl::Status AtomicFile::Commit() {
     unlink(partial_.c_str());
     return Problem(error);
   }
-  error = SyncDirectoryOf(path_);
+  error = SyncDirectory(DirectoryOf(path_));
   return error == 0 ? absl::OkStatus() : Problem(error);
 }
 

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/base/sync_directory.h"
 #include "coordinator/storage/database.h"
 #include "coordinator/storage/migrations.h"
 
@@ -62,8 +63,8 @@ absl::Status Wrap(const absl::Status& status, const std::string& path) {
   return absl::Status(status.code(), absl::StrCat(what, status.message()));
 }
 
-int SyncFile(const std::string& path, int flags) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+int SyncFile(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return errno;
   const int error = ::fsync(descriptor) == 0 ? 0 : errno;
   ::close(descriptor);
@@ -71,13 +72,11 @@ int SyncFile(const std::string& path, int flags) {
 }
 
 absl::Status Publish(const std::string& part, const std::string& path) {
-  int error = SyncFile(part, 0);
+  int error = SyncFile(part);
   if (error == 0) error = GiveNewName(part, path);
   if (error == EEXIST) return BackupExists(path);
   if (error != 0) return CannotWriteBackup(path, error);
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-  error = SyncFile(directory, O_DIRECTORY);
+  error = SyncDirectory(DirectoryOf(path));
   return error == 0 ? absl::OkStatus() : CannotWriteBackup(path, error);
 }
 

@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
+#include "common/base/sync_directory.h"
 
 namespace seedbed {
 namespace {
@@ -29,15 +30,11 @@ std::string SystemMessage() {
 
 // All that is synced within a new directory is worth nothing after a power cut if its own name was not.
 absl::Status SyncParent(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash == 0 ? 1 : slash);
-  const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  // Where this user may pass but not read, there is no way to ask for it.
-  if (descriptor < 0 && errno == EACCES) return absl::OkStatus();
-  const int error = descriptor >= 0 && ::fsync(descriptor) == 0 ? 0 : errno;
-  if (descriptor >= 0) ::close(descriptor);
-  // EINVAL: a file system that has no fsync for directories.
-  if (error == 0 || error == EINVAL) return absl::OkStatus();
+  const std::string parent = DirectoryOf(path);
+  const int error = SyncDirectory(parent);
+  // EACCES: where this user may pass but not read, there is no way to ask for it. EINVAL: a file system that has no
+  // fsync for directories.
+  if (error == 0 || error == EACCES || error == EINVAL) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("cannot sync ", parent, ", in which the data directory was made: ",
                                              std::strerror(error), "; try again, or choose another one with --data"));
 }
