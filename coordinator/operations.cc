@@ -1,7 +1,5 @@
 #include "coordinator/operations.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <deque>
 #include <future>
@@ -20,13 +18,6 @@ namespace seedbed {
 namespace {
 
 constexpr size_t kMostSubmissionIdBytes = 128;
-constexpr size_t kLargeSweep = 50'000;  // configurations, of about 700 bytes each
-
-// The allocator would keep what the texts of so many took up, and nothing else here needs as much again; the state that
-// grows meanwhile comes from another thread's arena.
-void ReturnMemory() {
-  malloc_trim(0);
-}
 
 absl::StatusOr<core::BeginSubmissionAnswer> Begin(Coordinator* coordinator, const Submission& submission,
                                                   const Sweep& sweep) {
@@ -83,30 +74,23 @@ class Chunks {
   std::deque<std::future<absl::StatusOr<core::Answer>>> under_way_;
 };
 
-// Sends every (configuration, seed) in chunks of at most Chunks::kMostRuns. Takes the configurations' texts out of
-// the sweep as it goes: a million of them are some hundred megabytes.
-absl::Status AddAll(Coordinator* coordinator, Sweep sweep, SweepId id, SubmissionResult* result) {
+// Sends every (configuration, seed) in chunks of at most Chunks::kMostRuns.
+absl::Status AddAll(Coordinator* coordinator, const Sweep& sweep, SweepId id, SubmissionResult* result) {
   constexpr size_t kMost = Chunks::kMostRuns;
   const size_t seeds_at_once = std::min(sweep.seeds.size(), kMost);
   const size_t configurations_at_once = std::max<size_t>(1, kMost / std::max<size_t>(1, seeds_at_once));
   Chunks chunks(coordinator, result);
-  size_t returned = 0;  // configurations whose memory was given back
   for (size_t first = 0; first < sweep.configurations.size(); first += configurations_at_once) {
-    if (first - returned >= 2 * kLargeSweep) {
-      ReturnMemory();
-      returned = first;
-    }
     const size_t end = std::min(first + configurations_at_once, sweep.configurations.size());
     for (size_t seed = 0; seed < sweep.seeds.size(); seed += seeds_at_once) {
       core::AddConfigurations add;
       add.sweep = id;
-      const bool last = seed + seeds_at_once >= sweep.seeds.size();
       for (size_t i = first; i < end; ++i) {
-        Configuration& each = sweep.configurations[i];
+        Configuration each = sweep.configurations[i];
         core::NewConfiguration& added = add.configurations.emplace_back();
         added.digest = each.digest;
-        added.parameters_json = last ? std::move(each.parameters_json) : each.parameters_json;
-        added.varied_json = last ? std::move(each.varied_json) : each.varied_json;
+        added.parameters_json = std::move(each.parameters_json);
+        added.varied_json = std::move(each.varied_json);
       }
       const auto from = sweep.seeds.begin() + static_cast<std::ptrdiff_t>(seed);
       add.seeds.assign(from, from + static_cast<std::ptrdiff_t>(std::min(seeds_at_once, sweep.seeds.size() - seed)));
@@ -226,16 +210,14 @@ absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Sub
     return absl::InvalidArgumentError(
         absl::StrCat("a submission needs an id of 1 to ", kMostSubmissionIdBytes, " bytes, drawn by the client"));
   }
-  SEEDBED_ASSIGN_OR_RETURN(Sweep sweep, ParseSweep(submission.text, submission.file_name, submission.overrides));
-  const bool is_large = sweep.configurations.size() >= kLargeSweep;
+  SEEDBED_ASSIGN_OR_RETURN(const Sweep sweep, ParseSweep(submission.text, submission.file_name, submission.overrides));
   SEEDBED_ASSIGN_OR_RETURN(const core::BeginSubmissionAnswer begun, Begin(coordinator, submission, sweep));
   SubmissionResult result;
   result.sweep = begun.sweep;
   result.name = sweep.name;
   result.created = begun.created;
   if (!begun.already_complete) {
-    SEEDBED_RETURN_IF_ERROR(AddAll(coordinator, std::move(sweep), begun.sweep, &result));
-    if (is_large) ReturnMemory();
+    SEEDBED_RETURN_IF_ERROR(AddAll(coordinator, sweep, begun.sweep, &result));
     core::CompleteSubmission complete;
     complete.sweep = begun.sweep;
     complete.submission_id = submission.submission_id;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/digest.h"
+#include "common/sweep_file/point_texts.h"
 #include "common/sweep_file/rule_check.h"
 
 namespace seedbed::sweep_file {
@@ -30,21 +32,18 @@ uint64_t AxisLength(const Axis& axis) {
   return static_cast<uint64_t>(GridLength(*axis.distribution).value_or(1));
 }
 
-// The kept points. A point is its resolved value numbers; texts are made when all points, and so all differences, are
-// known.
+// The kept points. A point is its resolved value numbers; which of them vary is known when all points are.
 class Collector {
  public:
-  Collector(const SweepDraft& draft, const SweepLimits& limits, const PointSpace& space, Mistakes* mistakes)
+  Collector(const SweepDraft& draft, const SweepLimits& limits, const std::shared_ptr<const PointSpace>& space,
+            Mistakes* mistakes)
       : draft_(draft),
         limits_(limits),
-        space_(space),
+        space_(*space),
         mistakes_(mistakes),
-        rules_(space, mistakes),
-        exclusion_matched_(space.excluded.size(), false) {
-    for (const int slot : space.name_order) {
-      keys_.push_back(absl::StrCat("\"", space.slots[slot].definition->name, "\":"));
-    }
-  }
+        rules_(*space, mistakes),
+        exclusion_matched_(space->excluded.size(), false),
+        texts_(std::make_shared<PointTexts>(space)) {}
 
   // False once no further point is wanted: run_cap is reached, or the limit on what is looked at.
   bool AddFromAxes(const std::vector<ValueNumber>& given) {
@@ -75,13 +74,10 @@ class Collector {
     }
   }
 
-  std::vector<Configuration> Finish() {
-    const std::vector<bool> varied = FindVaried();
-    const size_t width = space_.slots.size();
-    for (size_t i = 0; i < configurations_.size(); ++i) {
-      AppendObject(&points_[i * width], &varied, &configurations_[i].varied_json);
-    }
-    return std::move(configurations_);
+  ConfigurationList Finish() {
+    std::vector<bool> varied = FindVaried();
+    points_.shrink_to_fit();
+    return {std::move(texts_), std::move(list_), std::move(points_), std::move(varied)};
   }
 
  private:
@@ -101,39 +97,15 @@ class Collector {
     if (IsFull()) return false;
     rules_.Check(resolved_, location);
     text_.clear();
-    AppendObject(resolved_.data(), nullptr, &text_);
+    texts_->AppendParameters(resolved_.data(), &text_);
     const Digest digest = DigestOf(text_);
     if (!digests_.insert(digest).second) return true;
-    Configuration configuration;
-    configuration.digest = digest;
-    configuration.parameters_json = text_;
-    configurations_.push_back(std::move(configuration));
+    list_.push_back(digest);
     points_.insert(points_.end(), resolved_.begin(), resolved_.end());
     return !IsFull();
   }
 
-  bool IsFull() const { return draft_.run_cap && static_cast<int64_t>(configurations_.size()) >= *draft_.run_cap; }
-
-  // Canonical JSON: equal to CanonicalJson of the same object, made of texts that exist already. All of a point's
-  // parameters without those that identity leaves out, or those in `only`.
-  void AppendObject(const ValueNumber* values, const std::vector<bool>* only, std::string* text) const {
-    text->push_back('{');
-    bool first = true;
-    for (size_t i = 0; i < keys_.size(); ++i) {
-      const int slot = space_.name_order[i];
-      if (values[slot] == kAbsent || (only != nullptr ? !(*only)[slot] : IsLeftOut(slot, values[slot]))) continue;
-      if (!first) text->push_back(',');
-      first = false;
-      text->append(keys_[i]);
-      text->append(space_.slots[slot].values.text(values[slot]));
-    }
-    text->push_back('}');
-  }
-
-  bool IsLeftOut(int slot, ValueNumber value) const {
-    const Slot& of = space_.slots[slot];
-    return of.definition->left_out_at_default && value == of.default_value;
-  }
+  bool IsFull() const { return draft_.run_cap && static_cast<int64_t>(list_.size()) >= *draft_.run_cap; }
 
   std::vector<bool> FindVaried() const {
     const size_t width = space_.slots.size();
@@ -154,12 +126,12 @@ class Collector {
   Mistakes* const mistakes_;
   RuleCheck rules_;
   std::vector<bool> exclusion_matched_;  // by a point that was seen
-  std::vector<std::string> keys_;        // "name": in name order
+  std::shared_ptr<const PointTexts> texts_;
   std::vector<ValueNumber> resolved_;
   std::string text_;
   int64_t seen_ = 0;
-  absl::flat_hash_set<Digest> digests_;
-  std::vector<Configuration> configurations_;
+  absl::flat_hash_set<Digest> digests_;  // of list_
+  std::vector<Digest> list_;             // of the kept points, in order
   std::vector<ValueNumber> points_;  // of the kept ones, one row each
 };
 
@@ -327,21 +299,21 @@ void CheckThatAllApply(const PointSpace& space, Mistakes* mistakes) {
 
 }  // namespace
 
-std::vector<Configuration> ExpandPoints(const SweepDraft& draft, const SweepLimits& limits, PointSpace* space,
-                                        Mistakes* mistakes) {
+ConfigurationList ExpandPoints(const SweepDraft& draft, const SweepLimits& limits,
+                               const std::shared_ptr<PointSpace>& space, Mistakes* mistakes) {
   if (!CheckCount(draft, limits, *space, mistakes)) return {};
   const int before = mistakes->count();
   CheckThatAllApply(*space, mistakes);
-  if (!draft.is_random && !ListGridValues(space, mistakes)) return {};
-  Collector collector(draft, limits, *space, mistakes);
+  if (!draft.is_random && !ListGridValues(space.get(), mistakes)) return {};
+  Collector collector(draft, limits, space, mistakes);
   if (draft.is_random) {
-    AddRandom(draft, space, &collector, mistakes);
+    AddRandom(draft, space.get(), &collector, mistakes);
   } else if (AddGrid(*space, &collector)) {
     collector.WarnOfIdleExclusions();
   }
   AddIncluded(*space, &collector, mistakes);
   if (mistakes->count() > before) return {};
-  std::vector<Configuration> configurations = collector.Finish();
+  ConfigurationList configurations = collector.Finish();
   if (configurations.empty()) mistakes->Add(draft.exclude_location, "exclude: no point is left; expected at least one");
   return configurations;
 }

@@ -1,6 +1,7 @@
 #include "common/sweep_file/sweep.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -45,10 +46,10 @@ void Parse(const std::string& text, const std::vector<std::string>& arguments, c
   sweep_file::ApplyToParameters(overrides, &draft, mistakes);
   const TrainerSchema* schema = FindTrainer(draft.shared.trainer);
   if (schema == nullptr) return;
-  sweep_file::PointSpace space = sweep_file::BuildPointSpace(draft, *schema, mistakes);
+  const auto space = std::make_shared<sweep_file::PointSpace>(sweep_file::BuildPointSpace(draft, *schema, mistakes));
   if (!mistakes->empty()) return;
 
-  sweep->configurations = sweep_file::ExpandPoints(draft, limits, &space, mistakes);
+  sweep->configurations = sweep_file::ExpandPoints(draft, limits, space, mistakes);
   if (!mistakes->empty()) return;
   sweep->name = draft.name;
   sweep->description = draft.description;

@@ -6,18 +6,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/base/digest.h"
 #include "common/base/json.h"
 #include "common/schema/run_specification.h"
+#include "common/sweep_file/configuration_list.h"
 
 namespace seedbed {
-
-// One point of a sweep's grid.
-struct Configuration {
-  Digest digest;                // of parameters_json: what makes it this configuration
-  std::string parameters_json;  // canonical JSON of the flat parameters, defaults resolved
-  std::string varied_json;      // canonical JSON of those that differ between the sweep's points, for tables
-};
 
 // A checked sweep, whole. The order of configurations is the file's: grid order (last parameter fastest), then
 // includes.
@@ -36,7 +29,7 @@ struct Sweep {
   // "random_seed" for a random sweep, and "retries" if not 0. So everything but the points and the seeds (description,
   // priority, max_concurrent, checkpoints and numerics are not fixed either).
   std::string fixed_json;
-  std::vector<Configuration> configurations;
+  ConfigurationList configurations;
   std::vector<std::string> warnings;  // what is allowed and hardly meant: "file:line:column: …"
   int64_t run_count() const { return static_cast<int64_t>(configurations.size() * seeds.size()); }
 };
@@ -44,7 +37,7 @@ struct Sweep {
 struct SweepLimits {
   int64_t most_file_bytes = 4 << 20;
   int64_t most_runs = 10'000'000;
-  int64_t most_configurations = 2'000'000;  // each takes about 700 bytes here
+  int64_t most_configurations = 2'000'000;  // each takes some 200 bytes here
   int64_t most_nodes = 1'000'000;           // YAML nodes after aliases are followed
   int most_depth = 64;
 };

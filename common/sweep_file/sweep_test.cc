@@ -60,7 +60,7 @@ std::vector<Digest> Digests(const Sweep& sweep) {
 }
 
 Json Parameters(const Sweep& sweep, size_t index) {
-  return Json::parse(sweep.configurations.at(index).parameters_json);
+  return Json::parse(sweep.configurations[index].parameters_json);
 }
 
 TEST(Sweep, OfTheDocumentation) {
