@@ -255,7 +255,15 @@ TEST_F(Lists, LogsComeAsTheyAre) {
 using Program = CommandTest;
 
 TEST_F(Program, VersionAndCompletion) {
-  EXPECT_THAT(Parse(Run({"version", "--json"}).out)["version"].get<std::string>(), Not(IsEmpty()));
+  const std::string version = Parse(Run({"version", "--json"}).out)["version"].get<std::string>();
+  EXPECT_THAT(version, Not(IsEmpty()));
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"version"}, {"--version"}, {"--data", "x", "--version"}, {"runs", "--version"}}) {
+    const Result printed = Run(words);
+    EXPECT_EQ(printed.code, kExitOk);
+    EXPECT_EQ(printed.out, "seedbed " + version + "\n");
+    EXPECT_EQ(printed.err, "");
+  }
   const Result script = Run({"completion", "bash"});
   EXPECT_THAT(script.out, HasSubstr("complete -F _seedbed seedbed"));
   EXPECT_THAT(script.out, HasSubstr("--newest-first"));
