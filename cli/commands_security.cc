@@ -31,6 +31,7 @@ struct TokenOptions {
   std::string name;
   std::string role;
   std::string output;
+  bool force = false;
 };
 
 // Where tokens are kept. Not through a coordinator: whoever stole an admin's token could make others that outlive it.
@@ -54,6 +55,13 @@ absl::StatusOr<int> Create(Context& context, const TokenOptions& options, const 
         "token create needs --role (admin, submit, worker or read) and --name, which says whose it is");
   }
   SEEDBED_ASSIGN_OR_RETURN(const Role role, ParseRole(options.role));
+  struct stat found {};
+  if (!options.output.empty() && !options.force && lstat(options.output.c_str(), &found) == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("there is a file ", options.output,
+                     " already, and it may hold a token that is kept nowhere else; no token was "
+                     "made. Name another file, or write over this one with --force"));
+  }
   SEEDBED_ASSIGN_OR_RETURN(const std::string token, CreateToken(directory, options.name, role, absl::Now()));
   if (!options.output.empty()) {
     const absl::Status written = WritePrivateFile(options.output, token + "\n");
@@ -229,6 +237,7 @@ void AddSecurityCommands(Commands& commands) {
   token->add_option("--name", token_options->name, "create: what people call it");
   token->add_option("-o,--output", token_options->output, "create: file for the token (default: standard output)")
       ->type_name("FILE");
+  token->add_flag("--force", token_options->force, "create: write over a file that is there");
   commands.OnRun(token, [token_options](Context& context) { return TokenCommand(context, *token_options); });
 
   const auto tls_options = std::make_shared<TlsOptions>();
