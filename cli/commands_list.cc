@@ -160,7 +160,7 @@ absl::StatusOr<int> ListWorkers(Context& context, bool include_gone) {
     context.Note("no worker is connected: start one with `seedbed-worker --server " +
                  (context.offline() ? std::string("ADDRESS") : client->where()) + "`");
   } else {
-    context.Print(RenderWorkers(workers, context.style()));
+    context.Print(RenderWorkers(workers, absl::ToUnixMicros(absl::Now()), context.style()));
     if (context.offline()) {
       context.Note("no coordinator is running on " + DataDirectory(context.options) +
                    ": nobody is connected, and this is what was known last");

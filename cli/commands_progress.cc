@@ -182,7 +182,7 @@ absl::StatusOr<int> ShowStatus(Context& context, const ProgressOptions& options)
                                           : RenderSweeps(sweeps, now, context.style()));
   if (!context.offline()) {
     context.Print("\n" + (workers.workers_size() == 0 ? std::string("no worker is connected\n")
-                                                      : RenderWorkers(workers, context.style())));
+                                                      : RenderWorkers(workers, now, context.style())));
   }
   return kExitOk;
 }

@@ -31,6 +31,15 @@ std::string ShownState(const v1::RunSummary& run) {
   return run.prefetched() ? std::string("queued") : StateName(run.state());
 }
 
+// Of a worker that this coordinator has not heard of only the database knows something: when it was given up.
+std::string LastSeen(const v1::WorkerSummary& worker, int64_t now_microseconds) {
+  if (worker.has_seconds_since_seen()) {
+    return FormatAgo(now_microseconds - worker.seconds_since_seen() * 1'000'000, now_microseconds);
+  }
+  if (worker.state() != v1::WORKER_STATE_GONE || worker.state_changed_at() == 0) return "unknown";
+  return "gone " + FormatAgo(worker.state_changed_at(), now_microseconds);
+}
+
 void AddLine(const std::string& title, const std::string& value, std::string* text) {
   if (!value.empty()) absl::StrAppend(text, PadRight(title, 14), Printable(value), "\n");
 }
@@ -111,7 +120,7 @@ std::string RenderRuns(const v1::ListRunsResponse& runs, const Style& style) {
   return table.Render(style);
 }
 
-std::string RenderWorkers(const v1::ListWorkersResponse& workers, const Style& style) {
+std::string RenderWorkers(const v1::ListWorkersResponse& workers, int64_t now_microseconds, const Style& style) {
   Table table({{"worker", kLeft, true},
                {"state"},
                {"host", kLeft, true},
@@ -129,7 +138,7 @@ std::string RenderWorkers(const v1::ListWorkersResponse& workers, const Style& s
                worker.device(),
                absl::StrCat(worker.slots()),
                FormatRanges(runs),
-               absl::StrCat(worker.seconds_since_seen(), "s ago"),
+               LastSeen(worker, now_microseconds),
                worker.worker_id()});
   }
   return table.Render(style);

@@ -11,7 +11,7 @@ namespace seedbed::cli {
 
 std::string RenderSweeps(const v1::ListSweepsResponse& sweeps, int64_t now_microseconds, const Style& style);
 std::string RenderRuns(const v1::ListRunsResponse& runs, const Style& style);
-std::string RenderWorkers(const v1::ListWorkersResponse& workers, const Style& style);
+std::string RenderWorkers(const v1::ListWorkersResponse& workers, int64_t now_microseconds, const Style& style);
 // A run with its result, its parameters and its attempts.
 std::string RenderRun(const v1::GetRunResponse& detail, const Style& style);
 

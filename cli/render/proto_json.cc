@@ -181,17 +181,20 @@ OrderedJson ToJson(const v1::WorkerSummary& worker) {
   for (const v1::TrainerOffer& offer : worker.trainers()) {
     trainers.push_back({{"trainer", offer.trainer()}, {"numerics", ParsedOrText(offer.numerics_json())}});
   }
-  return {{"worker_id", worker.worker_id()},
-          {"name", worker.name()},
-          {"host", worker.host()},
-          {"device", worker.device()},
-          {"version", worker.version()},
-          {"state", StateName(worker.state())},
-          {"slots", worker.slots()},
-          {"leased_runs", std::move(leases)},
-          {"first_seen_at", TimeOrNull(worker.first_seen_at())},
-          {"seconds_since_seen", worker.seconds_since_seen()},
-          {"trainers", std::move(trainers)}};
+  OrderedJson json = {{"worker_id", worker.worker_id()},
+                      {"name", worker.name()},
+                      {"host", worker.host()},
+                      {"device", worker.device()},
+                      {"version", worker.version()},
+                      {"state", StateName(worker.state())},
+                      {"slots", worker.slots()},
+                      {"leased_runs", std::move(leases)},
+                      {"first_seen_at", TimeOrNull(worker.first_seen_at())},
+                      {"seconds_since_seen", nullptr},
+                      {"state_changed_at", TimeOrNull(worker.state_changed_at())},
+                      {"trainers", std::move(trainers)}};
+  if (worker.has_seconds_since_seen()) json["seconds_since_seen"] = worker.seconds_since_seen();
+  return json;
 }
 
 OrderedJson ToJson(const v1::ProgressResponse& progress) {

@@ -175,6 +175,7 @@ void ToProto(const WorkerRow& row, v1::WorkerSummary* out) {
   const std::optional<core::WorkerState> state = core::WorkerStateFromName(row.state);
   if (state) out->set_state(ToProto(*state));
   out->set_first_seen_at(row.registered_at);
+  out->set_state_changed_at(row.changed_at);
   const absl::StatusOr<Json> trainers = ParseJson(row.trainers_json, "trainers");
   if (!trainers.ok() || !trainers->is_array()) return;
   for (const Json& each : *trainers) {
