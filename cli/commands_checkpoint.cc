@@ -106,7 +106,7 @@ absl::StatusOr<int> WriteNow(Context& context, const CheckpointOptions& options)
       }
       return kExitOk;
     }
-    if (run.run().state() != v1::RUN_STATE_RUNNING) {
+    if (run.run().state() != v1::RUN_STATE_RUNNING && !run.run().prefetched()) {
       return absl::FailedPreconditionError(absl::StrCat("run ", options.run, " ended before it wrote a checkpoint"));
     }
     if (absl::Now() >= deadline) {

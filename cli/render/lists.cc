@@ -26,11 +26,6 @@ std::string TimeTaken(int64_t started_at, int64_t ended_at) {
   return FormatDuration(static_cast<double>(ended_at - started_at) / 1e6);
 }
 
-std::string ShownState(const v1::RunSummary& run) {
-  // A leased run that waits for a slot trains nothing yet.
-  return run.prefetched() ? std::string("queued") : StateName(run.state());
-}
-
 // Of a worker that this coordinator has not heard of only the database knows something: when it was given up.
 std::string LastSeen(const v1::WorkerSummary& worker, int64_t now_microseconds) {
   if (worker.has_seconds_since_seen()) {
@@ -103,7 +98,7 @@ std::string RenderRuns(const v1::ListRunsResponse& runs, const Style& style) {
                {"worker", kLeft, true},
                {"reason", kLeft, true}});
   for (const v1::RunSummary& run : runs.runs()) {
-    const std::string state = ShownState(run);
+    const std::string state = StateName(run.state());
     const std::string varied = FormatVaried(run.varied_json());
     table.Add({absl::StrCat(run.run_id()),
                run.sweep(),
@@ -146,7 +141,7 @@ std::string RenderWorkers(const v1::ListWorkersResponse& workers, int64_t now_mi
 
 std::string RenderRun(const v1::GetRunResponse& detail, const Style& style) {
   const v1::RunSummary& run = detail.run();
-  const std::string state = ShownState(run);
+  const std::string state = StateName(run.state());
   std::string text =
       absl::StrCat(Paint(style, Color::kBold, absl::StrCat("run ", run.run_id())), " of ", Printable(run.sweep()),
                    ", configuration ", run.configuration_id(), ", seed ", run.seed(), "\n");

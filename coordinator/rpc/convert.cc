@@ -1,5 +1,6 @@
 #include "coordinator/rpc/convert.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/json.h"
@@ -106,6 +107,14 @@ void ToProto(const core::RunCounts& counts, v1::RunCounts* out) {
   out->set_finished(counts.finished);
   out->set_failed(counts.failed);
   out->set_cancelled(counts.cancelled);
+}
+
+core::RunCounts WithWaiting(core::RunCounts counts, int64_t waiting) {
+  // What is stored and what is known live may be a moment apart.
+  const int64_t moved = std::min(waiting, counts.running);
+  counts.running -= moved;
+  counts.queued += moved;
+  return counts;
 }
 
 void ToProto(const SweepRow& row, v1::SweepSummary* out) {

@@ -158,9 +158,10 @@ struct RunFilter {
   enum class Order { kRun, kNewest, kConfiguration, kLastEnded, kLastStarted };
   std::optional<SweepId> sweep;
   std::optional<ConfigurationId> configuration;
-  std::vector<RunId> runs;                                      // empty: any
-  std::vector<core::RunState> states;                           // empty: any
-  std::vector<std::string> outcomes;                            // empty: any
+  std::vector<RunId> runs;             // empty: any
+  std::vector<core::RunState> states;  // empty: any
+  std::vector<RunId> waiting;          // stored as running, and for `states` to be taken as queued
+  std::vector<std::string> outcomes;   // empty: any
   std::vector<std::pair<std::string, std::string>> parameters;  // dotted name → JSON value; all must be equal
   Order order = Order::kRun;   // kNewest: highest id first; kConfiguration: by place in the sweep, then seed; kLast*:
                                // latest first
