@@ -78,14 +78,18 @@ struct ExtendSeeds {
   int64_t from_ordinal = 0;
   int64_t most = kMostRunsPerChunk;
 };
-// FAILED_PRECONDITION while the sweep is being submitted. To pause what is paused, or resume what is active, is no
-// error.
+// FAILED_PRECONDITION while the sweep is being submitted. To pause what is paused or has ended, or to resume what is
+// active, is no error and changes nothing: SweepStateAnswer says so.
 struct PauseSweep {
   SweepId sweep;
   bool now = false;  // also preempts what runs
 };
 struct ResumeSweep {
   SweepId sweep;
+};
+struct SweepStateAnswer {
+  bool changed = false;
+  std::string why_not;  // for people, e.g. "paused already"
 };
 // The next three work on at most `most` runs a call (ChunkAnswer); while `more`, call again with the same command.
 // Queued runs are cancelled in the order in which they would be leased, then running ones.
@@ -253,7 +257,7 @@ using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmiss
                              ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize,
                              Report, StoreCheckpoint, RequestCheckpoints, Tick, VoidLeases>;
 struct Done {};
-using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer,
-                            ReportAnswer, CheckpointAnswer>;
+using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, SweepStateAnswer, ChunkAnswer,
+                            SynchronizeAnswer, ReportAnswer, CheckpointAnswer>;
 
 }  // namespace seedbed::core
