@@ -15,6 +15,7 @@
 #include "common/base/text.h"
 #include "common/sweep_file/sweep.h"
 #include "coordinator/selector.h"
+#include "coordinator/sweep_growth.h"
 
 namespace seedbed {
 namespace {
@@ -265,6 +266,7 @@ absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Sub
   result.name = sweep.name;
   result.created = begun.created;
   if (!begun.already_complete) {
+    if (!begun.created) SEEDBED_RETURN_IF_ERROR(TellApart(coordinator, begun.sweep, &sweep));
     SEEDBED_RETURN_IF_ERROR(AddAll(coordinator, std::move(sweep), begun.sweep, &result));
     if (is_large) ReturnMemory();
     core::CompleteSubmission complete;

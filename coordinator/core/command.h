@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -58,6 +59,12 @@ struct AddConfigurations {
 struct AddConfigurationsAnswer {
   int64_t configurations_added = 0;
   int64_t runs_added = 0;
+};
+
+// What tells configurations apart, for tables: it grows with the sweep. At most kMostRunsPerChunk a call.
+struct ChangeVaried {
+  SweepId sweep;
+  std::vector<std::pair<ConfigurationId, std::string>> varied_json;  // canonical JSON
 };
 
 // FAILED_PRECONDITION if another submission has taken over.
@@ -253,9 +260,9 @@ struct VoidLeases {
   std::vector<WorkerId> workers;
 };
 
-using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep,
-                             ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize,
-                             Report, StoreCheckpoint, RequestCheckpoints, Tick, VoidLeases>;
+using Command = std::variant<BeginSubmission, AddConfigurations, ChangeVaried, CompleteSubmission, ExtendSeeds,
+                             PauseSweep, ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker,
+                             Synchronize, Report, StoreCheckpoint, RequestCheckpoints, Tick, VoidLeases>;
 struct Done {};
 using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, SweepStateAnswer, ChunkAnswer,
                             SynchronizeAnswer, ReportAnswer, CheckpointAnswer>;

@@ -149,7 +149,7 @@ TEST_F(RpcTest, ALeaseThatWaitsForASlotIsQueuedWhereverItIsShown) {
     }
     return runs;
   };
-  const auto queued = [&](int i) { return std::make_pair(leases[i].lease().run_id(), v1::RUN_STATE_QUEUED); };
+  const auto queued = [&](size_t i) { return std::make_pair(leases[i].lease().run_id(), v1::RUN_STATE_QUEUED); };
   const auto training = std::make_pair(leases[1].lease().run_id(), v1::RUN_STATE_RUNNING);
   EXPECT_THAT(list({}), UnorderedElementsAre(queued(0), training, queued(2)));
   EXPECT_THAT(list({v1::RUN_STATE_RUNNING}), UnorderedElementsAre(training));

@@ -107,6 +107,14 @@ struct CheckpointRow {
   int64_t bytes = 0;
 };
 
+// Of a row of the table configurations.
+struct StoredPoint {
+  ConfigurationId id;
+  int64_t ordinal = 0;
+  std::string parameters_json;
+  std::string varied_json;
+};
+
 // A row of the view configuration_results.
 struct ConfigurationRow {
   ConfigurationId id;
@@ -221,6 +229,8 @@ class Reader {
   absl::StatusOr<RunDetail> GetRun(RunId run);
   // By rising step; empty if the run has none, or does not exist.
   absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(RunId run);
+  // The rows of a sweep's configurations from `ordinal` on, at most `limit`, by ordinal.
+  absl::StatusOr<std::vector<StoredPoint>> ListPoints(SweepId sweep, int64_t ordinal, int64_t limit);
   // By place in the sweep.
   absl::StatusOr<std::vector<ConfigurationRow>> ListConfigurations(SweepId sweep, int64_t limit = 1000,
                                                                    int64_t offset = 0);

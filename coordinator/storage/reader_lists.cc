@@ -324,6 +324,20 @@ absl::StatusOr<std::vector<CheckpointRow>> Reader::ListCheckpoints(RunId run) {
   }
 }
 
+absl::StatusOr<std::vector<StoredPoint>> Reader::ListPoints(SweepId sweep, int64_t ordinal, int64_t limit) {
+  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
+  SEEDBED_ASSIGN_OR_RETURN(CachedStatement rows,
+                           database->Cached("SELECT configuration_id, ordinal, parameters, varied FROM configurations "
+                                            "WHERE sweep_id = ? AND ordinal >= ? ORDER BY ordinal LIMIT ?"));
+  rows->Bind(sweep, ordinal, limit);
+  std::vector<StoredPoint> points;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
+    if (!row) return points;
+    points.push_back({ConfigurationId(rows->Int(0)), rows->Int(1), rows->Text(2), rows->Text(3)});
+  }
+}
+
 absl::StatusOr<std::vector<ConfigurationRow>> Reader::ListConfigurations(SweepId sweep, int64_t limit, int64_t offset) {
   SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
   SEEDBED_ASSIGN_OR_RETURN(
