@@ -164,6 +164,12 @@ TEST_F(Lists, SweepsAsTableAndJson) {
   const OrderedJson json = Parse(Run({"sweeps", "3", "--json"}).out);
   EXPECT_EQ(json["sweeps"][0]["sweep_id"], 3);
   EXPECT_EQ(json["sweeps"][0]["runs"]["total"], 6);
+  EXPECT_EQ(json["sweeps"][0]["state"], "done") << "the word of the table";
+  fake.sweeps.mutable_sweeps(0)->mutable_runs()->set_queued(1);
+  EXPECT_EQ(Parse(Run({"sweeps", "--json"}).out)["sweeps"][0]["state"], "active");
+  fake.sweeps.mutable_sweeps(0)->mutable_runs()->set_queued(0);
+  fake.sweeps.mutable_sweeps(0)->set_state(v1::SWEEP_STATE_PAUSED);
+  EXPECT_EQ(Parse(Run({"sweeps", "--json"}).out)["sweeps"][0]["state"], "paused");
   EXPECT_EQ(fake.selectors.back(), "3");
 }
 
@@ -257,8 +263,8 @@ using Program = CommandTest;
 TEST_F(Program, VersionAndCompletion) {
   const std::string version = Parse(Run({"version", "--json"}).out)["version"].get<std::string>();
   EXPECT_THAT(version, Not(IsEmpty()));
-  for (const std::vector<std::string>& words :
-       std::vector<std::vector<std::string>>{{"version"}, {"--version"}, {"--data", "x", "--version"}, {"runs", "--version"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"version"}, {"--version"}, {"--data", "x", "--version"}, {"runs", "--version"}}) {
     const Result printed = Run(words);
     EXPECT_EQ(printed.code, kExitOk);
     EXPECT_EQ(printed.out, "seedbed " + version + "\n");

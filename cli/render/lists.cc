@@ -68,8 +68,7 @@ std::string RenderSweeps(const v1::ListSweepsResponse& sweeps, int64_t now_micro
                {"description", kLeft, true}});
   for (const v1::SweepSummary& sweep : sweeps.sweeps()) {
     const v1::RunCounts& runs = sweep.runs();
-    std::string state = StateName(sweep.state());
-    if (sweep.state() == v1::SWEEP_STATE_ACTIVE && EndedRuns(runs) == TotalRuns(runs)) state = "done";
+    const std::string state = StateName(sweep);
     table.Add({absl::StrCat(sweep.sweep_id()),
                {sweep.name(), Color::kBold},
                {state, ColorOfState(state)},

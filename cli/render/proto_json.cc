@@ -55,6 +55,11 @@ std::string EndName(v1::AttemptEnd end) {
   return LowerTail(v1::AttemptEnd_Name(end), "ATTEMPT_END_");
 }
 
+std::string StateName(const v1::SweepSummary& sweep) {
+  const bool done = sweep.state() == v1::SWEEP_STATE_ACTIVE && EndedRuns(sweep.runs()) == TotalRuns(sweep.runs());
+  return done ? "done" : StateName(sweep.state());
+}
+
 bool RunStateFromName(const std::string& name, v1::RunState* state) {
   for (int value = v1::RunState_MIN; value <= v1::RunState_MAX; ++value) {
     if (value == v1::RUN_STATE_UNSPECIFIED || !v1::RunState_IsValid(value)) continue;
@@ -113,7 +118,7 @@ OrderedJson ToJson(const v1::SweepSummary& sweep) {
   return {{"sweep_id", sweep.sweep_id()},
           {"name", sweep.name()},
           {"description", sweep.description()},
-          {"state", StateName(sweep.state())},
+          {"state", StateName(sweep)},
           {"priority", sweep.priority()},
           {"configurations", sweep.configurations()},
           {"runs", ToJson(sweep.runs())},
