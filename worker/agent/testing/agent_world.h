@@ -71,10 +71,11 @@ class RecordingFiles final : public AttemptFiles {
 class RecordingObserver final : public AgentObserver {
  public:
   void Registered(const SynchronizeRequest&) override { ++registrations; }
-  void Info(const std::string&) override {}
+  void Info(const std::string& text) override { infos.push_back(text); }
   void Warning(const std::string& text) override { warnings.push_back(text); }
 
   int registrations = 0;
+  std::vector<std::string> infos;
   std::vector<std::string> warnings;
 };
 
