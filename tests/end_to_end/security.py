@@ -147,7 +147,12 @@ class Security(EndToEndTest):
                                           "--tls-client-ca", ours / "ca.crt", listen="0.0.0.0:0")
         server = ("--server", f"localhost:{port}")
         submit, worker = self.make_token("submit"), self.make_token("worker")
-        self.seedbed(*server, "--token-file", submit, "--tls-ca", ours / "ca.crt", "sweeps", expect=REFUSED)
+        _, error = self.seedbed(*server, "--token-file", submit, "--tls-ca", ours / "ca.crt", "sweeps", expect=REFUSED)
+        self.assertIn("--tls-certificate and --tls-key name yours", error)
+        stranger = self.start("seedbed-worker", *server, "--token-file", worker, "--slots", 1, "--device", "cpu", "--tls-ca", ours / "ca.crt")
+        wait_until(lambda: "--tls-certificate and --tls-key name yours" in stranger.log.read_text(), "the worker says what may be missing")
+        stranger.terminate()
+        self.assertEqual(stranger.wait(30), 0, stranger.log.read_text())
         self.seedbed(*server, "--token-file", submit, "--tls-ca", ours / "ca.crt", "--tls-certificate", theirs / "client.crt",
                      "--tls-key", theirs / "client.key", "sweeps", expect=REFUSED)
         self.environment |= {"SEEDBED_TLS_CA": str(ours / "ca.crt"), "SEEDBED_TLS_CERTIFICATE": str(ours / "client.crt"),
