@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
+#include "cli/printed_command.h"
 #include "cli/render/table.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/certificates.h"
@@ -156,6 +157,10 @@ absl::Status MakePrivateDirectory(const std::string& path) {
       absl::StrCat("others may write to ", path, ", and could put keys of theirs there; chmod 700 it"));
 }
 
+bool IsIpv6(const std::string& host) {
+  return host.find(':') != std::string::npos;
+}
+
 absl::StatusOr<CertificatePair> Authority(const TlsOptions& options, absl::Time now) {
   const std::string certificate = options.directory + "/ca.crt";
   const std::string key = options.directory + "/ca.key";
@@ -209,10 +214,20 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
   }
   context.Print(absl::StrCat(
       "wrote ", directory, "/: ca.crt ca.key server.crt server.key client.crt client.key, for ",
-      absl::StrJoin(hosts, " "), ", valid until ", until, "\n", "coordinator:      --tls-certificate ", directory,
-      "/server.crt --tls-key ", directory, "/server.key --tls-client-ca ", directory, "/ca.crt\n",
-      "workers, people:  --tls-ca ca.crt --tls-certificate client.crt --tls-key client.key   (copy these three)\n",
-      "ca.key makes further certificates: it belongs on no other machine\n"));
+      absl::StrJoin(hosts, " "), ", valid until ", until, "\n\nThe coordinator:\n  ",
+      WithOptions("seedbed-coordinator", {{"--listen", "0.0.0.0:7733"},
+                                          {"--tls-certificate", directory + "/server.crt"},
+                                          {"--tls-key", directory + "/server.key"},
+                                          {"--tls-client-ca", directory + "/ca.crt"}}),
+      "\nA worker's token, and a worker (elsewhere: with copies of it and of ca.crt, client.crt and client.key):\n"
+      "  seedbed token create --role worker --name workers --output worker.token\n  ",
+      WithOptions("seedbed-worker", {{"--server", absl::StrCat(IsIpv6(hosts.front()) ? "[" : "", hosts.front(),
+                                                               IsIpv6(hosts.front()) ? "]" : "", ":7733")},
+                                     {"--token-file", "worker.token"},
+                                     {"--tls-ca", directory + "/ca.crt"},
+                                     {"--tls-certificate", directory + "/client.crt"},
+                                     {"--tls-key", directory + "/client.key"}}),
+      "\nca.key makes further certificates: it belongs on no other machine\n"));
   return kExitOk;
 }
 

@@ -134,6 +134,14 @@ TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {
   EXPECT_TRUE(LoadTlsPems(server, TlsSide::kServer, absl::Now()).ok());
   EXPECT_TRUE(LoadTlsPems(client, TlsSide::kClient, absl::Now()).ok());
 
+  const std::string spaced = directory_ + "/my tls";
+  result = Run({"tls", "init", "--directory", spaced, "--host", "::1"});
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7733 --tls-certificate '" + spaced +
+                                    "/server.crt' --tls-key '" + spaced + "/server.key' --tls-client-ca '" + spaced +
+                                    "/ca.crt'\n"));
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server [::1]:7733 --token-file worker.token --tls-ca '" +
+                                    spaced + "/ca.crt' "));
+
   const std::string authority = Read(tls + "/ca.crt");
   const std::string certificate = Read(tls + "/server.crt");
   result = Run({"tls", "init", "--directory", tls, "--host", "head"});

@@ -246,6 +246,15 @@ TEST_F(Lists, WorkersOfACoordinatorThatIsNotThereAreMemories) {
   EXPECT_THAT(Run({"workers"}).err, HasSubstr("what was known last"));
 }
 
+TEST_F(Lists, CommandsThatArePrintedCanBePasted) {
+  EXPECT_EQ(Run({"workers"}).err, "seedbed: no worker is connected: start one with `seedbed-worker --server test`\n");
+  EXPECT_EQ(Run({"--server", "head:1", "--tls-ca", "my ca.crt", "--token-file", "t", "sweeps"}).err,
+            "seedbed: no sweeps yet: `seedbed --server head:1 --token-file t --tls-ca 'my ca.crt' run FILE` or "
+            "`seedbed --server head:1 --token-file t --tls-ca 'my ca.crt' submit FILE` makes one\n");
+  offline = true;
+  EXPECT_THAT(Run({"workers", "--data", "it's here"}).err, HasSubstr("`seedbed-coordinator --data 'it'\\''s here'`"));
+}
+
 TEST_F(Lists, ALogThatIsEmptyIsSaidToBe) {
   EXPECT_EQ(Run({"logs", "17"}).err, "seedbed: run 17 has written nothing\n");
   EXPECT_EQ(Run({"logs", "17", "--json"}).out, "{\"run_id\":17,\"text\":\"\"}\n");

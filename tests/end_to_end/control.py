@@ -66,7 +66,7 @@ class Control(ControlTest):
         self.unsay("hold")
         self.wait_for_counts(finished=1, running=0)
         _, notes = self.remote("wait", "s", "--timeout", 1, expect=1)
-        self.assertIn("s is paused: 3 runs will not start before `seedbed resume s`", notes)
+        self.assertIn(f"s is paused: 3 runs will not start before `seedbed --server {self.socket()} resume s`", notes)
         self.assertEqual((self.counts()["queued"], self.attempts()), (3, 1))
         self.assertEqual(self.remote_json("sweeps", "last")["sweeps"][0]["state"], "paused")
         self.assertEqual(self.remote("pause", "s")[0], "nothing was done\nunchanged: s (paused already)\n")

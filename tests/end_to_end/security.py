@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import shlex
 import resource
 import socket
 import stat
@@ -133,6 +134,15 @@ class Security(EndToEndTest):
         self.seedbed(*asked)
         self.assertIn("cannot use", self.seedbed("--tls-certificate", ours / "client.crt", "--tls-key", self.open_copy(ours / "client.key"), *asked,
                                                  expect=1)[1])
+
+    def test_the_command_that_is_printed_for_a_worker_starts_one(self):
+        ours = self.make_certificates("our own")
+        _, port = self.start_on_tcp("--tls-certificate", ours / "server.crt", "--tls-key", ours / "server.key")
+        _, note = self.seedbed("--server", f"localhost:{port}", "--tls-ca", ours / "ca.crt", "--token-file", "data/token", "workers")
+        words = shlex.split(note.split("`")[1])
+        self.assertEqual(words[0], "seedbed-worker")
+        worker = self.start(*words, "--slots", 1, "--device", "cpu")
+        wait_until(lambda: "registered" in worker.log.read_text(), "it registers")
 
     def open_copy(self, key):
         copy = self.directory / "open.key"
