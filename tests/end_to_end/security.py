@@ -3,8 +3,8 @@
 import contextlib
 import json
 import pathlib
-import shlex
 import resource
+import shlex
 import socket
 import stat
 import unittest
@@ -121,6 +121,15 @@ class Security(EndToEndTest):
         tls = self.make_certificates()
         encrypted, _ = self.start_on_tcp("--tls-certificate", tls / "server.crt", "--tls-key", tls / "server.key", listen="0.0.0.0:0")
         self.assertNotIn("warning", encrypted.log.read_text())
+
+    def test_a_port_that_is_taken_leaves_nothing_behind(self):
+        _, port = self.start_on_tcp()
+        tls = self.make_certificates()
+        for words in ((), ("--tls-certificate", tls / "server.crt", "--tls-key", tls / "server.key")):
+            second = self.start("seedbed-coordinator", "--listen", f"127.0.0.1:{port}", "--data", "other", *words)
+            self.assertEqual(second.wait(20), 1)
+            self.assertIn(f"cannot listen on 127.0.0.1:{port}", second.log.read_text())
+            self.assertFalse((self.directory / "other").exists())
 
     def test_a_server_with_tls_is_known_and_others_are_not_talked_to(self):
         ours, theirs = self.make_certificates("ours"), self.make_certificates("theirs")
