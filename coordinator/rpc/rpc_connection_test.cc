@@ -116,6 +116,8 @@ TEST_F(RpcTest, APortThatIsTakenIsKnownBeforeThereIsACoordinator) {
   const absl::Status taken = CheckAddresses(options);
   EXPECT_EQ(taken.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(taken.message()), HasSubstr("cannot listen on " + server_->addresses()[0]));
+  sweeps_.reset();
+  workers_.reset();
   server_.reset();
   EXPECT_TRUE(CheckAddresses(options).ok());
 }

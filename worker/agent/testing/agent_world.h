@@ -151,7 +151,7 @@ class World {
     agent->OnEngineEvent(event, clock.Now());
   }
   void EngineDown(int engine = 0) {
-    agent->OnEngineEvent(EngineWentDown{engine, "killed", absl::ZeroDuration()}, clock.Now());
+    agent->OnEngineEvent(EngineWentDown{engine, "killed", absl::ZeroDuration(), /*refused=*/false}, clock.Now());
   }
   void Metrics(int64_t attempt, std::vector<int64_t> steps, std::string metric = "train_loss") {
     AttemptMetrics event;
