@@ -84,36 +84,6 @@ std::string RenderSweeps(const v1::ListSweepsResponse& sweeps, int64_t now_micro
   return table.Render(style);
 }
 
-std::string RenderRuns(const v1::ListRunsResponse& runs, const Style& style) {
-  Table table({{"run", kRight},
-               {"sweep", kLeft, true},
-               {"configuration", kLeft, true},
-               {"seed", kRight},
-               {"state"},
-               {"outcome"},
-               {"last step", kRight},
-               {"attempts", kRight},
-               {"took", kRight},
-               {"worker", kLeft, true},
-               {"reason", kLeft, true}});
-  for (const v1::RunSummary& run : runs.runs()) {
-    const std::string state = StateName(run.state());
-    const std::string varied = FormatVaried(run.varied_json());
-    table.Add({absl::StrCat(run.run_id()),
-               run.sweep(),
-               varied.empty() ? absl::StrCat(run.configuration_id()) : varied,
-               absl::StrCat(run.seed()),
-               {state, ColorOfState(state)},
-               {run.outcome(), ColorOfOutcome(run.outcome())},
-               run.state() == v1::RUN_STATE_QUEUED ? std::string() : FormatCount(run.last_step()),
-               CountOrBlank(run.attempts()),
-               TimeTaken(run.started_at(), run.ended_at()),
-               run.worker(),
-               run.reason()});
-  }
-  return table.Render(style);
-}
-
 std::string RenderWorkers(const v1::ListWorkersResponse& workers, int64_t now_microseconds, const Style& style) {
   Table table({{"worker", kLeft, true},
                {"state"},
