@@ -19,6 +19,12 @@ class ClientContext;
 
 namespace seedbed::cli {
 
+// The coordinator, for messages.
+struct Peer {
+  std::string where;   // empty: this process
+  std::string advice;  // what to look at where nobody answers there
+};
+
 // Ends a streaming call from another thread. One per call or several one after another. Thread-safe.
 class Canceller {
  public:
@@ -40,10 +46,11 @@ class Client {
   static std::unique_ptr<Client> ForAddress(const std::string& address, const std::string& token,
                                             const TlsPems& tls = {});
   // On a channel that exists already, e.g. an in-process one. `where` names it in messages; empty: this process.
-  Client(std::shared_ptr<grpc::Channel> channel, std::string where, std::string token);
+  // `advice`: what to look at where nobody answers.
+  Client(std::shared_ptr<grpc::Channel> channel, std::string where, std::string token, std::string advice = "");
   ~Client();
 
-  const std::string& where() const { return where_; }
+  const std::string& where() const { return peer_.where; }
 
   // Waits until the coordinator answers, at most `most`.
   absl::StatusOr<v1::GetServerInfoResponse> WaitUntilServing(absl::Duration most);
@@ -72,7 +79,7 @@ class Client {
  private:
   struct Stub;
   std::unique_ptr<Stub> stub_;
-  std::string where_;
+  Peer peer_;
   std::string token_;
 };
 

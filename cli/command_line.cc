@@ -174,6 +174,7 @@ void Commands::OnRun(CLI::App* command, Action action) {
 int RunCommandLine(const std::vector<std::string>& arguments, Environment& environment) {
   CLI::App app("Runs experiment sweeps in which every configuration is repeated over several seeds.", "seedbed");
   app.set_help_flag("-h,--help", "Print this help");
+  app.set_version_flag("--version", VersionLine(), "Print the version");
   app.footer(
       "A first sweep:\n  seedbed plan studies/quickstart.yaml\n  seedbed run studies/quickstart.yaml\n"
       "Each command has its own help: seedbed run --help");
@@ -200,6 +201,10 @@ int RunCommandLine(const std::vector<std::string>& arguments, Environment& envir
   } catch (const CLI::CallForHelp&) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
     environment.out->Write(chosen.empty() ? app.help() : chosen.front()->help());
+    environment.out->Flush();
+    return kExitOk;
+  } catch (const CLI::CallForVersion&) {
+    environment.out->Write(VersionLine() + "\n");
     environment.out->Flush();
     return kExitOk;
   } catch (const CLI::ParseError& error) {

@@ -47,6 +47,9 @@ void AddVerifyCommand(Commands& commands);       // verify
 void AddSecurityCommands(Commands& commands);    // token, tls
 void AddProgramCommands(Commands& commands);     // version, completion
 
+// "seedbed 1.2.3", as `version` and --version print it.
+std::string VersionLine();
+
 // Parses `arguments` (without the program's name), does the command, prints errors, and returns the exit code.
 int RunCommandLine(const std::vector<std::string>& arguments, Environment& environment);
 

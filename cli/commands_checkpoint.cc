@@ -106,13 +106,13 @@ absl::StatusOr<int> WriteNow(Context& context, const CheckpointOptions& options)
       }
       return kExitOk;
     }
-    if (run.run().state() != v1::RUN_STATE_RUNNING) {
+    if (run.run().state() != v1::RUN_STATE_RUNNING && !run.run().prefetched()) {
       return absl::FailedPreconditionError(absl::StrCat("run ", options.run, " ended before it wrote a checkpoint"));
     }
     if (absl::Now() >= deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("run ", options.run, " has written no checkpoint within ", options.timeout,
-                       " seconds; it still may, `seedbed checkpoint list ", options.run, "` shows it"));
+      return absl::DeadlineExceededError(absl::StrCat(
+          "run ", options.run, " has written no checkpoint within ", options.timeout, " seconds; it still may, `",
+          context.Command(absl::StrCat("checkpoint list ", options.run)), "` shows it"));
     }
     absl::SleepFor(absl::Milliseconds(200));
   }
@@ -140,7 +140,7 @@ class TemporaryDirectory {
   const std::string path_;
 };
 
-absl::Status Fetch(Client& client, const CheckpointOptions& options, const std::string& path) {
+absl::Status Fetch(Context& context, Client& client, const CheckpointOptions& options, const std::string& path) {
   const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor < 0) return absl::FailedPreconditionError(absl::StrCat("cannot write ", path));
   v1::ReadCheckpointRequest request;
@@ -160,8 +160,8 @@ absl::Status Fetch(Client& client, const CheckpointOptions& options, const std::
   SEEDBED_RETURN_IF_ERROR(read);
   SEEDBED_RETURN_IF_ERROR(output.status());
   if (HexOf(sum.Finish()) == expected) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("the checkpoint of run ", options.run,
-                                          " is damaged; `seedbed checkpoint list ", options.run,
+  return absl::DataLossError(absl::StrCat("the checkpoint of run ", options.run, " is damaged; `",
+                                          context.Command(absl::StrCat("checkpoint list ", options.run)),
                                           "` shows whether there is another"));
 }
 
@@ -171,7 +171,7 @@ absl::StatusOr<int> ExportCheckpoint(Context& context, const CheckpointOptions& 
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryDirectory> directory, TemporaryDirectory::Make());
   const std::string fetched = directory->path() + "/checkpoint";
-  SEEDBED_RETURN_IF_ERROR(Fetch(*client, options, fetched));
+  SEEDBED_RETURN_IF_ERROR(Fetch(context, *client, options, fetched));
   SEEDBED_RETURN_IF_ERROR(RunEngine({"export", fetched, options.file}, "", [](std::string_view) { return true; }));
   if (context.options.json) {
     context.PrintJson({{"run_id", options.run}, {"file", options.file}});

@@ -1,4 +1,5 @@
 // pause, resume, cancel, retry, extend, delete, prune and drain: what changes something.
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,23 +42,39 @@ absl::Status SetTarget(const ControlOptions& options, v1::ControlSweepRequest* r
   return absl::OkStatus();
 }
 
+// One line for each reason: "unchanged: a, b (paused already)".
+std::string UnchangedText(const v1::ControlSweepResponse& response) {
+  std::map<std::string, std::vector<std::string>> names;
+  for (const v1::UnchangedSweep& each : response.unchanged()) names[each.reason()].push_back(each.sweep());
+  std::string text;
+  for (const auto& [reason, sweeps] : names) {
+    absl::StrAppend(&text, "unchanged: ", absl::StrJoin(sweeps, ", "), " (", reason, ")\n");
+  }
+  return text;
+}
+
 // Does it and says "VERB 12 runs of a, b", or `nothing`, where that is given, if it changed nothing.
 absl::StatusOr<int> Send(Context& context, const v1::ControlSweepRequest& request, const std::string& verb,
                          const std::string& noun, const std::string& nothing = "") {
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kChange));
   SEEDBED_ASSIGN_OR_RETURN(const v1::ControlSweepResponse response, client->ControlSweep(request));
   if (context.options.json) {
+    OrderedJson unchanged = OrderedJson::array();
+    for (const v1::UnchangedSweep& each : response.unchanged()) {
+      unchanged.push_back({{"sweep", each.sweep()}, {"reason", each.reason()}});
+    }
     context.PrintJson({{"changed", response.changed()},
-                       {"sweeps", std::vector<std::string>(response.sweeps().begin(), response.sweeps().end())}});
+                       {"sweeps", std::vector<std::string>(response.sweeps().begin(), response.sweeps().end())},
+                       {"unchanged", std::move(unchanged)}});
     return kExitOk;
   }
   std::string text = absl::StrCat(verb, " ", FormatPlural(response.changed(), noun));
-  if (response.changed() == 0 && !nothing.empty()) {
-    text = absl::StrCat("nothing was done: ", nothing);
+  if (response.changed() == 0 && (!nothing.empty() || response.unchanged_size() > 0)) {
+    text = absl::StrCat("nothing was done", nothing.empty() ? "" : ": ", nothing);
   } else if (response.sweeps_size() > 0) {
     absl::StrAppend(&text, noun == "sweep" ? ": " : " of ", absl::StrJoin(response.sweeps(), ", "));
   }
-  context.Print(text + "\n");
+  context.Print(text + "\n" + UnchangedText(response));
   return kExitOk;
 }
 

@@ -48,7 +48,29 @@ TEST_F(Control, SaysThatNothingWasDone) {
   EXPECT_EQ(Run({"retry", "a", "--failed"}).out, "nothing was done: none of these runs has failed\n");
   EXPECT_EQ(Run({"extend", "a", "--seeds", "1"}).out,
             "nothing was done: every configuration has that many seeds already\n");
-  EXPECT_EQ(Run({"cancel", "a", "--json"}).out, "{\"changed\":0,\"sweeps\":[\"a\"]}\n");
+  EXPECT_EQ(Run({"cancel", "a", "--json"}).out, "{\"changed\":0,\"sweeps\":[\"a\"],\"unchanged\":[]}\n");
+}
+
+TEST_F(Control, SaysWhatChangedAndWhatDidNot) {
+  const auto unchanged = [this](const std::string& sweep, const std::string& reason) {
+    v1::UnchangedSweep* added = fake.controlled.add_unchanged();
+    added->set_sweep(sweep);
+    added->set_reason(reason);
+  };
+  unchanged("b", "paused already");
+  EXPECT_EQ(Run({"pause", "b"}).out, "nothing was done\nunchanged: b (paused already)\n");
+  fake.controlled.set_changed(1);
+  fake.controlled.add_sweeps("a");
+  unchanged("c", "all of its runs have ended");
+  unchanged("d", "paused already");
+  EXPECT_EQ(Run({"pause", "all"}).out,
+            "paused 1 sweep: a\n"
+            "unchanged: c (all of its runs have ended)\n"
+            "unchanged: b, d (paused already)\n");
+  const OrderedJson json = Parse(Run({"pause", "all", "--json"}).out);
+  EXPECT_EQ(json["changed"], 1);
+  EXPECT_THAT(json["unchanged"], SizeIs(3));
+  EXPECT_EQ(json["unchanged"][0], OrderedJson::parse(R"({"sweep":"b","reason":"paused already"})"));
 }
 
 TEST_F(Control, RefusesWhatIsUnclear) {

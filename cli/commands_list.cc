@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
+#include "cli/printed_command.h"
 #include "cli/render/lists.h"
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
@@ -28,7 +29,8 @@ absl::StatusOr<int> ListSweeps(Context& context, const std::string& selector) {
     for (const v1::SweepSummary& sweep : sweeps.sweeps()) list.push_back(ToJson(sweep));
     context.PrintJson({{"sweeps", std::move(list)}});
   } else if (sweeps.sweeps_size() == 0) {
-    context.Note("no sweeps yet: `seedbed run FILE` or `seedbed submit FILE` makes one");
+    context.Note(absl::StrCat("no sweeps yet: `", context.Command("run FILE"), "` or `", context.Command("submit FILE"),
+                              "` makes one"));
   } else {
     context.Print(RenderSweeps(sweeps, absl::ToUnixMicros(absl::Now()), context.style()));
   }
@@ -157,10 +159,14 @@ absl::StatusOr<int> ListWorkers(Context& context, bool include_gone) {
     for (const v1::WorkerSummary& worker : workers.workers()) list.push_back(ToJson(worker));
     context.PrintJson({{"workers", std::move(list)}});
   } else if (workers.workers_size() == 0) {
-    context.Note("no worker is connected: start one with `seedbed-worker --server " +
-                 (context.offline() ? std::string("ADDRESS") : client->where()) + "`");
+    context.Note(context.offline()
+                     ? absl::StrCat("no coordinator is running on ", DataDirectory(context.options),
+                                    ": start one, for workers to connect to, with `",
+                                    WithOptions("seedbed-coordinator", {{"--data", DataDirectory(context.options)}}),
+                                    "`")
+                     : absl::StrCat("no worker is connected: start one with `", context.worker_command(), "`"));
   } else {
-    context.Print(RenderWorkers(workers, context.style()));
+    context.Print(RenderWorkers(workers, absl::ToUnixMicros(absl::Now()), context.style()));
     if (context.offline()) {
       context.Note("no coordinator is running on " + DataDirectory(context.options) +
                    ": nobody is connected, and this is what was known last");

@@ -16,7 +16,7 @@ absl::StatusOr<int> Version(Context& context) {
   if (context.options.json) {
     context.PrintJson({{"version", SEEDBED_VERSION}});
   } else {
-    context.Print(absl::StrCat("seedbed ", SEEDBED_VERSION, "\n"));
+    context.Print(VersionLine() + "\n");
   }
   return kExitOk;
 }
@@ -112,6 +112,10 @@ complete -F _seedbed seedbed
 }
 
 }  // namespace
+
+std::string VersionLine() {
+  return std::string("seedbed ") + SEEDBED_VERSION;
+}
 
 void AddProgramCommands(Commands& commands) {
   CLI::App* version = commands.Add("version", "Print the version", "");

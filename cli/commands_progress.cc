@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
+#include "cli/printed_command.h"
 #include "cli/progress_display.h"
 #include "cli/progress_feed.h"
 #include "cli/render/format.h"
@@ -58,7 +59,7 @@ void NotePaused(const v1::ProgressResponse& progress, std::set<std::string>* tol
       told->erase(sweep.name());
     } else if (told->insert(sweep.name()).second) {
       context.Note(absl::StrCat(sweep.name(), " is paused: ", FormatPlural(sweep.runs().queued(), "run"),
-                                " will not start before `seedbed resume ", sweep.name(), "`"));
+                                " will not start before `", context.Command("resume " + sweep.name()), "`"));
     }
   }
 }
@@ -69,8 +70,9 @@ absl::StatusOr<int> Wait(Context& context, const ProgressOptions& options) {
   v1::ProgressResponse latest = ProgressOf(sweeps);
   if (!latest.done() && context.offline()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "no coordinator is running on ", DataDirectory(context.options),
-        ", so its runs wait for ever.\n`seedbed run FILE` goes on with a sweep; or start seedbed-coordinator."));
+        "no coordinator is running on ", DataDirectory(context.options), ", so its runs wait for ever.\n`",
+        context.Command("run FILE"), "` goes on with a sweep; or start `",
+        WithOptions("seedbed-coordinator", {{"--data", DataDirectory(context.options)}}), "` and workers."));
   }
   if (!latest.done()) {
     v1::WatchProgressRequest request;
@@ -178,11 +180,13 @@ absl::StatusOr<int> ShowStatus(Context& context, const ProgressOptions& options)
         Paint(context.style(), Color::kRed, "disk         nearly full: metric rows wait until there is room\n"));
   }
   context.Print(absl::StrCat("progress     ", RenderPlainStatus(ProgressOf(sweeps)), "\n\n"));
-  context.Print(sweeps.sweeps_size() == 0 ? "no sweeps yet: `seedbed run FILE` or `seedbed submit FILE` makes one\n"
+  context.Print(sweeps.sweeps_size() == 0 ? absl::StrCat("no sweeps yet: `", context.Command("run FILE"), "` or `",
+                                                         context.Command("submit FILE"), "` makes one\n")
                                           : RenderSweeps(sweeps, now, context.style()));
   if (!context.offline()) {
-    context.Print("\n" + (workers.workers_size() == 0 ? std::string("no worker is connected\n")
-                                                      : RenderWorkers(workers, context.style())));
+    context.Print("\n" + (workers.workers_size() == 0
+                              ? absl::StrCat("no worker is connected: `", context.worker_command(), "` starts one\n")
+                              : RenderWorkers(workers, now, context.style())));
   }
   return kExitOk;
 }

@@ -47,6 +47,7 @@ TEST_F(Progress, WaitSaysOnceThatASweepIsPaused) {
   const Result result = Run({"wait", "a"});
   EXPECT_EQ(result.code, kExitOk);
   EXPECT_EQ(result.err, "seedbed: a is paused: 2 runs will not start before `seedbed resume a`\n");
+  EXPECT_THAT(Run({"--data", "my data", "wait", "a"}).err, HasSubstr("`seedbed --data 'my data' resume a`"));
   fake.progress = {Message(0, 0, 2), paused, Message(0, 0, 2), paused, cancelled};
   fake.sweeps.mutable_sweeps(0)->set_state(v1::SWEEP_STATE_ACTIVE);
   const std::string twice = Run({"wait", "a"}).err;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
+#include "cli/printed_command.h"
 #include "cli/render/table.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/certificates.h"
@@ -31,6 +32,7 @@ struct TokenOptions {
   std::string name;
   std::string role;
   std::string output;
+  bool force = false;
 };
 
 // Where tokens are kept. Not through a coordinator: whoever stole an admin's token could make others that outlive it.
@@ -54,6 +56,13 @@ absl::StatusOr<int> Create(Context& context, const TokenOptions& options, const 
         "token create needs --role (admin, submit, worker or read) and --name, which says whose it is");
   }
   SEEDBED_ASSIGN_OR_RETURN(const Role role, ParseRole(options.role));
+  struct stat found {};
+  if (!options.output.empty() && !options.force && lstat(options.output.c_str(), &found) == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("there is a file ", options.output,
+                     " already, and it may hold a token that is kept nowhere else; no token was "
+                     "made. Name another file, or write over this one with --force"));
+  }
   SEEDBED_ASSIGN_OR_RETURN(const std::string token, CreateToken(directory, options.name, role, absl::Now()));
   if (!options.output.empty()) {
     const absl::Status written = WritePrivateFile(options.output, token + "\n");
@@ -148,6 +157,10 @@ absl::Status MakePrivateDirectory(const std::string& path) {
       absl::StrCat("others may write to ", path, ", and could put keys of theirs there; chmod 700 it"));
 }
 
+bool IsIpv6(const std::string& host) {
+  return host.find(':') != std::string::npos;
+}
+
 absl::StatusOr<CertificatePair> Authority(const TlsOptions& options, absl::Time now) {
   const std::string certificate = options.directory + "/ca.crt";
   const std::string key = options.directory + "/ca.key";
@@ -201,10 +214,20 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
   }
   context.Print(absl::StrCat(
       "wrote ", directory, "/: ca.crt ca.key server.crt server.key client.crt client.key, for ",
-      absl::StrJoin(hosts, " "), ", valid until ", until, "\n", "coordinator:      --tls-certificate ", directory,
-      "/server.crt --tls-key ", directory, "/server.key --tls-client-ca ", directory, "/ca.crt\n",
-      "workers, people:  --tls-ca ca.crt --tls-certificate client.crt --tls-key client.key   (copy these three)\n",
-      "ca.key makes further certificates: it belongs on no other machine\n"));
+      absl::StrJoin(hosts, " "), ", valid until ", until, "\n\nThe coordinator:\n  ",
+      WithOptions("seedbed-coordinator", {{"--listen", "0.0.0.0:7733"},
+                                          {"--tls-certificate", directory + "/server.crt"},
+                                          {"--tls-key", directory + "/server.key"},
+                                          {"--tls-client-ca", directory + "/ca.crt"}}),
+      "\nA worker's token, and a worker (elsewhere: with copies of it and of ca.crt, client.crt and client.key):\n"
+      "  seedbed token create --role worker --name workers --output worker.token\n  ",
+      WithOptions("seedbed-worker", {{"--server", absl::StrCat(IsIpv6(hosts.front()) ? "[" : "", hosts.front(),
+                                                               IsIpv6(hosts.front()) ? "]" : "", ":7733")},
+                                     {"--token-file", "worker.token"},
+                                     {"--tls-ca", directory + "/ca.crt"},
+                                     {"--tls-certificate", directory + "/client.crt"},
+                                     {"--tls-key", directory + "/client.key"}}),
+      "\nca.key makes further certificates: it belongs on no other machine\n"));
   return kExitOk;
 }
 
@@ -229,6 +252,7 @@ void AddSecurityCommands(Commands& commands) {
   token->add_option("--name", token_options->name, "create: what people call it");
   token->add_option("-o,--output", token_options->output, "create: file for the token (default: standard output)")
       ->type_name("FILE");
+  token->add_flag("--force", token_options->force, "create: write over a file that is there");
   commands.OnRun(token, [token_options](Context& context) { return TokenCommand(context, *token_options); });
 
   const auto tls_options = std::make_shared<TlsOptions>();

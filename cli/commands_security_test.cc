@@ -83,6 +83,28 @@ TEST_F(SecurityCommands, ATokensFileIsPrivate) {
   EXPECT_THAT(*ListTokens(directory_), SizeIs(1)) << "a token that was not handed out does not stay";
 }
 
+TEST_F(SecurityCommands, ATokensFileIsWrittenOverOnRequestOnly) {
+  const std::string file = directory_ + "/ann.token";
+  const auto create = [&](const std::string& name, std::vector<std::string> more = {}) {
+    std::vector<std::string> words = {"--data", directory_, "token", "create", "--role",
+                                      "read",   "--name",   name,    "-o",     file};
+    words.insert(words.end(), more.begin(), more.end());
+    return Run(words);
+  };
+  ASSERT_EQ(create("ann").code, kExitOk);
+  const std::string first = Read(file);
+  const Result refused = create("ben");
+  EXPECT_EQ(refused.code, kExitFailed);
+  EXPECT_THAT(refused.err, HasSubstr("--force"));
+  EXPECT_EQ(Read(file), first);
+  EXPECT_THAT(*ListTokens(directory_), SizeIs(1)) << "nothing was made";
+  EXPECT_EQ(create("ben", {"--force"}).code, kExitOk);
+  EXPECT_NE(Read(file), first);
+  std::filesystem::remove(file);
+  std::filesystem::create_symlink("nowhere", file);
+  EXPECT_EQ(create("cyd").code, kExitFailed) << "a link is something that is there too";
+}
+
 TEST_F(SecurityCommands, MistakesWithTokensAreSaid) {
   EXPECT_EQ(Run({"token"}).code, kExitUsage);
   EXPECT_EQ(Run({"token", "make"}).code, kExitUsage);
@@ -111,6 +133,14 @@ TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {
   const TlsFiles client = {tls + "/ca.crt", tls + "/client.crt", tls + "/client.key"};
   EXPECT_TRUE(LoadTlsPems(server, TlsSide::kServer, absl::Now()).ok());
   EXPECT_TRUE(LoadTlsPems(client, TlsSide::kClient, absl::Now()).ok());
+
+  const std::string spaced = directory_ + "/my tls";
+  result = Run({"tls", "init", "--directory", spaced, "--host", "::1"});
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7733 --tls-certificate '" + spaced +
+                                    "/server.crt' --tls-key '" + spaced + "/server.key' --tls-client-ca '" + spaced +
+                                    "/ca.crt'\n"));
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server [::1]:7733 --token-file worker.token --tls-ca '" +
+                                    spaced + "/ca.crt' "));
 
   const std::string authority = Read(tls + "/ca.crt");
   const std::string certificate = Read(tls + "/server.crt");

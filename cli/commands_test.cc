@@ -164,6 +164,12 @@ TEST_F(Lists, SweepsAsTableAndJson) {
   const OrderedJson json = Parse(Run({"sweeps", "3", "--json"}).out);
   EXPECT_EQ(json["sweeps"][0]["sweep_id"], 3);
   EXPECT_EQ(json["sweeps"][0]["runs"]["total"], 6);
+  EXPECT_EQ(json["sweeps"][0]["state"], "done") << "the word of the table";
+  fake.sweeps.mutable_sweeps(0)->mutable_runs()->set_queued(1);
+  EXPECT_EQ(Parse(Run({"sweeps", "--json"}).out)["sweeps"][0]["state"], "active");
+  fake.sweeps.mutable_sweeps(0)->mutable_runs()->set_queued(0);
+  fake.sweeps.mutable_sweeps(0)->set_state(v1::SWEEP_STATE_PAUSED);
+  EXPECT_EQ(Parse(Run({"sweeps", "--json"}).out)["sweeps"][0]["state"], "paused");
   EXPECT_EQ(fake.selectors.back(), "3");
 }
 
@@ -240,6 +246,15 @@ TEST_F(Lists, WorkersOfACoordinatorThatIsNotThereAreMemories) {
   EXPECT_THAT(Run({"workers"}).err, HasSubstr("what was known last"));
 }
 
+TEST_F(Lists, CommandsThatArePrintedCanBePasted) {
+  EXPECT_EQ(Run({"workers"}).err, "seedbed: no worker is connected: start one with `seedbed-worker --server test`\n");
+  EXPECT_EQ(Run({"--server", "head:1", "--tls-ca", "my ca.crt", "--token-file", "t", "sweeps"}).err,
+            "seedbed: no sweeps yet: `seedbed --server head:1 --token-file t --tls-ca 'my ca.crt' run FILE` or "
+            "`seedbed --server head:1 --token-file t --tls-ca 'my ca.crt' submit FILE` makes one\n");
+  offline = true;
+  EXPECT_THAT(Run({"workers", "--data", "it's here"}).err, HasSubstr("`seedbed-coordinator --data 'it'\\''s here'`"));
+}
+
 TEST_F(Lists, ALogThatIsEmptyIsSaidToBe) {
   EXPECT_EQ(Run({"logs", "17"}).err, "seedbed: run 17 has written nothing\n");
   EXPECT_EQ(Run({"logs", "17", "--json"}).out, "{\"run_id\":17,\"text\":\"\"}\n");
@@ -255,7 +270,15 @@ TEST_F(Lists, LogsComeAsTheyAre) {
 using Program = CommandTest;
 
 TEST_F(Program, VersionAndCompletion) {
-  EXPECT_THAT(Parse(Run({"version", "--json"}).out)["version"].get<std::string>(), Not(IsEmpty()));
+  const std::string version = Parse(Run({"version", "--json"}).out)["version"].get<std::string>();
+  EXPECT_THAT(version, Not(IsEmpty()));
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"version"}, {"--version"}, {"--data", "x", "--version"}, {"runs", "--version"}}) {
+    const Result printed = Run(words);
+    EXPECT_EQ(printed.code, kExitOk);
+    EXPECT_EQ(printed.out, "seedbed " + version + "\n");
+    EXPECT_EQ(printed.err, "");
+  }
   const Result script = Run({"completion", "bash"});
   EXPECT_THAT(script.out, HasSubstr("complete -F _seedbed seedbed"));
   EXPECT_THAT(script.out, HasSubstr("--newest-first"));

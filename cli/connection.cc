@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/printed_command.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/bearer_token.h"
 #include "common/secrets/pem_files.h"
@@ -24,6 +25,16 @@ namespace {
 absl::StatusOr<TlsPems> TlsFor(const GlobalOptions& options, const std::string& address) {
   if (absl::StartsWith(address, "unix:")) return TlsPems();
   return LoadTlsPems(options.tls, TlsSide::kClient, absl::Now());
+}
+
+// For `address`, with the files that reach it from here.
+std::string WorkerCommand(const std::string& address, const std::string& token_file, const TlsFiles& tls) {
+  const bool is_unix = absl::StartsWith(address, "unix:");
+  return WithOptions("seedbed-worker", {{"--server", address},
+                                        {"--token-file", is_unix ? "" : token_file},
+                                        {"--tls-ca", is_unix ? "" : tls.ca},
+                                        {"--tls-certificate", is_unix ? "" : tls.certificate},
+                                        {"--tls-key", is_unix ? "" : tls.key}});
 }
 
 // A coordinator opened in this process; members are destroyed from the last to the first.
@@ -96,12 +107,16 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   if (!options.server.empty()) {
     SEEDBED_ASSIGN_OR_RETURN(const TlsPems tls, TlsFor(options, options.server));
     connection.client = Client::ForAddress(options.server, token, tls);
+    connection.worker_command = WorkerCommand(options.server, options.token_file, options.tls);
     return connection;
   }
   const std::string directory = DataDirectory(options);
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(directory));
   if (!running.has_value()) return OpenInProcess(directory, access);
   SEEDBED_ASSIGN_OR_RETURN(connection.client, ClientOf(*running, options));
+  connection.worker_command =
+      WorkerCommand(running->address, options.token_file.empty() ? running->token_file : options.token_file,
+                    running->tls ? options.tls : TlsFiles());
   return connection;
 }
 

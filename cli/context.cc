@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cli/printed_command.h"
 #include "cli/unreachable.h"
 #include "common/base/status_macros.h"
 
@@ -26,6 +27,16 @@ Style Context::style() const {
   Style style = environment_.style;
   if (options.no_color || options.json) style.color = false;
   return style;
+}
+
+std::string Context::Command(const std::string& words) const {
+  return WithOptions("seedbed", {{"--server", options.server},
+                                 {"--data", options.server.empty() ? options.data : ""},
+                                 {"--token-file", options.token_file},
+                                 {"--tls-ca", options.tls.ca},
+                                 {"--tls-certificate", options.tls.certificate},
+                                 {"--tls-key", options.tls.key}}) +
+         " " + words;
 }
 
 void Context::PrintJson(const OrderedJson& json) {

@@ -41,6 +41,8 @@ struct Connection {
   std::shared_ptr<void> server;
   std::unique_ptr<Client> client;
   bool offline = false;  // in-process: nothing will train while this command runs
+  // Starts a worker for this coordinator from here, as a line to paste; empty if offline.
+  std::string worker_command;
 };
 // What a command wants of a data directory on which no coordinator is running.
 enum class Access {
@@ -74,12 +76,16 @@ class Context {
   // The coordinator; connects at the first call, whose `access` holds for all. The pointer lives as long as this.
   absl::StatusOr<Client*> client(Access access = Access::kRead);
   bool offline() const { return connection_.offline; }
+  const std::string& worker_command() const { return connection_.worker_command; }
   // Lets go of the coordinator, and of DATA/lock where it was opened in-process.
   void Disconnect() { connection_ = Connection(); }
 
   Output& out() { return *environment_.out; }
   Environment& environment() { return environment_; }
   Style style() const;  // with no colour where it was switched off or --json was given
+
+  // "seedbed WORDS" with the options that say which coordinator is meant, as a line to paste.
+  std::string Command(const std::string& words) const;
 
   void Print(const std::string& text) { out().Write(text); }
   void PrintJson(const OrderedJson& json);

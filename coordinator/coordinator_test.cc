@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "coordinator/coordinator_fixture.h"
@@ -45,6 +46,43 @@ TEST_F(CoordinatorTest, CommandsThatArriveTogetherAreOneCommit) {
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const size_t sweeps : sweeps_after_batch_) EXPECT_TRUE(sweeps == 0 || sweeps == kCommands) << sweeps;
+}
+
+// What tells each configuration from the others, one a line.
+std::string VariedOf(Coordinator* coordinator, SweepId sweep) {
+  std::string text;
+  const auto rows = coordinator->reader().ListConfigurations(sweep, 100);
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  for (const ConfigurationRow& row : *rows) absl::StrAppend(&text, row.varied_json, "\n");
+  return text;
+}
+
+TEST_F(CoordinatorTest, ConfigurationsThatComeLaterAreToldApartFromThoseThatAreThere) {
+  Open();
+  const std::string text = SweepText("s", 1, 1);
+  const auto submit = [&](const std::string& id, std::vector<std::string> overrides) {
+    const auto result = SubmitSweep(coordinator_.get(), {id, text, "test.yaml", std::move(overrides)});
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result->sweep;
+  };
+  const SweepId sweep = submit("a", {});
+  EXPECT_EQ(VariedOf(coordinator_.get(), sweep), "{}\n");
+  submit("b", {"optimizer.weight_decay=0.5"});
+  EXPECT_EQ(VariedOf(coordinator_.get(), sweep),
+            "{\"optimizer.weight_decay\":0.0001}\n"
+            "{\"optimizer.weight_decay\":0.5}\n");
+  // Further parameters tell the old ones apart too. Those that apply at some points only are named there.
+  submit("c", {"optimizer.weight_decay=0.5", "optimizer.learning_rate=0.25"});
+  const std::string three = VariedOf(coordinator_.get(), sweep);
+  EXPECT_THAT(three, HasSubstr("{\"optimizer.learning_rate\":0.25,\"optimizer.weight_decay\":0.5}\n"));
+  EXPECT_EQ(std::count(three.begin(), three.end(), '\n'), 3);
+  for (size_t at = 0, lines = 0; lines < 3; ++lines) {
+    const size_t end = three.find('\n', at);
+    EXPECT_THAT(three.substr(at, end - at), HasSubstr("learning_rate"));
+    at = end + 1;
+  }
+  submit("d", {});
+  EXPECT_EQ(VariedOf(coordinator_.get(), sweep), three) << "what is there already changes nothing";
 }
 
 TEST_F(CoordinatorTest, SubmissionsGoInChunksAndAreIdempotent) {

@@ -188,7 +188,6 @@ absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
   options.insecure = arguments.insecure;
   options.log = LogToSpdlog();
   SEEDBED_ASSIGN_OR_RETURN(options.tls, LoadTlsPems(arguments.tls, TlsSide::kServer, absl::Now()));
-  AddLocalSocket(arguments, &options);
   return options;
 }
 
@@ -234,9 +233,11 @@ void LimitTheStop() {
 }
 
 absl::Status Serve(const Arguments& arguments) {
-  SEEDBED_ASSIGN_OR_RETURN(const ServerOptions server_options, ServerOptionsOf(arguments));
-  // Opening makes or migrates the database and raises its epoch: not for a server that is refused.
+  SEEDBED_ASSIGN_OR_RETURN(ServerOptions server_options, ServerOptionsOf(arguments));
+  // Opening makes or migrates the database and raises its epoch: not for a server that is refused, or whose port is
+  // taken. Nor is the directory made for one.
   SEEDBED_RETURN_IF_ERROR(CheckAddresses(server_options));
+  AddLocalSocket(arguments, &server_options);
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator, Coordinator::Open(OptionsOf(arguments)));
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(server_options, coordinator.get()));
   const CoordinatorInfo info = coordinator->Info();

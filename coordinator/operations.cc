@@ -13,6 +13,7 @@
 #include "common/base/text.h"
 #include "common/sweep_file/sweep.h"
 #include "coordinator/selector.h"
+#include "coordinator/sweep_growth.h"
 
 namespace seedbed {
 namespace {
@@ -165,13 +166,19 @@ absl::StatusOr<std::map<SweepId, std::vector<RunId>>> GroupBySweep(Coordinator* 
   return groups;
 }
 
-// Does `action` to one sweep, or to `runs` of it.
-absl::StatusOr<int64_t> ControlOne(Coordinator* coordinator, const SweepAction& action, SweepId sweep,
-                                   const std::vector<RunId>& runs) {
-  if (std::holds_alternative<PauseAction>(action) || std::holds_alternative<ResumeAction>(action)) {
-    SEEDBED_RETURN_IF_ERROR(coordinator->ExecuteAndWait(CommandFor(action, sweep, {})).status());
-    return 1;
-  }
+// Pauses or resumes one sweep. Says why if that changed nothing.
+absl::StatusOr<std::string> ChangeState(Coordinator* coordinator, const SweepAction& action, SweepId sweep) {
+  SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, coordinator->ExecuteAndWait(CommandFor(action, sweep, {})));
+  return std::get<core::SweepStateAnswer>(answer).why_not;
+}
+
+bool ChangesState(const SweepAction& action) {
+  return std::holds_alternative<PauseAction>(action) || std::holds_alternative<ResumeAction>(action);
+}
+
+// Does `action` to `runs` of one sweep, or to all of it.
+absl::StatusOr<int64_t> ControlRuns(Coordinator* coordinator, const SweepAction& action, SweepId sweep,
+                                    const std::vector<RunId>& runs) {
   if (runs.empty()) return coordinator->ExecuteInChunks(CommandFor(action, sweep, {}));
   constexpr size_t kMost = static_cast<size_t>(core::kMostRunsPerChunk);
   int64_t changed = 0;
@@ -183,6 +190,31 @@ absl::StatusOr<int64_t> ControlOne(Coordinator* coordinator, const SweepAction& 
     changed += some;
   }
   return changed;
+}
+
+// Does `action` to one sweep, or to `runs` of it, and adds what came of it to `result`, also where it fails.
+absl::Status ControlOne(Coordinator* coordinator, const SweepAction& action, SweepId sweep, std::string name,
+                        const std::vector<RunId>& runs, ControlResult* result) {
+  int64_t changed = 1;
+  absl::Status status;
+  std::string why_not;
+  if (ChangesState(action)) {
+    const absl::StatusOr<std::string> answer = ChangeState(coordinator, action, sweep);
+    status = answer.status();
+    if (answer.ok()) why_not = *answer;
+  } else {
+    const absl::StatusOr<int64_t> answer = ControlRuns(coordinator, action, sweep, runs);
+    status = answer.status();
+    if (answer.ok()) changed = *answer;
+  }
+  if (!status.ok()) why_not = std::string(status.message());
+  if (!why_not.empty()) {
+    result->unchanged.push_back({std::move(name), std::move(why_not)});
+    return status;
+  }
+  result->changed += changed;
+  result->sweeps.push_back(std::move(name));
+  return absl::OkStatus();
 }
 
 absl::Status CheckAction(const std::string& selector, const std::vector<RunId>& runs, const SweepAction& action) {
@@ -210,13 +242,14 @@ absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Sub
     return absl::InvalidArgumentError(
         absl::StrCat("a submission needs an id of 1 to ", kMostSubmissionIdBytes, " bytes, drawn by the client"));
   }
-  SEEDBED_ASSIGN_OR_RETURN(const Sweep sweep, ParseSweep(submission.text, submission.file_name, submission.overrides));
+  SEEDBED_ASSIGN_OR_RETURN(Sweep sweep, ParseSweep(submission.text, submission.file_name, submission.overrides));
   SEEDBED_ASSIGN_OR_RETURN(const core::BeginSubmissionAnswer begun, Begin(coordinator, submission, sweep));
   SubmissionResult result;
   result.sweep = begun.sweep;
   result.name = sweep.name;
   result.created = begun.created;
   if (!begun.already_complete) {
+    if (!begun.created) SEEDBED_RETURN_IF_ERROR(TellApart(coordinator, begun.sweep, &sweep));
     SEEDBED_RETURN_IF_ERROR(AddAll(coordinator, sweep, begun.sweep, &result));
     core::CompleteSubmission complete;
     complete.sweep = begun.sweep;
@@ -255,22 +288,22 @@ absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std:
   }
   ControlResult result;
   absl::Status passed_over;
+  size_t failures = 0;
   for (const auto& [sweep, part] : groups) {
     std::string name;
     SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&name, id = sweep](LiveView view) {
       const core::SweepEntry* entry = view.state.FindSweep(id);
       if (entry != nullptr) name = entry->name;
     }));
-    const absl::StatusOr<int64_t> changed = ControlOne(coordinator, action, sweep, part);
-    if (absl::IsFailedPrecondition(changed.status())) {
-      passed_over.Update(changed.status());
+    const absl::Status done = ControlOne(coordinator, action, sweep, std::move(name), part, &result);
+    if (absl::IsFailedPrecondition(done)) {
+      passed_over.Update(done);
+      ++failures;
       continue;
     }
-    SEEDBED_RETURN_IF_ERROR(changed.status());
-    result.changed += *changed;
-    result.sweeps.push_back(std::move(name));
+    SEEDBED_RETURN_IF_ERROR(done);
   }
-  if (result.sweeps.empty() && !passed_over.ok()) return passed_over;
+  if (failures > 0 && failures == groups.size()) return passed_over;
   return result;
 }
 

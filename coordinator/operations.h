@@ -51,12 +51,17 @@ struct CheckpointAction {};  // of what runs, one more now
 using SweepAction =
     std::variant<PauseAction, ResumeAction, CancelAction, RetryAction, ExtendAction, DeleteAction, CheckpointAction>;
 
+struct UnchangedSweep {
+  std::string name;
+  std::string why;
+};
 struct ControlResult {
-  int64_t changed = 0;              // runs; sweeps for pause, resume
-  std::vector<std::string> sweeps;  // names
+  int64_t changed = 0;                    // runs; sweeps for pause, resume
+  std::vector<std::string> sweeps;        // names; for pause and resume of those that changed
+  std::vector<UnchangedSweep> unchanged;  // in no state for the action
 };
 // On the sweeps of a selector, which may not be empty here, or (cancel, retry, checkpoint) on `runs` alone. Where
-// several sweeps are named, those that are in no state for the action are passed over, unless all are.
+// several sweeps are named, those for which the action is an error are passed over, unless it is one for all.
 absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
                                             const std::vector<RunId>& runs, const SweepAction& action);
 

@@ -158,6 +158,21 @@ std::optional<double> Progress::SecondsLeft(const core::State& state, const std:
   return left / speed;
 }
 
+std::vector<RunId> Progress::Waiting() const {
+  std::vector<RunId> waiting;
+  for (const auto& [run, live] : live_) {
+    if (!live.training) waiting.push_back(run);
+  }
+  std::sort(waiting.begin(), waiting.end());
+  return waiting;
+}
+
+std::map<SweepId, int64_t> Progress::WaitingBySweep() const {
+  std::map<SweepId, int64_t> counts;
+  for (const auto& [run, live] : live_) counts[live.sweep] += live.training ? 0 : 1;
+  return counts;
+}
+
 const LiveRun* Progress::FindLive(RunId run) const {
   const auto found = live_.find(run);
   return found == live_.end() ? nullptr : &found->second;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
@@ -58,6 +59,10 @@ class Progress {
   int64_t BudgetSteps(const core::SweepEntry& sweep);  // 0: unknown
 
   const LiveRun* FindLive(RunId run) const;
+  // Runs that are leased and do not train yet, rising: granted just now, or waiting at their worker for a slot. People
+  // see them as queued.
+  std::vector<RunId> Waiting() const;
+  std::map<SweepId, int64_t> WaitingBySweep() const;
   // The latest ended runs, rising by number; older ones are forgotten.
   const std::deque<EndedRun>& ended() const { return ended_; }
   int64_t last_ended_number() const { return last_ended_number_; }

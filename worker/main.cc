@@ -85,6 +85,13 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+// Of an agent that gave up. 2, as for a mistake on the command line, where it would fail again if it were started again
+// as it was.
+int FailedFor(const absl::Status& why) {
+  Fail(why);
+  return absl::IsFailedPrecondition(why) ? 2 : 1;
+}
+
 // A worker that lost its parent or is told to stop may still try to store its last checkpoints.
 constexpr absl::Duration kDirectoryPatience = absl::Seconds(30);
 
@@ -117,7 +124,7 @@ int Work(const WorkerOptions& options, int cpus, Spawner* spawner) {
         [&loop] { loop.Post(agent::AbortRequested{}); });
     loop.Run(&agent);
   }
-  return agent.failure().ok() ? 0 : Fail(agent.failure());
+  return agent.failure().ok() ? 0 : FailedFor(agent.failure());
 }
 
 }  // namespace

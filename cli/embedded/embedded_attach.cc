@@ -67,6 +67,7 @@ absl::Status EmbeddedRun::Connect() {
   supervisor_ = std::make_unique<Supervisor>(std::move(lifeline));
   SEEDBED_ASSIGN_OR_RETURN(Connection connection, seedbed::cli::Connect(context_.options, Access::kChange));
   client_ = std::move(connection.client);
+  worker_command_ = connection.worker_command;
   return client_->GetServerInfo().status();
 }
 

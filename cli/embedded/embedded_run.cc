@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/printed_command.h"
 #include "cli/progress_feed.h"
 #include "cli/render/configuration_table.h"
 #include "cli/render/format.h"
@@ -40,17 +41,6 @@ bool LeftInOrder(const std::string& data) {
   return file.ok() && !file->has_value();
 }
 
-// `text` as one word of a shell's command.
-std::string ShellWord(const std::string& text) {
-  if (!text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") ==
-                           std::string::npos) {
-    return text;
-  }
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 // "seedbed-data", not "./seedbed-data": it is printed for people to copy.
 std::string WithoutDot(const std::string& path) {
   return path.rfind("./", 0) == 0 ? path.substr(2) : path;
@@ -70,7 +60,8 @@ absl::Status EmbeddedRun::StartWorkers() {
                     [](const v1::WorkerSummary& worker) { return worker.state() == v1::WORKER_STATE_ACTIVE; });
     if (active) return absl::OkStatus();
     if (!context_.options.server.empty()) {
-      context_.Note("no worker is connected to it: the runs wait for one");
+      context_.Note(
+          absl::StrCat("no worker is connected to it: the runs wait for one; `", worker_command_, "` starts one"));
       return absl::OkStatus();
     }
     context_.Note("it has no workers: starting some for it");
@@ -134,14 +125,15 @@ absl::Status EmbeddedRun::MentionOtherSweeps() {
     if (sweep.name() == submitted_.name()) {
       *latest_.add_sweeps() = sweep;
       if (sweep.state() == v1::SWEEP_STATE_PAUSED) {
-        context_.Note(absl::StrCat(sweep.name(), " is paused; go on with `seedbed resume ", sweep.name(), "`"));
+        context_.Note(
+            absl::StrCat(sweep.name(), " is paused; go on with `", context_.Command("resume " + sweep.name()), "`"));
       }
       continue;
     }
     const int64_t left = TotalRuns(sweep.runs()) - EndedRuns(sweep.runs());
     if (ours_ && left > 0 && sweep.state() == v1::SWEEP_STATE_ACTIVE) {
       context_.Note(absl::StrCat(sweep.name(), " has ", FormatPlural(left, "run"),
-                                 " left here, which are trained too (`seedbed pause ", sweep.name(),
+                                 " left here, which are trained too (`", context_.Command("pause " + sweep.name()),
                                  "` holds them back)"));
     }
   }
@@ -243,7 +235,7 @@ int EmbeddedRun::Interrupted() {
   if (ours_ || own_workers_) {
     text += "The same command goes on from here.";
   } else {
-    absl::StrAppend(&text, "The coordinator goes on with the rest; `seedbed cancel ", submitted_.name(),
+    absl::StrAppend(&text, "The coordinator goes on with the rest; `", context_.Command("cancel " + submitted_.name()),
                     "` ends them.");
   }
   context_.Note(text);
@@ -251,7 +243,7 @@ int EmbeddedRun::Interrupted() {
 }
 
 std::string EmbeddedRun::HowToOpenDatabase() const {
-  if (!context_.options.server.empty()) return "seedbed query \"select * from configuration_results\"";
+  if (!context_.options.server.empty()) return context_.Command("query \"select * from configuration_results\"");
   return absl::StrCat("sqlite3 ", ShellWord(WithoutDot(DatabasePath(DataDirectory(context_.options)))),
                       " \"select * from configuration_results\"");
 }
@@ -263,10 +255,11 @@ absl::Status EmbeddedRun::MentionFailures() {
   request.set_limit(5);
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListRunsResponse runs, client_->ListRuns(request));
   for (const v1::RunSummary& run : runs.runs()) {
-    context_.Note(
-        absl::StrCat("run ", run.run_id(), " failed: ", run.reason(), " (`seedbed logs ", run.run_id(), "`)"));
+    context_.Note(absl::StrCat("run ", run.run_id(), " failed: ", run.reason(), " (`",
+                               context_.Command(absl::StrCat("logs ", run.run_id())), "`)"));
   }
-  context_.Note(absl::StrCat("`seedbed retry ", submitted_.name(), " --failed` queues the failed runs again"));
+  context_.Note(absl::StrCat("`", context_.Command(absl::StrCat("retry ", submitted_.name(), " --failed")),
+                             "` queues the failed runs again"));
   return absl::OkStatus();
 }
 

@@ -70,6 +70,7 @@ class EmbeddedRun {
   size_t first_worker_ = 0;  // index among the children: 1 if the coordinator is one of them
   std::string address_;
   std::string token_file_;
+  std::string worker_command_;                       // what starts a worker for somebody's coordinator
   std::map<std::string, std::string> worker_names_;  // by the child's name
   bool ours_ = false;                                // the coordinator is our child
   bool own_workers_ = false;                         // so are workers

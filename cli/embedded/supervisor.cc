@@ -11,6 +11,12 @@
 #include "common/base/status_macros.h"
 
 namespace seedbed::cli {
+namespace {
+
+// What our programs leave with where their command line asks for what cannot be had: to start them again is no use.
+constexpr int kRefusedCommandLine = 2;
+
+}  // namespace
 
 Supervisor::~Supervisor() {
   Kill();
@@ -39,7 +45,8 @@ void Supervisor::Reap(Child& child, absl::Time now, std::vector<std::string>* ne
   child.pid = 0;
   child.last_status = status;
   if (!child.wanted) return;
-  const std::optional<absl::Time> due = child.policy.AfterDeath(child.started, now);
+  std::optional<absl::Time> due = child.policy.AfterDeath(child.started, now);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kRefusedCommandLine) due.reset();
   child.due = due.value_or(absl::InfiniteFuture());
   if (news == nullptr) return;
   news->push_back(absl::StrCat("the ", child.command.name, " ", DescribeExit(status),
@@ -53,9 +60,11 @@ absl::Status Supervisor::LookAfter(absl::Time now, std::vector<std::string>* new
     if (died != nullptr && lived && child.pid == 0) died->push_back(child.command.name);
     if (child.pid != 0 || !child.wanted) continue;
     if (child.due == absl::InfiniteFuture()) {
-      return absl::InternalError(absl::StrCat("the ", child.command.name, " ", DescribeExit(child.last_status), ", ",
-                                              child.policy.deaths(), " times in a row. The end of ",
-                                              child.command.log_path, ":\n", TailOfFile(child.command.log_path, 8)));
+      const int deaths = child.policy.deaths();
+      return absl::InternalError(absl::StrCat("the ", child.command.name, " ", DescribeExit(child.last_status),
+                                              deaths > 1 ? absl::StrCat(", ", deaths, " times in a row") : "",
+                                              ". The end of ", child.command.log_path, ":\n",
+                                              TailOfFile(child.command.log_path, 8)));
     }
     if (now < child.due) continue;
     SEEDBED_ASSIGN_OR_RETURN(child.pid, Spawn(child.command, lifeline_));

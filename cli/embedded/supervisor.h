@@ -24,7 +24,7 @@ class Supervisor {
   absl::Status Start(const ChildCommand& command);
 
   // Collects the dead and starts those that are due again. An error, with the end of its log, once one has died too
-  // often. `news`, if given, receives a line on each death.
+  // often, or refused its command line (status 2). `news`, if given, receives a line on each death.
   // `died`, if given, receives the names (ChildCommand::name) of those that have died since the last call.
   absl::Status LookAfter(absl::Time now, std::vector<std::string>* news, std::vector<std::string>* died = nullptr);
 

@@ -158,6 +158,17 @@ TEST_F(SupervisorTest, OneThatKeepsDyingIsGivenUpWithItsLastWords) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("the reason"));
 }
 
+TEST_F(SupervisorTest, OneThatRefusesItsCommandLineIsNotStartedAgain) {
+  ASSERT_TRUE(supervisor_->Start(Shell("echo no such device; exit 2")).ok());
+  const absl::Time now = absl::Now();
+  absl::Status status;
+  ASSERT_TRUE(WaitFor([&] {
+    status = supervisor_->LookAfter(now, nullptr);
+    return !status.ok();
+  }));
+  EXPECT_EQ(status.message(), "the child left with status 2. The end of " + directory_ + "/log:\nno such device");
+}
+
 TEST_F(SupervisorTest, TerminatesFromAnIndexOn) {
   ASSERT_TRUE(supervisor_->Start(Shell("cat <&3")).ok());
   ASSERT_TRUE(supervisor_->Start(Shell("exec sleep 60")).ok());

@@ -26,9 +26,13 @@ std::string TimeTaken(int64_t started_at, int64_t ended_at) {
   return FormatDuration(static_cast<double>(ended_at - started_at) / 1e6);
 }
 
-std::string ShownState(const v1::RunSummary& run) {
-  // A leased run that waits for a slot trains nothing yet.
-  return run.prefetched() ? std::string("queued") : StateName(run.state());
+// Of a worker that this coordinator has not heard of only the database knows something: when it was given up.
+std::string LastSeen(const v1::WorkerSummary& worker, int64_t now_microseconds) {
+  if (worker.has_seconds_since_seen()) {
+    return FormatAgo(now_microseconds - worker.seconds_since_seen() * 1'000'000, now_microseconds);
+  }
+  if (worker.state() != v1::WORKER_STATE_GONE || worker.state_changed_at() == 0) return "unknown";
+  return "gone " + FormatAgo(worker.state_changed_at(), now_microseconds);
 }
 
 void AddLine(const std::string& title, const std::string& value, std::string* text) {
@@ -64,8 +68,7 @@ std::string RenderSweeps(const v1::ListSweepsResponse& sweeps, int64_t now_micro
                {"description", kLeft, true}});
   for (const v1::SweepSummary& sweep : sweeps.sweeps()) {
     const v1::RunCounts& runs = sweep.runs();
-    std::string state = StateName(sweep.state());
-    if (sweep.state() == v1::SWEEP_STATE_ACTIVE && EndedRuns(runs) == TotalRuns(runs)) state = "done";
+    const std::string state = StateName(sweep);
     table.Add({absl::StrCat(sweep.sweep_id()),
                {sweep.name(), Color::kBold},
                {state, ColorOfState(state)},
@@ -81,37 +84,7 @@ std::string RenderSweeps(const v1::ListSweepsResponse& sweeps, int64_t now_micro
   return table.Render(style);
 }
 
-std::string RenderRuns(const v1::ListRunsResponse& runs, const Style& style) {
-  Table table({{"run", kRight},
-               {"sweep", kLeft, true},
-               {"configuration", kLeft, true},
-               {"seed", kRight},
-               {"state"},
-               {"outcome"},
-               {"last step", kRight},
-               {"attempts", kRight},
-               {"took", kRight},
-               {"worker", kLeft, true},
-               {"reason", kLeft, true}});
-  for (const v1::RunSummary& run : runs.runs()) {
-    const std::string state = ShownState(run);
-    const std::string varied = FormatVaried(run.varied_json());
-    table.Add({absl::StrCat(run.run_id()),
-               run.sweep(),
-               varied.empty() ? absl::StrCat(run.configuration_id()) : varied,
-               absl::StrCat(run.seed()),
-               {state, ColorOfState(state)},
-               {run.outcome(), ColorOfOutcome(run.outcome())},
-               run.state() == v1::RUN_STATE_QUEUED ? std::string() : FormatCount(run.last_step()),
-               CountOrBlank(run.attempts()),
-               TimeTaken(run.started_at(), run.ended_at()),
-               run.worker(),
-               run.reason()});
-  }
-  return table.Render(style);
-}
-
-std::string RenderWorkers(const v1::ListWorkersResponse& workers, const Style& style) {
+std::string RenderWorkers(const v1::ListWorkersResponse& workers, int64_t now_microseconds, const Style& style) {
   Table table({{"worker", kLeft, true},
                {"state"},
                {"host", kLeft, true},
@@ -129,7 +102,7 @@ std::string RenderWorkers(const v1::ListWorkersResponse& workers, const Style& s
                worker.device(),
                absl::StrCat(worker.slots()),
                FormatRanges(runs),
-               absl::StrCat(worker.seconds_since_seen(), "s ago"),
+               LastSeen(worker, now_microseconds),
                worker.worker_id()});
   }
   return table.Render(style);
@@ -137,7 +110,7 @@ std::string RenderWorkers(const v1::ListWorkersResponse& workers, const Style& s
 
 std::string RenderRun(const v1::GetRunResponse& detail, const Style& style) {
   const v1::RunSummary& run = detail.run();
-  const std::string state = ShownState(run);
+  const std::string state = StateName(run.state());
   std::string text =
       absl::StrCat(Paint(style, Color::kBold, absl::StrCat("run ", run.run_id())), " of ", Printable(run.sweep()),
                    ", configuration ", run.configuration_id(), ", seed ", run.seed(), "\n");

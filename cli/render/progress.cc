@@ -1,6 +1,7 @@
 #include "cli/render/progress.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -52,10 +53,16 @@ std::string SweepLine(const v1::SweepSummary& sweep, int name_width, int width, 
                       "  ", counts);
 }
 
+// "1,200 steps/s"; empty where nothing is known of the speed: nothing runs, or it began just now.
+std::string RateText(const v1::ProgressResponse& progress) {
+  if (Totals(progress).running == 0 || progress.steps_per_second() <= 0) return "";
+  return FormatRate(progress.steps_per_second()) + " steps/s";
+}
+
 std::string RateLine(const v1::ProgressResponse& progress, double elapsed_seconds) {
   std::vector<std::string> parts;
   const ProgressTotals totals = Totals(progress);
-  if (totals.running > 0) parts.push_back(absl::StrCat(FormatRate(progress.steps_per_second()), " steps/s"));
+  if (std::string rate = RateText(progress); !rate.empty()) parts.push_back(std::move(rate));
   if (progress.has_seconds_left() && totals.ended < totals.runs) {
     parts.push_back(absl::StrCat("about ", FormatDuration(progress.seconds_left()), " left"));
   }
@@ -128,7 +135,7 @@ std::string RenderPlainStatus(const v1::ProgressResponse& progress) {
   if (totals.failed > 0) absl::StrAppend(&line, " (", FormatCount(totals.failed), " failed)");
   if (totals.running > 0) absl::StrAppend(&line, ", ", FormatCount(totals.running), " running");
   if (totals.queued > 0) absl::StrAppend(&line, ", ", FormatCount(totals.queued), " queued");
-  if (totals.running > 0) absl::StrAppend(&line, ", ", FormatRate(progress.steps_per_second()), " steps/s");
+  if (const std::string rate = RateText(progress); !rate.empty()) absl::StrAppend(&line, ", ", rate);
   if (progress.has_seconds_left() && totals.ended < totals.runs) {
     absl::StrAppend(&line, ", about ", FormatDuration(progress.seconds_left()), " left");
   }

@@ -116,6 +116,16 @@ TEST(PlainStatus, IsOneLine) {
   EXPECT_EQ(RenderPlainStatus(Parse("sweeps { name: 'a' runs { finished: 1 } } done: true")), "a: 1 of 1 run done");
 }
 
+TEST(PlainStatus, SaysNoSpeedWhereNoneIsKnown) {
+  v1::ProgressResponse progress = Parse("sweeps { name: 'a' runs { running: 2 } }");
+  EXPECT_EQ(RenderPlainStatus(progress), "a: 0 of 2 runs done, 2 running");
+  ProgressState state;
+  state.Update(progress);
+  EXPECT_THAT(RenderLiveBlock(state, 3, "", Style{false, 80}), Contains("3.0s so far · 0 workers"));
+  progress.set_steps_per_second(0.25);
+  EXPECT_EQ(RenderPlainStatus(progress), "a: 0 of 2 runs done, 2 running, 0.2 steps/s");
+}
+
 TEST(EndedRun, CannotMoveTheCursor) {
   v1::FinishedRun run;
   run.set_run_id(3);

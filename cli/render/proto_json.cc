@@ -55,6 +55,11 @@ std::string EndName(v1::AttemptEnd end) {
   return LowerTail(v1::AttemptEnd_Name(end), "ATTEMPT_END_");
 }
 
+std::string StateName(const v1::SweepSummary& sweep) {
+  const bool done = sweep.state() == v1::SWEEP_STATE_ACTIVE && EndedRuns(sweep.runs()) == TotalRuns(sweep.runs());
+  return done ? "done" : StateName(sweep.state());
+}
+
 bool RunStateFromName(const std::string& name, v1::RunState* state) {
   for (int value = v1::RunState_MIN; value <= v1::RunState_MAX; ++value) {
     if (value == v1::RUN_STATE_UNSPECIFIED || !v1::RunState_IsValid(value)) continue;
@@ -113,7 +118,7 @@ OrderedJson ToJson(const v1::SweepSummary& sweep) {
   return {{"sweep_id", sweep.sweep_id()},
           {"name", sweep.name()},
           {"description", sweep.description()},
-          {"state", StateName(sweep.state())},
+          {"state", StateName(sweep)},
           {"priority", sweep.priority()},
           {"configurations", sweep.configurations()},
           {"runs", ToJson(sweep.runs())},
@@ -181,17 +186,20 @@ OrderedJson ToJson(const v1::WorkerSummary& worker) {
   for (const v1::TrainerOffer& offer : worker.trainers()) {
     trainers.push_back({{"trainer", offer.trainer()}, {"numerics", ParsedOrText(offer.numerics_json())}});
   }
-  return {{"worker_id", worker.worker_id()},
-          {"name", worker.name()},
-          {"host", worker.host()},
-          {"device", worker.device()},
-          {"version", worker.version()},
-          {"state", StateName(worker.state())},
-          {"slots", worker.slots()},
-          {"leased_runs", std::move(leases)},
-          {"first_seen_at", TimeOrNull(worker.first_seen_at())},
-          {"seconds_since_seen", worker.seconds_since_seen()},
-          {"trainers", std::move(trainers)}};
+  OrderedJson json = {{"worker_id", worker.worker_id()},
+                      {"name", worker.name()},
+                      {"host", worker.host()},
+                      {"device", worker.device()},
+                      {"version", worker.version()},
+                      {"state", StateName(worker.state())},
+                      {"slots", worker.slots()},
+                      {"leased_runs", std::move(leases)},
+                      {"first_seen_at", TimeOrNull(worker.first_seen_at())},
+                      {"seconds_since_seen", nullptr},
+                      {"state_changed_at", TimeOrNull(worker.state_changed_at())},
+                      {"trainers", std::move(trainers)}};
+  if (worker.has_seconds_since_seen()) json["seconds_since_seen"] = worker.seconds_since_seen();
+  return json;
 }
 
 OrderedJson ToJson(const v1::ProgressResponse& progress) {

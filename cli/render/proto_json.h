@@ -13,6 +13,8 @@ using OrderedJson = nlohmann::ordered_json;
 
 std::string StateName(v1::SweepState state);
 std::string StateName(v1::RunState state);
+// As tables and JSON say it: `done` for one that is active and whose runs have all ended.
+std::string StateName(const v1::SweepSummary& sweep);
 std::string StateName(v1::WorkerState state);
 std::string EndName(v1::AttemptEnd end);  // "" while the attempt lasts
 

@@ -37,6 +37,13 @@ TEST(ProtoJson, OpensJsonTextAndMarksWhatIsNotThere) {
   EXPECT_EQ(json["started_at"], "2023-11-14T22:13:20.000001Z");
 }
 
+TEST(ProtoJson, KnowsNotWhenAWorkerWasSeenWhoWasNotHeardOf) {
+  v1::WorkerSummary worker;
+  EXPECT_TRUE(ToJson(worker)["seconds_since_seen"].is_null());
+  worker.set_seconds_since_seen(0);
+  EXPECT_EQ(ToJson(worker)["seconds_since_seen"], 0);
+}
+
 TEST(ProtoJson, KeepsMediansThatAreAbsentApartFromZero) {
   v1::ConfigurationSummary configuration;
   configuration.set_median_t_train(0);

@@ -34,6 +34,7 @@ class CommandTest : public ::testing::Test {
       Connection connection;
       connection.client = fake.MakeClient();
       connection.offline = offline;
+      if (!offline) connection.worker_command = "seedbed-worker --server test";
       return connection;
     };
     environment.run = [this](Context&, const EmbeddedOptions& options) -> absl::StatusOr<int> {

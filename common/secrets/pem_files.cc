@@ -134,4 +134,17 @@ absl::StatusOr<TlsPems> LoadTlsPems(const TlsFiles& files, TlsSide side, absl::T
   return pems;
 }
 
+std::string TlsAdvice(const TlsPems& client) {
+  if (client.empty()) {
+    return "If it serves TLS, --tls-ca (or SEEDBED_TLS_CA) names the file of its authority";
+  }
+  const std::string server = "Its certificate must be of the authority in --tls-ca and for this host name";
+  if (client.certificate.empty()) {
+    return server +
+           "; and if it wants one of its clients too (mutual TLS), --tls-certificate and --tls-key name yours (or "
+           "SEEDBED_TLS_CERTIFICATE and SEEDBED_TLS_KEY)";
+  }
+  return server + ", and yours, in --tls-certificate, of one that it takes (its --tls-client-ca)";
+}
+
 }  // namespace seedbed

@@ -33,4 +33,8 @@ enum class TlsSide { kClient, kServer };
 // may read is refused.
 absl::StatusOr<TlsPems> LoadTlsPems(const TlsFiles& files, TlsSide side, absl::Time now);
 
+// What a client that nobody answers over TCP should look at, given what it has. A server that wants a client's
+// certificate just closes the connection, so that the error does not name the cause.
+std::string TlsAdvice(const TlsPems& client);
+
 }  // namespace seedbed

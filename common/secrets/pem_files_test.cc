@@ -163,5 +163,11 @@ TEST_F(PemFilesTest, EveryMistakeNamesTheFileAndTheWayOut) {
   }
 }
 
+TEST(TlsAdvice, NamesWhatIsMissing) {
+  EXPECT_THAT(TlsAdvice({}), HasSubstr("--tls-ca"));
+  EXPECT_THAT(TlsAdvice({"ca", "", ""}), HasSubstr("--tls-certificate and --tls-key name yours"));
+  EXPECT_THAT(TlsAdvice({"ca", "ours", "key"}), HasSubstr("--tls-client-ca"));
+}
+
 }  // namespace
 }  // namespace seedbed

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ class ConfigurationList {
   bool empty() const { return digests_.empty(); }
   // `index` must be less than size().
   Configuration operator[](size_t index) const;
+
+  // From here on varied_json has these parameters: where the points are added to others, more may differ.
+  void SetVaried(const std::set<std::string>& names);
 
   Iterator begin() const;
   Iterator end() const;

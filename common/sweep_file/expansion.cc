@@ -132,7 +132,7 @@ class Collector {
   int64_t seen_ = 0;
   absl::flat_hash_set<Digest> digests_;  // of list_
   std::vector<Digest> list_;             // of the kept points, in order
-  std::vector<ValueNumber> points_;  // of the kept ones, one row each
+  std::vector<ValueNumber> points_;      // of the kept ones, one row each
 };
 
 // Refuses by multiplication what would be too much to build.

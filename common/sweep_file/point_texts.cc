@@ -35,6 +35,12 @@ PointTexts::PointTexts(std::shared_ptr<const PointSpace> space) : space_(std::mo
   }
 }
 
+std::vector<bool> PointTexts::FlagsOf(const std::set<std::string>& names) const {
+  std::vector<bool> flags;
+  for (const Slot& slot : space_->slots) flags.push_back(names.count(slot.definition->name) > 0);
+  return flags;
+}
+
 void PointTexts::AppendParameters(const ValueNumber* values, std::string* text) const {
   ObjectText object(text);
   for (size_t i = 0; i < keys_.size(); ++i) {
@@ -50,7 +56,8 @@ void PointTexts::AppendVaried(const ValueNumber* values, const std::vector<bool>
   ObjectText object(text);
   for (size_t i = 0; i < keys_.size(); ++i) {
     const int index = space_->name_order[i];
-    if (values[index] != kAbsent && varied[index]) object.Add(keys_[i], space_->slots[index].values.text(values[index]));
+    if (values[index] != kAbsent && varied[index])
+      object.Add(keys_[i], space_->slots[index].values.text(values[index]));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -8,8 +9,8 @@
 
 namespace seedbed::sweep_file {
 
-// Joins the canonical JSON of points out of the texts of their values, which were made once: equal to CanonicalJson of the
-// same object.
+// Joins the canonical JSON of points out of the texts of their values, which were made once: equal to CanonicalJson of
+// the same object.
 class PointTexts {
  public:
   // Values that are interned in the space later may be asked for, too.
@@ -17,6 +18,9 @@ class PointTexts {
 
   // Numbers in a point's row.
   size_t width() const { return space_->slots.size(); }
+
+  // For each number of a row, whether its parameter is one of `names`.
+  std::vector<bool> FlagsOf(const std::set<std::string>& names) const;
 
   // Appends all of a point's parameters without those that identity leaves out. `values` has width() numbers.
   void AppendParameters(const ValueNumber* values, std::string* text) const;

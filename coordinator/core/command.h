@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -60,6 +61,12 @@ struct AddConfigurationsAnswer {
   int64_t runs_added = 0;
 };
 
+// What tells configurations apart, for tables: it grows with the sweep. At most kMostRunsPerChunk a call.
+struct ChangeVaried {
+  SweepId sweep;
+  std::vector<std::pair<ConfigurationId, std::string>> varied_json;  // canonical JSON
+};
+
 // FAILED_PRECONDITION if another submission has taken over.
 struct CompleteSubmission {
   SweepId sweep;
@@ -78,14 +85,18 @@ struct ExtendSeeds {
   int64_t from_ordinal = 0;
   int64_t most = kMostRunsPerChunk;
 };
-// FAILED_PRECONDITION while the sweep is being submitted. To pause what is paused, or resume what is active, is no
-// error.
+// FAILED_PRECONDITION while the sweep is being submitted. To pause what is paused or has ended, or to resume what is
+// active, is no error and changes nothing: SweepStateAnswer says so.
 struct PauseSweep {
   SweepId sweep;
   bool now = false;  // also preempts what runs
 };
 struct ResumeSweep {
   SweepId sweep;
+};
+struct SweepStateAnswer {
+  bool changed = false;
+  std::string why_not;  // for people, e.g. "paused already"
 };
 // The next three work on at most `most` runs a call (ChunkAnswer); while `more`, call again with the same command.
 // Queued runs are cancelled in the order in which they would be leased, then running ones.
@@ -249,11 +260,11 @@ struct VoidLeases {
   std::vector<WorkerId> workers;
 };
 
-using Command = std::variant<BeginSubmission, AddConfigurations, CompleteSubmission, ExtendSeeds, PauseSweep,
-                             ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker, Synchronize,
-                             Report, StoreCheckpoint, RequestCheckpoints, Tick, VoidLeases>;
+using Command = std::variant<BeginSubmission, AddConfigurations, ChangeVaried, CompleteSubmission, ExtendSeeds,
+                             PauseSweep, ResumeSweep, CancelRuns, RetryRuns, DeleteSweep, DrainWorker, ResumeWorker,
+                             Synchronize, Report, StoreCheckpoint, RequestCheckpoints, Tick, VoidLeases>;
 struct Done {};
-using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, ChunkAnswer, SynchronizeAnswer,
-                            ReportAnswer, CheckpointAnswer>;
+using Answer = std::variant<Done, BeginSubmissionAnswer, AddConfigurationsAnswer, SweepStateAnswer, ChunkAnswer,
+                            SynchronizeAnswer, ReportAnswer, CheckpointAnswer>;
 
 }  // namespace seedbed::core

@@ -9,6 +9,7 @@ namespace seedbed::core {
 
 absl::StatusOr<Decision> DecideOne(const State& state, const BeginSubmission& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const AddConfigurations& command, const Moment& now);
+absl::StatusOr<Decision> DecideOne(const State& state, const ChangeVaried& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const CompleteSubmission& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const ExtendSeeds& command, const Moment& now);
 absl::StatusOr<Decision> DecideOne(const State& state, const PauseSweep& command, const Moment& now);

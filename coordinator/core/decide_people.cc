@@ -57,7 +57,11 @@ Decision Changed(std::vector<Event> events, bool more) {
 }
 
 Decision ChangeSweep(const SweepEntry& sweep, SweepState to) {
-  return {{SweepStateChanged{sweep.id, sweep.state, to}}, Done{}};
+  return {{SweepStateChanged{sweep.id, sweep.state, to}}, SweepStateAnswer{true, ""}};
+}
+
+Decision LeaveSweep(std::string why) {
+  return {{}, SweepStateAnswer{false, std::move(why)}};
 }
 
 absl::Status CheckSubmitted(const SweepEntry& sweep) {
@@ -102,16 +106,18 @@ void DeleteFromTheBack(const State& state, const SweepEntry& sweep, int64_t budg
 absl::StatusOr<Decision> DecideOne(const State& state, const PauseSweep& command, const Moment&) {
   SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* sweep, UsableSweep(state, command.sweep));
   SEEDBED_RETURN_IF_ERROR(CheckSubmitted(*sweep));
-  if (command.now && sweep->state != SweepState::kHalted) return ChangeSweep(*sweep, SweepState::kHalted);
-  if (sweep->state == SweepState::kActive) return ChangeSweep(*sweep, SweepState::kPaused);
-  return Decision{{}, Done{}};
+  if (sweep->state == SweepState::kHalted || (sweep->state == SweepState::kPaused && !command.now)) {
+    return LeaveSweep("paused already");
+  }
+  if (sweep->counts.queued + sweep->counts.running == 0) return LeaveSweep("all of its runs have ended");
+  return ChangeSweep(*sweep, command.now ? SweepState::kHalted : SweepState::kPaused);
 }
 
 absl::StatusOr<Decision> DecideOne(const State& state, const ResumeSweep& command, const Moment&) {
   SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* sweep, UsableSweep(state, command.sweep));
   SEEDBED_RETURN_IF_ERROR(CheckSubmitted(*sweep));
-  if (sweep->state != SweepState::kActive) return ChangeSweep(*sweep, SweepState::kActive);
-  return Decision{{}, Done{}};
+  if (sweep->state == SweepState::kActive) return LeaveSweep("not paused");
+  return ChangeSweep(*sweep, SweepState::kActive);
 }
 
 absl::StatusOr<Decision> DecideOne(const State& state, const CancelRuns& command, const Moment&) {

@@ -185,6 +185,24 @@ absl::StatusOr<Decision> DecideOne(const State& state, const AddConfigurations& 
   return Decision{std::move(growth.events), answer};
 }
 
+absl::StatusOr<Decision> DecideOne(const State& state, const ChangeVaried& command, const Moment&) {
+  SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* sweep, UsableSweep(state, command.sweep));
+  if (static_cast<int64_t>(command.varied_json.size()) > kMostRunsPerChunk) {
+    return absl::InvalidArgumentError(absl::StrCat(command.varied_json.size(), " configurations of sweep '",
+                                                   sweep->name, "' at once; expected at most ", kMostRunsPerChunk));
+  }
+  Decision decision;
+  for (const auto& [id, varied_json] : command.varied_json) {
+    const ConfigurationEntry* configuration = state.FindConfiguration(id);
+    if (configuration == nullptr || configuration->sweep != sweep->id) {
+      return absl::NotFoundError(absl::StrCat("Sweep '", sweep->name, "' has no configuration ", id.value()));
+    }
+    decision.events.push_back(VariedChanged{id, sweep->id, varied_json});
+  }
+  decision.answer = Done{};
+  return decision;
+}
+
 absl::StatusOr<Decision> DecideOne(const State& state, const CompleteSubmission& command, const Moment&) {
   SEEDBED_ASSIGN_OR_RETURN(const SweepEntry* sweep, UsableSweep(state, command.sweep));
   if (sweep->submission_id != command.submission_id) {

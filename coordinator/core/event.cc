@@ -40,6 +40,10 @@ struct Describer {
     return absl::StrCat("ConfigurationAdded: configuration ", e.configuration.value(), " of sweep ", e.sweep.value(),
                         " at ", e.ordinal, " ", e.digest.Hex());
   }
+  std::string operator()(const VariedChanged& e) const {
+    return absl::StrCat("VariedChanged: configuration ", e.configuration.value(), " of sweep ", e.sweep.value(), " ",
+                        e.varied_json);
+  }
   std::string operator()(const RunAdded& e) const {
     return absl::StrCat("RunAdded: run ", e.run.value(), " of configuration ", e.configuration.value(), " of sweep ",
                         e.sweep.value(), " seed ", e.seed, " round ", e.round);

@@ -65,6 +65,13 @@ struct ConfigurationAdded {
   std::string varied_json;
 };
 
+// Other parameters than before tell the configuration from its sweep's others. Nothing but its row knows them.
+struct VariedChanged {
+  ConfigurationId configuration;
+  SweepId sweep;
+  std::string varied_json;
+};
+
 // A queued run. `round` is the seed's place among the configuration's seeds, from 0: the default order is by round.
 struct RunAdded {
   RunId run;
@@ -198,10 +205,10 @@ struct ClockTicked {
 };
 
 using Event =
-    std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded, RunAdded,
-                 AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored, CheckpointsDropped, AttemptEnded,
-                 RunStateChanged, RunsDeleted, SweepDeleted, WorkerRegistered, WorkerStateChanged, WorkerSeen,
-                 LeaseRenewed, CheckpointRequested, LeasesExtended, ClockTicked>;
+    std::variant<SweepCreated, SweepExtended, SubmissionCompleted, SweepStateChanged, ConfigurationAdded, VariedChanged,
+                 RunAdded, AttemptGranted, LeaseRestored, ReportAcknowledged, CheckpointStored, CheckpointsDropped,
+                 AttemptEnded, RunStateChanged, RunsDeleted, SweepDeleted, WorkerRegistered, WorkerStateChanged,
+                 WorkerSeen, LeaseRenewed, CheckpointRequested, LeasesExtended, ClockTicked>;
 
 // False for the events that live in memory only.
 bool IsDurable(const Event& event);

@@ -84,6 +84,25 @@ TEST(Pause, StatesOfASweep) {
   EXPECT_EQ(scene.Fails(ResumeSweep{SweepId(9)}).code(), absl::StatusCode::kNotFound);
 }
 
+TEST(Pause, SaysWhatItDidNotChange) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a");
+  const auto why_not = [&scene](Command command) {
+    const auto answer = scene.Ask<SweepStateAnswer>(std::move(command));
+    EXPECT_EQ(answer.changed, answer.why_not.empty());
+    return answer.why_not;
+  };
+  EXPECT_EQ(why_not(ResumeSweep{sweep}), "not paused");
+  EXPECT_EQ(why_not(PauseSweep{sweep}), "");
+  EXPECT_EQ(why_not(PauseSweep{sweep}), "paused already");
+  EXPECT_EQ(why_not(PauseSweep{sweep, true}), "");
+  EXPECT_EQ(why_not(PauseSweep{sweep, true}), "paused already");
+  EXPECT_EQ(why_not(ResumeSweep{sweep}), "");
+  scene.Do(CancelRuns{sweep, {}});
+  for (const bool now : {false, true}) EXPECT_EQ(why_not(PauseSweep{sweep, now}), "all of its runs have ended");
+  EXPECT_EQ(scene.state.FindSweep(sweep)->state, SweepState::kActive);
+}
+
 TEST(Cancel, IsTerminalAtItsCommit) {
   Scene scene;
   const SweepId sweep = scene.Submit("a", Grid(3));

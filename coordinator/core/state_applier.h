@@ -18,6 +18,7 @@ class StateApplier {
   void operator()(const SubmissionCompleted& e);
   void operator()(const SweepStateChanged& e);
   void operator()(const ConfigurationAdded& e);
+  void operator()(const VariedChanged&) {}  // only its row knows
   void operator()(const RunAdded& e);
   void operator()(const AttemptGranted& e);
   void operator()(const LeaseRestored& e);

@@ -49,6 +49,20 @@ TEST(Submission, EveryStepMayBeRepeated) {
   EXPECT_EQ(scene.Counts(first.sweep), "q6 r0 f0 x0 c0");
 }
 
+TEST(Submission, WhatTellsConfigurationsApartMayChangeAndTouchesNothingElse) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(2, 1));
+  const SweepId other = scene.Submit("b", Grid(1, 1));
+  const ConfigurationId mine = scene.RunAt(sweep, 1, 0).configuration;
+  scene.Do(ChangeVaried{sweep, {{mine, R"({"x":1})"}}});
+  ASSERT_EQ(scene.last_events.size(), 1u);
+  EXPECT_EQ(std::get<VariedChanged>(scene.last_events[0]).varied_json, R"({"x":1})");
+  EXPECT_EQ(scene.Counts(sweep), "q2 r0 f0 x0 c0");
+  EXPECT_EQ(scene.Fails(ChangeVaried{other, {{mine, "{}"}}}).code(), absl::StatusCode::kNotFound);
+  std::vector<std::pair<ConfigurationId, std::string>> many(kMostRunsPerChunk + 1, {mine, "{}"});
+  EXPECT_EQ(scene.Fails(ChangeVaried{sweep, std::move(many)}).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(Submission, ARepetitionAfterARestartSendsAllAgainAndAddsNothing) {
   Scene scene;
   const SweepId sweep = scene.Submit("a", Grid(2, 2));

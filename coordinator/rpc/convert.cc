@@ -1,5 +1,6 @@
 #include "coordinator/rpc/convert.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/json.h"
@@ -108,6 +109,14 @@ void ToProto(const core::RunCounts& counts, v1::RunCounts* out) {
   out->set_cancelled(counts.cancelled);
 }
 
+core::RunCounts WithWaiting(core::RunCounts counts, int64_t waiting) {
+  // What is stored and what is known live may be a moment apart.
+  const int64_t moved = std::min(waiting, counts.running);
+  counts.running -= moved;
+  counts.queued += moved;
+  return counts;
+}
+
 void ToProto(const SweepRow& row, v1::SweepSummary* out) {
   out->set_sweep_id(row.id.value());
   out->set_name(row.name);
@@ -175,6 +184,7 @@ void ToProto(const WorkerRow& row, v1::WorkerSummary* out) {
   const std::optional<core::WorkerState> state = core::WorkerStateFromName(row.state);
   if (state) out->set_state(ToProto(*state));
   out->set_first_seen_at(row.registered_at);
+  out->set_state_changed_at(row.changed_at);
   const absl::StatusOr<Json> trainers = ParseJson(row.trainers_json, "trainers");
   if (!trainers.ok() || !trainers->is_array()) return;
   for (const Json& each : *trainers) {

@@ -19,6 +19,16 @@ namespace {
 constexpr int64_t kMostRuns = 20'000;
 constexpr int64_t kMostConfigurations = 200'000;
 
+// How many runs of each configuration wait while they are leased (Progress::Waiting).
+std::map<ConfigurationId, int64_t> WaitingByConfiguration(LiveView view) {
+  std::map<ConfigurationId, int64_t> counts;
+  for (const RunId id : view.progress.Waiting()) {
+    const core::Run* run = view.state.FindRun(id);
+    if (run != nullptr) ++counts[run->configuration];
+  }
+  return counts;
+}
+
 // Adds what only memory knows of runs that run. A coordinator without a state (offline, degraded) knows nothing more.
 void AddLiveFacts(Coordinator* coordinator, const std::vector<v1::RunSummary*>& runs) {
   const bool any = std::any_of(runs.begin(), runs.end(),
@@ -30,7 +40,9 @@ void AddLiveFacts(Coordinator* coordinator, const std::vector<v1::RunSummary*>& 
           const LiveRun* live = view.progress.FindLive(RunId(run->run_id()));
           if (run->state() != v1::RUN_STATE_RUNNING || live == nullptr) continue;
           run->set_last_step(std::max(run->last_step(), live->step));
-          run->set_prefetched(!live->training);
+          if (live->training) continue;
+          run->set_prefetched(true);
+          run->set_state(v1::RUN_STATE_QUEUED);
         }
       })
       .IgnoreError();
@@ -104,11 +116,13 @@ absl::StatusOr<std::map<int64_t, ConfigurationCounts>> CountByConfiguration(Read
 absl::StatusOr<std::vector<SweepRow>> SweepsWithCounts(Coordinator* coordinator) {
   SEEDBED_ASSIGN_OR_RETURN(std::vector<SweepRow> rows, coordinator->reader().ListSweeps(/*counted=*/false));
   const absl::Status looked = coordinator->Inspect([&rows](LiveView view) {
+    const std::map<SweepId, int64_t> waiting = view.progress.WaitingBySweep();
     for (SweepRow& row : rows) {
       const core::SweepEntry* sweep = view.state.FindSweep(row.id);
       if (sweep == nullptr) continue;  // deleted meanwhile
       row.configurations = static_cast<int64_t>(sweep->configurations.size());
-      row.runs = sweep->counts;
+      const auto found = waiting.find(row.id);
+      row.runs = WithWaiting(sweep->counts, found == waiting.end() ? 0 : found->second);
     }
   });
   if (looked.ok()) return rows;
@@ -142,6 +156,9 @@ absl::Status ListSweeps(Coordinator* coordinator, const v1::ListSweepsRequest& r
 absl::Status ListConfigurations(Coordinator* coordinator, const v1::ListConfigurationsRequest& request,
                                 v1::ListConfigurationsResponse* response) {
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepId> sweeps, SelectSweeps(coordinator, request.sweep()));
+  std::map<ConfigurationId, int64_t> waiting;
+  // Without a state nothing runs.
+  coordinator->Inspect([&waiting](LiveView view) { waiting = WaitingByConfiguration(view); }).IgnoreError();
   for (const SweepId sweep : sweeps) {
     SEEDBED_ASSIGN_OR_RETURN(const std::vector<ConfigurationRow> rows,
                              coordinator->reader().ListConfigurations(sweep, kMostConfigurations));
@@ -151,7 +168,7 @@ absl::Status ListConfigurations(Coordinator* coordinator, const v1::ListConfigur
       ToProto(row, configuration);
       const auto counted = counts.find(row.id.value());
       if (counted == counts.end()) continue;
-      ToProto(counted->second.runs, configuration->mutable_runs());
+      ToProto(WithWaiting(counted->second.runs, waiting[row.id]), configuration->mutable_runs());
       for (const auto& [outcome, count] : counted->second.outcomes) {
         (*configuration->mutable_outcomes())[outcome] = count;
       }
@@ -162,6 +179,9 @@ absl::Status ListConfigurations(Coordinator* coordinator, const v1::ListConfigur
 
 absl::Status ListRuns(Coordinator* coordinator, const v1::ListRunsRequest& request, v1::ListRunsResponse* response) {
   SEEDBED_ASSIGN_OR_RETURN(RunFilter filter, FilterOf(request));
+  if (!filter.states.empty()) {
+    coordinator->Inspect([&filter](LiveView view) { filter.waiting = view.progress.Waiting(); }).IgnoreError();
+  }
   std::vector<RunRow> rows;
   if (request.sweep().empty() || request.sweep() == "all") {
     SEEDBED_ASSIGN_OR_RETURN(rows, coordinator->reader().ListRuns(filter));

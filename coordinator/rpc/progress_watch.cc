@@ -59,6 +59,7 @@ absl::Status ProgressWatch::Look(v1::ProgressResponse* response, bool* changed) 
 
 void ProgressWatch::FillLive(LiveView view, v1::ProgressResponse* response) {
   std::set<SweepId> watched;
+  std::map<SweepId, int64_t> waiting = view.progress.WaitingBySweep();
   for (const auto& [id, sweep] : view.state.sweeps()) {
     if (sweep.state == core::SweepState::kDeleting || (sweeps_ && sweeps_->count(id) == 0)) continue;
     watched.insert(id);
@@ -68,7 +69,7 @@ void ProgressWatch::FillLive(LiveView view, v1::ProgressResponse* response) {
     summary->set_state(ToProto(sweep.state));
     summary->set_priority(sweep.priority);
     summary->set_configurations(static_cast<int64_t>(sweep.configurations.size()));
-    ToProto(sweep.counts, summary->mutable_runs());
+    ToProto(WithWaiting(sweep.counts, waiting[id]), summary->mutable_runs());
     summary->set_budget_steps(view.progress.BudgetSteps(sweep));
   }
   response->set_steps_per_second(view.progress.StepsPerSecond(view.now));

@@ -107,6 +107,21 @@ grpc::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std
   return status;
 }
 
+TEST_F(RpcTest, APortThatIsTakenIsKnownBeforeThereIsACoordinator) {
+  ServerOptions options;
+  options.listen = {AddressOf("127.0.0.1:0")};
+  EXPECT_TRUE(CheckAddresses(options).ok());
+  Start(options);
+  options.listen = {AddressOf(server_->addresses()[0])};
+  const absl::Status taken = CheckAddresses(options);
+  EXPECT_EQ(taken.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(taken.message()), HasSubstr("cannot listen on " + server_->addresses()[0]));
+  sweeps_.reset();
+  workers_.reset();
+  server_.reset();
+  EXPECT_TRUE(CheckAddresses(options).ok());
+}
+
 TEST_F(RpcTest, HealthAndReflectionAreOn) {
   ServerOptions options;
   options.listen.push_back(AddressOf("unix:" + directory_.path() + "/s"));

@@ -10,6 +10,7 @@ namespace seedbed::rpc_test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   const std::vector<v1::LeaseToStart> leases = LeaseAll(2);
@@ -26,7 +27,7 @@ TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   const auto watch = sweeps_->WatchProgress(&watch_context, watch_request);
   v1::ProgressResponse progress;
   ASSERT_TRUE(watch->Read(&progress));
-  EXPECT_EQ(progress.sweeps(0).runs().running(), 2);
+  EXPECT_EQ(progress.sweeps(0).runs().queued(), 2) << "granted, and the worker has not said that it trains them";
   EXPECT_FALSE(progress.done());
 
   grpc::ClientContext context;
@@ -121,6 +122,64 @@ TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   EXPECT_EQ(text.text(), "hello from " + std::to_string(leases[0].lease().run_id()) + "\n");
   EXPECT_FALSE(log->Read(&text));
   EXPECT_TRUE(log->Finish().ok());
+}
+
+TEST_F(RpcTest, ALeaseThatWaitsForASlotIsQueuedWhereverItIsShown) {
+  const std::vector<v1::LeaseToStart> leases = LeaseAll(3);
+  v1::SynchronizeRequest call = CallOf("w", 2, 0);
+  for (const v1::LeaseToStart& start : leases) {
+    v1::HeldLease* held = call.add_leases();
+    *held->mutable_lease() = start.lease();
+    held->set_training(start.lease().run_id() == leases[1].lease().run_id());
+  }
+  v1::SynchronizeResponse answer;
+  ASSERT_TRUE(Synchronize(call, &answer).ok());
+
+  const auto list = [this](std::vector<v1::RunState> states) {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::ListRunsRequest request;
+    for (const v1::RunState state : states) request.add_states(state);
+    v1::ListRunsResponse response;
+    EXPECT_TRUE(sweeps_->ListRuns(&context, request, &response).ok());
+    std::vector<std::pair<int64_t, v1::RunState>> runs;
+    for (const v1::RunSummary& run : response.runs()) {
+      runs.emplace_back(run.run_id(), run.state());
+      EXPECT_EQ(run.prefetched(), run.state() == v1::RUN_STATE_QUEUED);
+    }
+    return runs;
+  };
+  const auto queued = [&](size_t i) { return std::make_pair(leases[i].lease().run_id(), v1::RUN_STATE_QUEUED); };
+  const auto training = std::make_pair(leases[1].lease().run_id(), v1::RUN_STATE_RUNNING);
+  EXPECT_THAT(list({}), UnorderedElementsAre(queued(0), training, queued(2)));
+  EXPECT_THAT(list({v1::RUN_STATE_RUNNING}), UnorderedElementsAre(training));
+  EXPECT_THAT(list({v1::RUN_STATE_QUEUED, v1::RUN_STATE_FAILED}), UnorderedElementsAre(queued(0), queued(2)));
+  EXPECT_EQ(list({v1::RUN_STATE_QUEUED, v1::RUN_STATE_RUNNING}).size(), 3u);
+  EXPECT_TRUE(list({v1::RUN_STATE_FINISHED}).empty());
+
+  const auto expect = [](const v1::RunCounts& counts) {
+    EXPECT_EQ(counts.running(), 1);
+    EXPECT_EQ(counts.queued(), 2);
+  };
+  grpc::ClientContext sweeps_context;
+  SetDeadline(&sweeps_context);
+  v1::ListSweepsResponse sweeps;
+  ASSERT_TRUE(sweeps_->ListSweeps(&sweeps_context, {}, &sweeps).ok());
+  expect(sweeps.sweeps(0).runs());
+  grpc::ClientContext configurations_context;
+  SetDeadline(&configurations_context);
+  v1::ListConfigurationsRequest configurations_request;
+  configurations_request.set_sweep("s");
+  v1::ListConfigurationsResponse configurations;
+  ASSERT_TRUE(sweeps_->ListConfigurations(&configurations_context, configurations_request, &configurations).ok());
+  expect(configurations.configurations(0).runs());
+  grpc::ClientContext watch_context;
+  SetDeadline(&watch_context);
+  const auto watch = sweeps_->WatchProgress(&watch_context, {});
+  v1::ProgressResponse progress;
+  ASSERT_TRUE(watch->Read(&progress));
+  expect(progress.sweeps(0).runs());
+  watch_context.TryCancel();
 }
 
 TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {

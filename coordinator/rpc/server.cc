@@ -95,14 +95,16 @@ struct Server::Parts {
 };
 
 absl::Status CheckAddresses(const ServerOptions& options) {
+  std::vector<ListenAddress> tcp;
   for (const ListenAddress& address : options.listen) {
     std::error_code none;
     // A socket may lie in the data directory, which the coordinator makes.
     const auto directory = std::filesystem::path(address.path).parent_path();
     if (address.is_unix && !std::filesystem::exists(directory, none)) continue;
     SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options));
+    if (!address.is_unix) tcp.push_back(address);
   }
-  return absl::OkStatus();
+  return TcpAcceptor::Listen(tcp, TcpAcceptor::Options()).status();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Coordinator* coordinator) {

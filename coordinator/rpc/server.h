@@ -32,7 +32,8 @@ struct ServerOptions {
 };
 
 // What can be said of the addresses before there is a data directory: to be asked before a coordinator is opened,
-// since that makes or changes its database. Server::Start asks again. FAILED_PRECONDITION as there.
+// since that makes or changes its database. Server::Start asks again. FAILED_PRECONDITION as there, UNAVAILABLE where
+// a TCP address cannot be listened on: it is bound for an instant.
 absl::Status CheckAddresses(const ServerOptions& options);
 
 // Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two answer

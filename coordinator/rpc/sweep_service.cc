@@ -69,6 +69,11 @@ absl::Status Control(Coordinator* coordinator, const v1::ControlSweepRequest& re
   SEEDBED_ASSIGN_OR_RETURN(const ControlResult result, ControlSweeps(coordinator, request.sweep(), runs, action));
   response->set_changed(result.changed);
   for (const std::string& name : result.sweeps) response->add_sweeps(name);
+  for (const UnchangedSweep& each : result.unchanged) {
+    v1::UnchangedSweep* unchanged = response->add_unchanged();
+    unchanged->set_sweep(each.name);
+    unchanged->set_reason(each.why);
+  }
   return absl::OkStatus();
 }
 

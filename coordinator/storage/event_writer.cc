@@ -75,6 +75,11 @@ absl::Status EventWriter::ChangeOne(const std::string& sql, const Values&... val
   return absl::InternalError(absl::StrCat(changed, " rows instead of one were changed by \"", sql, "\""));
 }
 
+absl::Status EventWriter::operator()(const core::VariedChanged& event) {
+  return ChangeOne("UPDATE configurations SET varied = ? WHERE configuration_id = ?", event.varied_json,
+                   event.configuration);
+}
+
 absl::Status EventWriter::WriteAcknowledged(const AttemptKey& attempt, const Acknowledged& acknowledged) {
   return ChangeOne(
       "UPDATE attempts SET acknowledged_sequence = ?1, last_step = nullif(max(coalesce(last_step, -1), ?2), -1) "

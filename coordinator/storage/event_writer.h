@@ -33,6 +33,7 @@ class EventWriter {
   absl::Status operator()(const core::SweepExtended& event);
   absl::Status operator()(const core::SweepStateChanged& event);
   absl::Status operator()(const core::ConfigurationAdded& event);
+  absl::Status operator()(const core::VariedChanged& event);
   absl::Status operator()(const core::RunAdded& event);
   absl::Status operator()(const core::AttemptGranted& event);
   absl::Status operator()(const core::LeaseRestored& event);

@@ -107,6 +107,14 @@ struct CheckpointRow {
   int64_t bytes = 0;
 };
 
+// Of a row of the table configurations.
+struct StoredPoint {
+  ConfigurationId id;
+  int64_t ordinal = 0;
+  std::string parameters_json;
+  std::string varied_json;
+};
+
 // A row of the view configuration_results.
 struct ConfigurationRow {
   ConfigurationId id;
@@ -158,9 +166,10 @@ struct RunFilter {
   enum class Order { kRun, kNewest, kConfiguration, kLastEnded, kLastStarted };
   std::optional<SweepId> sweep;
   std::optional<ConfigurationId> configuration;
-  std::vector<RunId> runs;                                      // empty: any
-  std::vector<core::RunState> states;                           // empty: any
-  std::vector<std::string> outcomes;                            // empty: any
+  std::vector<RunId> runs;             // empty: any
+  std::vector<core::RunState> states;  // empty: any
+  std::vector<RunId> waiting;          // stored as running, and for `states` to be taken as queued
+  std::vector<std::string> outcomes;   // empty: any
   std::vector<std::pair<std::string, std::string>> parameters;  // dotted name → JSON value; all must be equal
   Order order = Order::kRun;   // kNewest: highest id first; kConfiguration: by place in the sweep, then seed; kLast*:
                                // latest first
@@ -220,6 +229,8 @@ class Reader {
   absl::StatusOr<RunDetail> GetRun(RunId run);
   // By rising step; empty if the run has none, or does not exist.
   absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(RunId run);
+  // The rows of a sweep's configurations from `ordinal` on, at most `limit`, by ordinal.
+  absl::StatusOr<std::vector<StoredPoint>> ListPoints(SweepId sweep, int64_t ordinal, int64_t limit);
   // By place in the sweep.
   absl::StatusOr<std::vector<ConfigurationRow>> ListConfigurations(SweepId sweep, int64_t limit = 1000,
                                                                    int64_t offset = 0);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -80,6 +81,27 @@ struct Conditions {
   }
 };
 
+void AddStates(const RunFilter& filter, Conditions* conditions) {
+  if (filter.states.empty()) return;
+  const auto wants = [&filter](core::RunState state) {
+    return std::find(filter.states.begin(), filter.states.end(), state) != filter.states.end();
+  };
+  const std::string states = JsonList(filter.states, [](core::RunState state) { return Json(core::Name(state)); });
+  const std::string waiting = JsonList(filter.waiting, [](RunId run) { return Json(run.value()); });
+  const bool queued = wants(core::RunState::kQueued);
+  // Written so that the index of the states serves all three.
+  if (filter.waiting.empty() || queued == wants(core::RunState::kRunning)) {
+    conditions->Add("state IN (SELECT value FROM json_each(?))", states);
+  } else if (queued) {
+    conditions->Add("(state IN (SELECT value FROM json_each(?))", states);
+    absl::StrAppend(&conditions->sql, " OR (state = 'running' AND run_id IN (SELECT value FROM json_each(?))))");
+    conditions->values.emplace_back(waiting);
+  } else {
+    conditions->Add("state IN (SELECT value FROM json_each(?))", states);
+    conditions->Add("run_id NOT IN (SELECT value FROM json_each(?))", waiting);
+  }
+}
+
 absl::StatusOr<Conditions> ConditionsOf(const RunFilter& filter) {
   constexpr size_t kMostParameters = 32;
   Conditions conditions;
@@ -89,10 +111,7 @@ absl::StatusOr<Conditions> ConditionsOf(const RunFilter& filter) {
     conditions.Add("run_id IN (SELECT value FROM json_each(?))",
                    JsonList(filter.runs, [](RunId run) { return Json(run.value()); }));
   }
-  if (!filter.states.empty()) {
-    conditions.Add("state IN (SELECT value FROM json_each(?))",
-                   JsonList(filter.states, [](core::RunState state) { return Json(core::Name(state)); }));
-  }
+  AddStates(filter, &conditions);
   if (filter.after) {
     conditions.Add(filter.order == RunFilter::Order::kNewest ? "run_id < ?" : "run_id > ?", filter.after->value());
   }
@@ -302,6 +321,20 @@ absl::StatusOr<std::vector<CheckpointRow>> Reader::ListCheckpoints(RunId run) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return checkpoints;
     checkpoints.push_back({rows->Int(0), rows->Int(1), rows->Text(2), rows->Text(3), rows->Int(4)});
+  }
+}
+
+absl::StatusOr<std::vector<StoredPoint>> Reader::ListPoints(SweepId sweep, int64_t ordinal, int64_t limit) {
+  SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
+  SEEDBED_ASSIGN_OR_RETURN(CachedStatement rows,
+                           database->Cached("SELECT configuration_id, ordinal, parameters, varied FROM configurations "
+                                            "WHERE sweep_id = ? AND ordinal >= ? ORDER BY ordinal LIMIT ?"));
+  rows->Bind(sweep, ordinal, limit);
+  std::vector<StoredPoint> points;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
+    if (!row) return points;
+    points.push_back({ConfigurationId(rows->Int(0)), rows->Int(1), rows->Text(2), rows->Text(3)});
   }
 }
 

@@ -66,11 +66,14 @@ class Control(ControlTest):
         self.unsay("hold")
         self.wait_for_counts(finished=1, running=0)
         _, notes = self.remote("wait", "s", "--timeout", 1, expect=1)
-        self.assertIn("s is paused: 3 runs will not start before `seedbed resume s`", notes)
+        self.assertIn(f"s is paused: 3 runs will not start before `seedbed --server {self.socket()} resume s`", notes)
         self.assertEqual((self.counts()["queued"], self.attempts()), (3, 1))
         self.assertEqual(self.remote_json("sweeps", "last")["sweeps"][0]["state"], "paused")
-        self.assertEqual(self.remote_json("resume", "s"), {"changed": 1, "sweeps": ["s"]})
+        self.assertEqual(self.remote("pause", "s")[0], "nothing was done\nunchanged: s (paused already)\n")
+        self.assertEqual(self.remote_json("resume", "s"), {"changed": 1, "sweeps": ["s"], "unchanged": []})
+        self.assertEqual(self.remote_json("resume", "s")["unchanged"], [{"sweep": "s", "reason": "not paused"}])
         self.assertEqual(self.remote("wait", "s")[0], "s: 4 of 4 runs done\n")
+        self.assertEqual(self.remote("pause", "all")[0], "nothing was done\nunchanged: s (all of its runs have ended)\n")
 
     def test_pause_now_takes_runs_back_and_they_go_on_later(self):
         self.start_all(slots=2)

@@ -24,6 +24,14 @@ class EmbeddedRun(EndToEndTest):
         named |= {f"t_{part}_{percent}" for part in ("train", "test") for percent in (50, 90, 95, 99)}
         self.assertLessEqual(named, columns)
 
+    def test_a_device_that_is_not_there_is_said_at_once(self):
+        self.write("small.yaml", SMALL_SWEEP)
+        _, error = self.seedbed("run", "small.yaml", "--device", "cuda:4000", expect=1)
+        self.assertIn("the engine refuses to start with --device cuda:4000", error)
+        self.assertIn("use auto or cpu", error)
+        log = (self.directory / "seedbed-data" / "worker-1.log").read_text()
+        self.assertEqual(log.count("seedbed-worker: the engine refuses"), 1, "it is not started again")
+
     def test_measures_agree_with_the_rows(self):
         self.write("small.yaml", SMALL_SWEEP.replace("log_every: 20", "log_every: 1").replace("evaluate_every: 40", "evaluate_every: 5"))
         self.seedbed("run", "small.yaml")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import pathlib
 import resource
+import shlex
 import socket
 import stat
 import unittest
@@ -121,6 +122,15 @@ class Security(EndToEndTest):
         encrypted, _ = self.start_on_tcp("--tls-certificate", tls / "server.crt", "--tls-key", tls / "server.key", listen="0.0.0.0:0")
         self.assertNotIn("warning", encrypted.log.read_text())
 
+    def test_a_port_that_is_taken_leaves_nothing_behind(self):
+        _, port = self.start_on_tcp()
+        tls = self.make_certificates()
+        for words in ((), ("--tls-certificate", tls / "server.crt", "--tls-key", tls / "server.key")):
+            second = self.start("seedbed-coordinator", "--listen", f"127.0.0.1:{port}", "--data", "other", *words)
+            self.assertEqual(second.wait(20), 1)
+            self.assertIn(f"cannot listen on 127.0.0.1:{port}", second.log.read_text())
+            self.assertFalse((self.directory / "other").exists())
+
     def test_a_server_with_tls_is_known_and_others_are_not_talked_to(self):
         ours, theirs = self.make_certificates("ours"), self.make_certificates("theirs")
         _, port = self.start_on_tcp("--tls-certificate", ours / "server.crt", "--tls-key", ours / "server.key")
@@ -133,6 +143,15 @@ class Security(EndToEndTest):
         self.seedbed(*asked)
         self.assertIn("cannot use", self.seedbed("--tls-certificate", ours / "client.crt", "--tls-key", self.open_copy(ours / "client.key"), *asked,
                                                  expect=1)[1])
+
+    def test_the_command_that_is_printed_for_a_worker_starts_one(self):
+        ours = self.make_certificates("our own")
+        _, port = self.start_on_tcp("--tls-certificate", ours / "server.crt", "--tls-key", ours / "server.key")
+        _, note = self.seedbed("--server", f"localhost:{port}", "--tls-ca", ours / "ca.crt", "--token-file", "data/token", "workers")
+        words = shlex.split(note.split("`")[1])
+        self.assertEqual(words[0], "seedbed-worker")
+        worker = self.start(*words, "--slots", 1, "--device", "cpu")
+        wait_until(lambda: "registered" in worker.log.read_text(), "it registers")
 
     def open_copy(self, key):
         copy = self.directory / "open.key"
@@ -147,7 +166,12 @@ class Security(EndToEndTest):
                                           "--tls-client-ca", ours / "ca.crt", listen="0.0.0.0:0")
         server = ("--server", f"localhost:{port}")
         submit, worker = self.make_token("submit"), self.make_token("worker")
-        self.seedbed(*server, "--token-file", submit, "--tls-ca", ours / "ca.crt", "sweeps", expect=REFUSED)
+        _, error = self.seedbed(*server, "--token-file", submit, "--tls-ca", ours / "ca.crt", "sweeps", expect=REFUSED)
+        self.assertIn("--tls-certificate and --tls-key name yours", error)
+        stranger = self.start("seedbed-worker", *server, "--token-file", worker, "--slots", 1, "--device", "cpu", "--tls-ca", ours / "ca.crt")
+        wait_until(lambda: "--tls-certificate and --tls-key name yours" in stranger.log.read_text(), "the worker says what may be missing")
+        stranger.terminate()
+        self.assertEqual(stranger.wait(30), 0, stranger.log.read_text())
         self.seedbed(*server, "--token-file", submit, "--tls-ca", ours / "ca.crt", "--tls-certificate", theirs / "client.crt",
                      "--tls-key", theirs / "client.key", "sweeps", expect=REFUSED)
         self.environment |= {"SEEDBED_TLS_CA": str(ours / "ca.crt"), "SEEDBED_TLS_CERTIFICATE": str(ours / "client.crt"),

@@ -56,6 +56,9 @@ class EventWriter {
     row.parameters_json = e.parameters_json;
     Raise(database_.next_configuration_id_, e.configuration);
   }
+  void operator()(const core::VariedChanged& e) {
+    Expect(database_.configurations_.count(e.configuration) == 1, "no such configuration");
+  }
   void operator()(const core::SweepDeleted& e) { Expect(database_.sweeps_.erase(e.sweep) == 1, "no such sweep"); }
 
   void operator()(const core::RunAdded& e) {

@@ -23,6 +23,10 @@ bool IsHopeless(const absl::Status& status) {
   }
 }
 
+std::string InSeconds(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1)));
+}
+
 }  // namespace
 
 const char* ReportedEndName(ReportedEnd end) {
@@ -69,6 +73,9 @@ void Agent::OnLinkEvent(LinkEvent event, const Moment& now) {
           // A call that registers is answered at once; the next one may be held open until there is work.
           synchronizer_.Want();
         }
+        if (const std::optional<absl::Duration> lasted = no_answer_.End(at)) {
+          observer_->Info(absl::StrCat("the coordinator answers again, after ", InSeconds(*lasted)));
+        }
         OnAnswer(answer, at);
         if (stage_ == Stage::kGoodbye && answered->number >= goodbye_number_) Close(at);
       }
@@ -77,8 +84,7 @@ void Agent::OnLinkEvent(LinkEvent event, const Moment& now) {
                                       ? absl::AbortedError("the coordinator has seen a later call of this worker")
                                       : answered->answer.status();
       if (synchronizer_.Failed(answered->number, at)) {
-        if (synchronizer_.failures() == 1)
-          observer_->Warning(absl::StrCat("synchronizing failed: ", status.ToString()));
+        TellOfTrouble(status, at);
         if (!synchronizer_.ever_answered() && IsHopeless(status)) GiveUp(status, at);
         // The leases that could not be handed back will expire: that costs the coordinator some seconds and nothing
         // else.
@@ -95,6 +101,21 @@ void Agent::OnLinkEvent(LinkEvent event, const Moment& now) {
     OnStreamBroken(std::get<ReportStreamBroken>(event), at);
   }
   React(at);
+}
+
+void Agent::TellOfTrouble(const absl::Status& status, absl::Duration now) {
+  if (!no_answer_.IsDue(now)) return;
+  const absl::Duration lasts = no_answer_.Lasts(now);
+  std::string text = absl::StrCat("synchronizing failed", lasts > absl::ZeroDuration() ? " for " : "",
+                                  lasts > absl::ZeroDuration() ? InSeconds(lasts) : "", ": ", status.ToString());
+  if (synchronizer_.ever_answered() && IsHopeless(status)) {
+    absl::StrAppend(&text,
+                    ". This worker was accepted before, so its token was revoked or replaced, or the coordinator was: "
+                    "start the worker again with what is right now. Until then it asks on, and its runs go to others.");
+  } else if (!leases_.empty()) {
+    absl::StrAppend(&text, ". What trains goes on, and its results are kept here until the coordinator answers.");
+  }
+  observer_->Warning(text);
 }
 
 void Agent::OnEngineEvent(EngineEvent event, const Moment& now) {

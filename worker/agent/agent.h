@@ -15,6 +15,7 @@
 #include "worker/agent/backoff.h"
 #include "worker/agent/coordinator_link.h"
 #include "worker/agent/engine_slots.h"
+#include "worker/agent/lasting_trouble.h"
 #include "worker/agent/lease.h"
 #include "worker/agent/messages.h"
 #include "worker/agent/synchronizer.h"
@@ -108,6 +109,9 @@ class Agent {
     kDone,
   };
 
+  // The coordinator does not answer, or refuses this worker.
+  void TellOfTrouble(const absl::Status& status, absl::Duration now);
+
   // What every call ends with: does all that has become possible or due.
   void React(absl::Duration now);
 
@@ -181,6 +185,7 @@ class Agent {
   AgentObserver* const observer_;
 
   Synchronizer synchronizer_;
+  LastingTrouble no_answer_;
   EngineSlots engines_;
   std::map<LeaseName, Lease> leases_;
   std::deque<LeaseName> waiting_;            // those in kWaiting, in the order of their grants

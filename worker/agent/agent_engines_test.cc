@@ -120,5 +120,16 @@ TEST(States, ADrainingOrQuarantinedWorkerFinishesWhatItHoldsAndWantsNothing) {
   }
 }
 
+TEST(Engines, OneThatRefusesToStartIsNotTriedAgain) {
+  AgentOptions options;
+  options.required_device = "cuda";
+  World world(2, options);
+  world.agent->OnEngineEvent(EngineWentDown{1, "exited with status 2; no GPU", absl::ZeroDuration(), /*refused=*/true},
+                             world.clock.Now());
+  EXPECT_EQ(world.Commanded(), "shutdown");
+  EXPECT_EQ(world.agent->failure(), absl::FailedPreconditionError("the engine refuses to start with --device cuda: it "
+                                                                  "exited with status 2; no GPU"));
+}
+
 }  // namespace
 }  // namespace seedbed::agent

@@ -216,6 +216,13 @@ void Agent::On(const EngineWentDown& event, absl::Duration now) {
   if (!engines_.any_ready()) no_engine_since_ = now;
   if (stage_ >= Stage::kGoodbye) return;
   observer_->Warning(absl::StrCat("engine ", event.engine, " went down: ", event.reason));
+  if (!engine_ever_ready_ && event.refused) {
+    const std::string& device = options_.required_device;
+    return GiveUp(
+        absl::FailedPreconditionError(absl::StrCat(
+            "the engine refuses to start", device.empty() ? "" : " with --device ", device, ": it ", event.reason)),
+        now);
+  }
   if (!engine_ever_ready_ && ++engine_failures_ >= 3 * pool_->engine_count()) {
     GiveUp(absl::UnavailableError(absl::StrCat("the engine does not start: ", event.reason)), now);
   }

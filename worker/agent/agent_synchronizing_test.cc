@@ -168,5 +168,42 @@ TEST(Synchronizing, SuchAnErrorLaterIsTriedAgain) {
   world.CallAndAnswer();
 }
 
+TEST(Synchronizing, ATroubleThatLastsIsSaidAgainAfterLongerAndLongerPausesAndWhenItIsOver) {
+  World world;
+  world.Train({});
+  world.Pass(absl::Seconds(5));
+  std::vector<int64_t> seconds;  // since the first error, of each warning
+  const absl::Duration begun = world.clock.Now().monotonic;
+  while (world.clock.Now().monotonic - begun < absl::Hours(1)) {
+    const size_t before = world.observer.warnings.size();
+    world.Answer(world.Call().number, absl::UnauthenticatedError("the token is not known"));
+    if (world.observer.warnings.size() > before) {
+      seconds.push_back(absl::ToInt64Seconds(world.clock.Now().monotonic - begun));
+    }
+    world.Pass(absl::Milliseconds(3750));  // the longest delay
+  }
+  ASSERT_EQ(seconds.size(), 7u) << "at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 minutes";
+  EXPECT_EQ(seconds[0], 0);
+  EXPECT_THAT(seconds[1], testing::AllOf(testing::Ge(30), testing::Le(34)));
+  EXPECT_GE(seconds[6] - seconds[5], 2 * (seconds[5] - seconds[4]) - 8);
+  const std::vector<std::string>& warnings = world.observer.warnings;
+  EXPECT_THAT(warnings[0], testing::StartsWith("synchronizing failed: UNAUTHENTICATED: the token is not known. "));
+  EXPECT_THAT(warnings[1], testing::StartsWith("synchronizing failed for 3"));
+  for (const std::string& warning : warnings) EXPECT_THAT(warning, testing::HasSubstr("start the worker again"));
+  world.observer.infos.clear();
+  world.CallAndAnswer();
+  ASSERT_EQ(world.observer.infos.size(), 1u);
+  EXPECT_THAT(world.observer.infos[0], testing::StartsWith("the coordinator answers again, after 1h"));
+  world.Pass(absl::Seconds(5));
+  world.CallAndAnswer();
+  EXPECT_EQ(world.observer.infos.size(), 1u);
+  world.Pass(absl::Seconds(5));
+  world.Answer(world.Call().number, absl::UnavailableError("no coordinator"));
+  EXPECT_EQ(warnings.size(), 8u) << "another trouble is said at once";
+  EXPECT_EQ(warnings.back(), "synchronizing failed: UNAVAILABLE: no coordinator");
+  world.Pass(absl::Seconds(1));
+  world.Call();
+}
+
 }  // namespace
 }  // namespace seedbed::agent

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "seedbed/v1/worker_service.grpc.pb.h"
 #include "worker/client/checkpoint_transfer.h"
 #include "worker/client/convert.h"
@@ -61,6 +62,7 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
   };
 
   GrpcLinkOptions options;
+  std::string advice;  // where nobody answers
   std::function<void(agent::LinkEvent)> handler;
 
   std::mutex handler_mutex;  // one event at a time; never taken while mutex is held
@@ -86,12 +88,17 @@ struct GrpcLink::Shared : std::enable_shared_from_this<GrpcLink::Shared> {
 
   void Answer(Call* call, int64_t number, const grpc::Status& status) {
     absl::StatusOr<agent::SynchronizeAnswer> answer = FromProto(call->response);
-    if (!status.ok()) answer = StatusOf(status, options.server);
+    if (!status.ok()) answer = WithAdvice(StatusOf(status, options.server));
     Emit(agent::SynchronizeAnswered{number, std::move(answer)});
     std::lock_guard<std::mutex> lock(mutex);
     calls.erase(call);
     delete call;
     idle.notify_all();
+  }
+
+  absl::Status WithAdvice(const absl::Status& status) const {
+    if (!absl::IsUnavailable(status) || advice.empty()) return status;
+    return absl::UnavailableError(absl::StrCat(status.message(), ". Is seedbed-coordinator running there? ", advice));
   }
 
   // Deletes the transfer, whose context holds the channel, before anybody hears of its end.
@@ -145,7 +152,10 @@ GrpcLink::GrpcLink(GrpcLinkOptions options, std::function<void(agent::LinkEvent)
   connection_->channel = OpenChannel(options.server, options.tls);
   connection_->stub = v1::WorkerService::NewStub(connection_->channel);
   // Messages say how it was tried.
-  if (options.server.rfind("unix:", 0) != 0) options.server += options.tls.empty() ? " (no TLS)" : " (TLS)";
+  if (options.server.rfind("unix:", 0) != 0) {
+    shared_->advice = TlsAdvice(options.tls);
+    options.server += options.tls.empty() ? " (no TLS)" : " (TLS)";
+  }
   shared_->options = std::move(options);
   shared_->handler = std::move(handler);
 }

@@ -42,6 +42,7 @@ struct EngineWentDown {
   int engine = 0;
   std::string reason;                         // for people, e.g. "killed by signal 9 (SIGKILL)"
   std::optional<absl::Duration> restarts_in;  // zero: at once; absent: the pool is shutting down
+  bool refused = false;  // it left with status 2 and was never ready: with these settings it will not start
 };
 
 struct MetricColumn {

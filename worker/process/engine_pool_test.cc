@@ -282,7 +282,16 @@ TEST(EnginePoolTest, AnEngineThatCannotStartIsTriedAgainLaterAndLater) {
     const EngineWentDown down = harness.AwaitDown(0);
     EXPECT_EQ(down.restarts_in, absl::Seconds(seconds));
     EXPECT_EQ(down.reason, "exited with status 3; its last words: fake_engine: cannot find libfake.so");
+    EXPECT_FALSE(down.refused);
   }
+}
+
+TEST(EnginePoolTest, AnEngineThatRefusesItsSettingsIsToldFromOneThatFails) {
+  PoolHarness harness(kProgram, {{{"SEEDBED_FAKE_BEHAVIOUR", "refuse"}}});
+  harness.Start();
+  const EngineWentDown down = harness.AwaitDown(0);
+  EXPECT_TRUE(down.refused);
+  EXPECT_THAT(down.reason, HasSubstr("there is no such device"));
 }
 
 TEST(EnginePoolTest, SaysThatAProgramIsMissing) {

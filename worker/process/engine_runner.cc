@@ -290,6 +290,7 @@ void EngineRunner::OnDown(const Moment& now) {
   EngineWentDown down;
   down.engine = index_;
   down.reason = session_->end_reason();
+  down.refused = session_->refused();
   if (!leaving_) {
     down.restarts_in = RestartDelay(failures_);
     start_at_ = now.monotonic + *down.restarts_in;

@@ -10,6 +10,9 @@
 namespace seedbed {
 namespace {
 
+// An engine's exit status where it cannot do what it was told; docs/engine-protocol.md.
+constexpr int kRefusedSettings = 2;
+
 constexpr size_t kLogTailBytes = 4096;
 constexpr size_t kReasonTailBytes = 300;
 
@@ -317,6 +320,7 @@ void EngineSession::OnExit(const ProcessExited& exit, bool memory_kills_rose) {
     return;
   }
   end_reason_ = DescribeExit(exit);
+  refused_ = !ready_ && exit.signal == 0 && exit.exit_status == kRefusedSettings;
   if (leaving_) {
     EndAll(AttemptEnd::kStopped, "the worker shut down", companions);
     return;

@@ -72,6 +72,8 @@ class EngineSession {
   bool dying() const { return dying_.has_value(); }
   // True once an attempt has got anywhere: the engine as such works.
   bool made_progress() const { return made_progress_; }
+  // It left with the status for settings that it cannot serve, and had not become ready; after OnExit.
+  bool refused() const { return refused_; }
   // Why the process ended; after OnExit or OnNotSpawned.
   const std::string& end_reason() const { return end_reason_; }
 
@@ -120,6 +122,7 @@ class EngineSession {
   std::optional<Death> dying_;
   bool leaving_ = false;
   bool made_progress_ = false;
+  bool refused_ = false;
   BoundedLog idle_log_;  // what it writes outside attempts, for messages
   std::string end_reason_;
 };

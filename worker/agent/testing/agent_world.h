@@ -71,10 +71,11 @@ class RecordingFiles final : public AttemptFiles {
 class RecordingObserver final : public AgentObserver {
  public:
   void Registered(const SynchronizeRequest&) override { ++registrations; }
-  void Info(const std::string&) override {}
+  void Info(const std::string& text) override { infos.push_back(text); }
   void Warning(const std::string& text) override { warnings.push_back(text); }
 
   int registrations = 0;
+  std::vector<std::string> infos;
   std::vector<std::string> warnings;
 };
 
@@ -150,7 +151,7 @@ class World {
     agent->OnEngineEvent(event, clock.Now());
   }
   void EngineDown(int engine = 0) {
-    agent->OnEngineEvent(EngineWentDown{engine, "killed", absl::ZeroDuration()}, clock.Now());
+    agent->OnEngineEvent(EngineWentDown{engine, "killed", absl::ZeroDuration(), /*refused=*/false}, clock.Now());
   }
   void Metrics(int64_t attempt, std::vector<int64_t> steps, std::string metric = "train_loss") {
     AttemptMetrics event;

@@ -80,6 +80,10 @@ class FakeEngine {
       fprintf(stderr, "fake_engine: cannot find libfake.so\n");
       return 3;
     }
+    if (behaviour_ == "refuse") {
+      fprintf(stderr, "fake_engine: there is no such device\n");
+      return 2;
+    }
     Say({{"type", "ready"},
          {"protocol", 1},
          {"engine", "fake_engine 1"},
