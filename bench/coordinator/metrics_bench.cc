@@ -14,6 +14,7 @@
 #include "bench/coordinator/arguments.h"
 #include "bench/coordinator/connection.h"
 #include "bench/coordinator/lease_holder.h"
+#include "bench/coordinator/plain_sqlite.h"
 
 namespace seedbed::bench {
 namespace {
@@ -153,6 +154,20 @@ void Measure(const Arguments& arguments, const std::vector<std::string>& options
                   1e6 * cpu / std::max(1.0, values), cpu / seconds, static_cast<double>(peak) / 1e6});
 }
 
+// What SQLite alone does with the same values, in as large commits.
+void AddFloor(const std::string& directory, const Shape& shape, int rows, Report* report) {
+  const int runs = shape.workers * shape.runs;
+  const int values = static_cast<int>(kValuesPerRow);
+  const double seconds = std::min(2.0, shape.seconds);
+  const PlainSqliteFigures wide = MeasureWideRows(directory, runs, rows, values, seconds);
+  const PlainSqliteFigures narrow = MeasureRowPerValue(directory, runs, rows, values, seconds);
+  report->AddFact(absl::StrCat("plain SQLite, ", rows, " rows a run and commit, million values/s"),
+                  wide.values_per_second / 1e6);
+  report->AddFact("the same, bytes/value", wide.bytes_per_value);
+  report->AddFact("plain SQLite with a row per value, million values/s", narrow.values_per_second / 1e6);
+  report->AddFact("the same with a row per value, bytes/value", narrow.bytes_per_value);
+}
+
 int Main(int argc, char** argv) {
   Arguments arguments;
   Shape shape;
@@ -179,6 +194,7 @@ int Main(int argc, char** argv) {
     report.AddFact("synchronous", synchronous);
     report.AddFact("values per row", kValuesPerRow);
     report.AddFact("fsync of 4 KiB, ms", 1e3 * FsyncSeconds(scratch.path()));
+    AddFloor(scratch.path(), shape, std::min(50, rows.back()), &report);
   }
   for (const int each : rows) {
     shape.rows = each;
