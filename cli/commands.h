@@ -44,7 +44,7 @@ void AddControlCommands(Commands& commands);     // pause, resume, cancel, retry
 void AddDataCommands(Commands& commands);        // query, export
 void AddCheckpointCommands(Commands& commands);  // checkpoint
 void AddVerifyCommand(Commands& commands);       // verify
-void AddSecurityCommands(Commands& commands);    // token, tls
+void AddSecurityCommands(Commands& commands);    // token, tls, dashboard
 void AddProgramCommands(Commands& commands);     // version, completion
 
 // Parses `arguments` (without the program's name), does the command, prints errors, and returns the exit code.

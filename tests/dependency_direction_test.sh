@@ -26,12 +26,15 @@ mapfile -t storage < <(sources_below coordinator/storage)
 mapfile -t coordinator < <(sources_below coordinator)
 mapfile -t coordinator_itself < <(find coordinator -maxdepth 1 \( -name '*.cc' -o -name '*.h' \) -not -name main.cc)
 mapfile -t access < <(sources_below coordinator/access)
+mapfile -t rpc < <(sources_below coordinator/rpc)
+mapfile -t web < <(sources_below coordinator/web)
 mapfile -t worker < <(sources_below worker)
 mapfile -t engine < <(sources_below worker/engine)
 mapfile -t process < <(sources_below worker/process)
 mapfile -t agent < <(sources_below worker/agent)
 mapfile -t cli < <(sources_below cli)
 mapfile -t outside_storage < <(sources_below common coordinator worker cli | grep -v '^coordinator/storage/')
+mapfile -t outside_web < <(sources_below common coordinator worker cli bench tests | grep -v '^coordinator/web/')
 mapfile -t outside_engine < <(sources_below common coordinator worker cli bench | grep -vE '^(worker|bench)/engine/')
 mapfile -t outside_rims < <(sources_below common coordinator worker cli | grep -vE '^(coordinator/rpc/|coordinator/main|worker/client/|worker/main|cli/)')
 
@@ -44,6 +47,9 @@ forbid "the core includes only common and itself" '#include "(coordinator/(stora
 forbid "storage includes neither the coordinator, access, rpc nor web" '#include "coordinator/(access|rpc|web|[a-z_]+\.h)' "${storage[@]}"
 forbid "the coordinator's own files include neither access, rpc nor web" '#include "coordinator/(access|rpc|web)/' "${coordinator_itself[@]}"
 forbid "access knows neither gRPC nor HTTP" '#include ([<"](grpc|httplib|seedbed/v1)|"coordinator/(rpc|web)/)' "${access[@]}"
+forbid "rpc and web never include each other" '#include "coordinator/web/' "${rpc[@]}"
+forbid "web and rpc never include each other, and web knows no proto" '#include ([<"](grpc|seedbed/v1)|"coordinator/rpc/)' "${web[@]}"
+forbid "httplib stands in web only" '#include [<"]httplib' "${outside_web[@]}"
 forbid "coordinator and worker never include each other" '#include "worker/' "${coordinator[@]}"
 forbid "worker and coordinator never include each other" '#include "coordinator/' "${worker[@]}"
 forbid "the engine includes only common/base and common/schema of ours" '#include "(common/(secrets|sweep_file|statistics)|coordinator|worker/(process|agent|client)|cli|seedbed/v1)' "${engine[@]}"
