@@ -44,7 +44,7 @@ void AddControlCommands(Commands& commands);     // pause, resume, cancel, retry
 void AddDataCommands(Commands& commands);        // query, export
 void AddCheckpointCommands(Commands& commands);  // checkpoint
 void AddVerifyCommand(Commands& commands);       // verify
-void AddSecurityCommands(Commands& commands);    // token, tls
+void AddSecurityCommands(Commands& commands);    // token, tls, dashboard
 void AddProgramCommands(Commands& commands);     // version, completion
 
 // "seedbed 1.2.3", as `version` and --version print it.

@@ -1,4 +1,4 @@
-// token and tls: who may reach a coordinator. Both work on files of the coordinator's machine, without a coordinator.
+// token, tls and dashboard: who may reach a coordinator. All work on files of the coordinator's machine, and call none.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -6,20 +6,28 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
 #include "cli/printed_command.h"
 #include "cli/render/table.h"
+#include "cli/unreachable.h"
 #include "common/base/status_macros.h"
+#include "common/secrets/bearer_token.h"
 #include "common/secrets/certificates.h"
 #include "common/secrets/private_file.h"
+#include "common/secrets/sign_in_code.h"
 #include "common/secrets/token_store.h"
+#include "coordinator/server_file.h"
+#include "coordinator/storage/data_directory.h"
 
 namespace seedbed::cli {
 namespace {
@@ -231,6 +239,46 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
   return kExitOk;
 }
 
+// --- dashboard
+
+// A browser on this machine finds it there, whatever it listens on.
+std::string Reachable(const std::string& url) {
+  for (const auto& [all, here] : {std::pair("://0.0.0.0:", "://127.0.0.1:"), std::pair("://[::]:", "://[::1]:")}) {
+    if (absl::StrContains(url, all)) return absl::StrReplaceAll(url, {{all, here}});
+  }
+  return url;
+}
+
+absl::StatusOr<int> Dashboard(Context& context) {
+  if (!context.options.server.empty()) {
+    return absl::InvalidArgumentError(
+        "links are made on the coordinator's machine: run this there, with --data and its data directory; elsewhere, "
+        "open the dashboard's address and give a token");
+  }
+  const std::string directory = DataDirectory(context.options);
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<ServerFile> file, ReadServerFile(directory));
+  if (!file || DataLockHolder(directory) == 0) {
+    absl::Status nobody = absl::UnavailableError(absl::StrCat("no coordinator runs on ", directory,
+                                                              "; start `seedbed-coordinator --data ", directory,
+                                                              " --http 127.0.0.1:8080`"));
+    nobody.SetPayload(kNobodyAnswers, absl::Cord());
+    return nobody;
+  }
+  if (file->http.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the coordinator on ", directory, " serves no dashboard; start it with --http 127.0.0.1:8080"));
+  }
+  SEEDBED_ASSIGN_OR_RETURN(const std::string token, GivenToken(file->token_file));
+  const std::string link = absl::StrCat(Reachable(file->http), "/?code=", MakeSignInCode(token, absl::Now()));
+  if (context.options.json) {
+    context.PrintJson({{"url", file->http}, {"link", link}});
+    return kExitOk;
+  }
+  context.Print(link + "\n");
+  context.Note("the link opens the dashboard once, within five minutes, in one browser");
+  return kExitOk;
+}
+
 }  // namespace
 
 void AddSecurityCommands(Commands& commands) {
@@ -274,6 +322,10 @@ void AddSecurityCommands(Commands& commands) {
       ->capture_default_str();
   tls->add_flag("--renew", tls_options->renew, "New certificates of the authority that is in the directory");
   commands.OnRun(tls, [tls_options](Context& context) { return InitTls(context, *tls_options); });
+
+  CLI::App* dashboard = commands.Add("dashboard", "Print a link that opens the dashboard, on the coordinator's machine",
+                                     "seedbed --data /srv/sweeps dashboard");
+  commands.OnRun(dashboard, [](Context& context) { return Dashboard(context); });
 }
 
 }  // namespace seedbed::cli

@@ -10,7 +10,11 @@
 #include "cli/testing/command_fixture.h"
 #include "common/base/sha256.h"
 #include "common/secrets/pem_files.h"
+#include "common/secrets/private_file.h"
+#include "common/secrets/sign_in_code.h"
 #include "common/secrets/token_store.h"
+#include "coordinator/server_file.h"
+#include "coordinator/storage/data_directory.h"
 
 namespace seedbed::cli {
 namespace {
@@ -18,6 +22,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 class SecurityCommands : public CommandTest {
  protected:
@@ -116,6 +121,35 @@ TEST_F(SecurityCommands, MistakesWithTokensAreSaid) {
   const Result remote = Run({"--server", "head:1", "token", "list"});
   EXPECT_EQ(remote.code, kExitUsage);
   EXPECT_THAT(remote.err, HasSubstr("--data"));
+}
+
+TEST_F(SecurityCommands, ALinkToTheDashboardNeedsOneThatRuns) {
+  EXPECT_EQ(Run({"--server", "head:1", "dashboard"}).code, kExitUsage);
+  Result result = Run({"--data", directory_, "dashboard"});
+  EXPECT_EQ(result.code, kExitUnreachable);
+  EXPECT_THAT(result.err, HasSubstr("--http"));
+  ServerFile file;
+  file.addresses = {"unix:/s"};
+  file.token_file = directory_ + "/token";
+  ASSERT_TRUE(WritePrivateFile(file.token_file, std::string(32, 'x') + "\n").ok());
+  ASSERT_TRUE(WriteServerFile(directory_, file).ok());
+  EXPECT_EQ(Run({"--data", directory_, "dashboard"}).code, kExitUnreachable) << "a file of one that has crashed";
+  const auto lock = DataLock::Take(directory_);
+  ASSERT_TRUE(lock.ok()) << lock.status();
+  result = Run({"--data", directory_, "dashboard"});
+  EXPECT_EQ(result.code, kExitFailed);
+  EXPECT_THAT(result.err, HasSubstr("serves no dashboard"));
+  file.http = "https://0.0.0.0:8080";
+  ASSERT_TRUE(WriteServerFile(directory_, file).ok());
+  result = Run({"--data", directory_, "dashboard"});
+  ASSERT_EQ(result.code, kExitOk) << result.err;
+  EXPECT_THAT(result.out, StartsWith("https://127.0.0.1:8080/?code="));
+  EXPECT_THAT(result.out, Not(HasSubstr(std::string(32, 'x'))));
+  SignInCodes codes(std::string(32, 'x'));
+  const Result json = Run({"--data", directory_, "dashboard", "--json"});
+  const std::string link = Parse(json.out)["link"];
+  EXPECT_EQ(Parse(json.out)["url"], "https://0.0.0.0:8080");
+  EXPECT_TRUE(codes.Use(link.substr(link.find("code=") + 5), absl::Now()).ok());
 }
 
 TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {

@@ -36,9 +36,9 @@ TEST_F(CommandLine, HelpIsNoError) {
 // Every command that the interface promises.
 TEST_F(CommandLine, KnowsEveryCommand) {
   for (const char* name :
-       {"plan",   "run",    "submit", "wait",    "status",     "sweeps",     "runs",    "show",  "watch",
-        "logs",   "pause",  "resume", "cancel",  "retry",      "extend",     "workers", "drain", "query",
-        "export", "delete", "prune",  "version", "completion", "checkpoint", "verify",  "token", "tls"}) {
+       {"plan",  "run",     "submit",     "wait",       "status", "sweeps",  "runs",  "show",     "watch",  "logs",
+        "pause", "resume",  "cancel",     "retry",      "extend", "workers", "drain", "query",    "export", "delete",
+        "prune", "version", "completion", "checkpoint", "verify", "token",   "tls",   "dashboard"}) {
     const Result result = Run({name, "--help"});
     EXPECT_EQ(result.code, kExitOk) << name;
     EXPECT_THAT(result.out, HasSubstr(name));

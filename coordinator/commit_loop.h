@@ -107,6 +107,7 @@ class CommitLoop {
   bool metrics_held() const { return metrics_held_; }
   bool degraded() const { return degraded_; }
   std::string degraded_reason() const;
+  int64_t commits() const { return commits_; }  // that succeeded
 
  private:
   using SteadyTime = std::chrono::steady_clock::time_point;
@@ -220,6 +221,7 @@ class CommitLoop {
   std::atomic<bool> metrics_held_{false};
   std::atomic<int64_t> waiting_bytes_{0};  // of reports
   std::atomic<int64_t> log_bytes_{0};      // of log text in the queue
+  std::atomic<int64_t> commits_{0};
 
   // The loop thread's own.
   Turn next_;                         // is being gathered

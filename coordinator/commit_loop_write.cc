@@ -37,6 +37,7 @@ std::optional<CommitLoop::Turn> CommitLoop::EndWrite(const absl::Status& status)
     EnterDegraded(status, std::move(turn));
     return std::nullopt;
   }
+  ++commits_;
   committed_ended_number_ = turn.ended_number;
   Look(&turn);
   return turn;

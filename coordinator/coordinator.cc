@@ -27,7 +27,7 @@ absl::Status LeaseError(const core::LeaseKey& lease, const std::string& problem)
 // The longest that opening waits for the lengths of old runs, which only make estimates better.
 constexpr absl::Duration kProgressLimit = absl::Seconds(1);
 // At least as many as there are threads that read, so that none waits for another's long query.
-constexpr int kReaderConnections = 8;
+constexpr int kReaderConnections = 14;
 
 constexpr int64_t kFirstDeletingChunk = 64;  // runs
 constexpr double kLongChunkSeconds = 0.15;
@@ -191,10 +191,12 @@ CoordinatorInfo Coordinator::Info() const {
   info.database_path = DatabasePath(options_.directory);
   info.started_at = started_at_;
   info.read_only = loop_ == nullptr;
+  info.write_ahead_log_bytes = WriteAheadLogBytes(info.database_path);
   if (loop_) {
     info.degraded = loop_->degraded();
     info.degraded_reason = loop_->degraded_reason();
     info.metrics_held = loop_->metrics_held();
+    info.commits = loop_->commits();
   }
   return info;
 }

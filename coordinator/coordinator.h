@@ -56,6 +56,8 @@ struct CoordinatorInfo {
   bool degraded = false;  // the last commit failed: reads only
   std::string degraded_reason;
   bool metrics_held = false;  // the disk is nearly full
+  int64_t commits = 0;        // of this process
+  int64_t write_ahead_log_bytes = 0;
 };
 
 // The coordinator of one data directory, without any network: what the RPC handlers, the dashboard and the CLI's

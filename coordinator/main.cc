@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,12 @@
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/pem_files.h"
+#include "coordinator/access/listen_address.h"
 #include "coordinator/coordinator.h"
-#include "coordinator/rpc/listen_address.h"
 #include "coordinator/rpc/server.h"
 #include "coordinator/server_file.h"
 #include "coordinator/storage/data_directory.h"
+#include "coordinator/web/web_server.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 
@@ -44,6 +46,8 @@ struct Arguments {
   std::vector<std::string> listen = {"127.0.0.1:7070"};
   std::string data = "seedbed-data";
   std::string token_file;
+  std::string http;
+  std::vector<std::string> http_hosts;
   double lease_seconds = 15;
   std::string synchronous = "full";
   std::string journal = "wal";
@@ -64,6 +68,12 @@ void Describe(CLI::App* app, Arguments* arguments) {
                   "where to listen, HOST:PORT (port 0: a free one) or unix:/path; may be given several times")
       ->capture_default_str();
   app->add_option("--data", arguments->data, "the data directory; made if it does not exist")->capture_default_str();
+  app->add_option("--http", arguments->http,
+                  "serve the dashboard, its API and metrics there too, HOST:PORT (port 0: a free one); with the "
+                  "certificates of --tls-* if they are given");
+  app->add_option("--http-host", arguments->http_hosts,
+                  "another name of this machine that browsers may ask for; may be given several times")
+      ->type_name("NAME");
   app->add_option(
       "--token-file", arguments->token_file,
       "holds the admin token for TCP (default: DATA/token, made at random); `seedbed token create` makes others");
@@ -171,12 +181,6 @@ void AddLocalSocket(const Arguments& arguments, ServerOptions* options) {
   if (EnsureDataDirectory(arguments.data).ok() && CheckSocketPath(local.path).ok()) options->listen.push_back(local);
 }
 
-bool SpeaksOpenly(const ServerOptions& options) {
-  return options.tls.empty() &&
-         std::any_of(options.listen.begin(), options.listen.end(),
-                     [](const ListenAddress& address) { return !address.is_unix && !address.is_loopback; });
-}
-
 absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
   ServerOptions options;
   for (const std::string& text : arguments.listen) {
@@ -189,6 +193,27 @@ absl::StatusOr<ServerOptions> ServerOptionsOf(const Arguments& arguments) {
   options.log = LogToSpdlog();
   SEEDBED_ASSIGN_OR_RETURN(options.tls, LoadTlsPems(arguments.tls, TlsSide::kServer, absl::Now()));
   return options;
+}
+
+// None without --http.
+absl::StatusOr<std::optional<WebOptions>> WebOptionsOf(const Arguments& arguments, const ServerOptions& server) {
+  if (arguments.http.empty() && arguments.http_hosts.empty()) return std::optional<WebOptions>();
+  if (arguments.http.empty()) return absl::InvalidArgumentError("--http-host needs --http HOST:PORT");
+  WebOptions options;
+  SEEDBED_ASSIGN_OR_RETURN(options.listen, ParseListenAddress(arguments.http));
+  options.hosts = arguments.http_hosts;
+  options.token_file = arguments.token_file;
+  options.insecure = arguments.insecure;
+  options.tls = server.tls;
+  options.log = LogToSpdlog();
+  SEEDBED_RETURN_IF_ERROR(CheckWebOptions(options));
+  return std::optional<WebOptions>(std::move(options));
+}
+
+bool SpeaksOpenly(const ServerOptions& options, const std::optional<WebOptions>& web) {
+  const auto is_open = [](const ListenAddress& address) { return !address.is_unix && !address.is_loopback; };
+  return options.tls.empty() &&
+         (std::any_of(options.listen.begin(), options.listen.end(), is_open) || (web && is_open(web->listen)));
 }
 
 // Waits for a signal or the end of the parent's pipe; returns which, for the log.
@@ -219,6 +244,7 @@ void TellReady(int descriptor, const ServerFile& file) {
   json["pid"] = file.pid;
   json["token_file"] = file.token_file;
   json["tls"] = file.tls;
+  json["http"] = file.http;
   const std::string line = json.dump() + "\n";
   if (write(descriptor, line.data(), line.size()) < 0) spdlog::warn("nobody reads the ready descriptor");
   close(descriptor);
@@ -232,34 +258,47 @@ void LimitTheStop() {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
-absl::Status Serve(const Arguments& arguments) {
-  SEEDBED_ASSIGN_OR_RETURN(ServerOptions server_options, ServerOptionsOf(arguments));
-  // Opening makes or migrates the database and raises its epoch: not for a server that is refused, or whose port is
-  // taken. Nor is the directory made for one.
-  SEEDBED_RETURN_IF_ERROR(CheckAddresses(server_options));
-  AddLocalSocket(arguments, &server_options);
-  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator, Coordinator::Open(OptionsOf(arguments)));
-  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(server_options, coordinator.get()));
-  const CoordinatorInfo info = coordinator->Info();
-  ServerFile file;
-  file.addresses = server->addresses();
-  file.pid = getpid();
-  file.version = info.version;
-  file.database_id = info.database_id;
-  file.token_file = server->token_file();
-  file.tls = !server_options.tls.empty();
-  SEEDBED_RETURN_IF_ERROR(WriteServerFile(arguments.data, file));
-  std::cout << "seedbed-coordinator " << info.version << " serves " << arguments.data << " on "
+// What people see first, on standard output.
+void Announce(const Arguments& arguments, const ServerFile& file, bool mutual) {
+  std::cout << "seedbed-coordinator " << file.version << " serves " << arguments.data << " on "
             << absl::StrJoin(file.addresses, ", ");
   if (!file.token_file.empty()) {
-    const bool mutual = !server_options.tls.ca.empty();
     std::cout << (mutual     ? " (mutual TLS; "
                   : file.tls ? " (TLS; "
                              : " (")
               << "token for TCP: " << file.token_file << ")";
   }
   std::cout << std::endl;
-  if (SpeaksOpenly(server_options)) {
+  if (file.http.empty()) return;
+  std::cout << "seedbed-coordinator: the dashboard is at " << file.http << "; `seedbed --data " << arguments.data
+            << " dashboard` prints a link that opens it" << std::endl;
+}
+
+absl::Status Serve(const Arguments& arguments) {
+  SEEDBED_ASSIGN_OR_RETURN(ServerOptions server_options, ServerOptionsOf(arguments));
+  // Opening makes or migrates the database and raises its epoch: not for a server that is refused, or whose port is
+  // taken. Nor is the directory made for one.
+  SEEDBED_RETURN_IF_ERROR(CheckAddresses(server_options));
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<WebOptions> web_options, WebOptionsOf(arguments, server_options));
+  AddLocalSocket(arguments, &server_options);
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator, Coordinator::Open(OptionsOf(arguments)));
+  SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(server_options, coordinator.get()));
+  std::unique_ptr<WebServer> web;
+  if (web_options) {
+    SEEDBED_ASSIGN_OR_RETURN(web, WebServer::Start(*web_options, coordinator.get()));
+  }
+  const CoordinatorInfo info = coordinator->Info();
+  ServerFile file;
+  file.addresses = server->addresses();
+  file.pid = getpid();
+  file.version = info.version;
+  file.database_id = info.database_id;
+  file.token_file = web ? web->token_file() : server->token_file();
+  file.tls = !server_options.tls.empty();
+  if (web) file.http = web->url();
+  SEEDBED_RETURN_IF_ERROR(WriteServerFile(arguments.data, file));
+  Announce(arguments, file, !server_options.tls.ca.empty());
+  if (SpeaksOpenly(server_options, web_options)) {
     // Whatever --log-level says.
     std::cerr << "seedbed-coordinator: warning: --insecure: tokens and all results travel unencrypted, and whoever "
                  "listens on the network can use them"
@@ -272,6 +311,7 @@ absl::Status Serve(const Arguments& arguments) {
   LimitTheStop();
   RemoveServerFile(arguments.data);
   coordinator->PrepareToStop();
+  if (web) web->Shutdown();
   server->Shutdown();
   return absl::OkStatus();
 }

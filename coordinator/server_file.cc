@@ -33,6 +33,7 @@ absl::Status WriteServerFile(const std::string& data_directory, const ServerFile
   json["database_id"] = content.database_id;
   json["token_file"] = content.token_file;
   json["tls"] = content.tls;
+  json["http"] = content.http;
   return WritePrivateFile(PathOf(data_directory), json.dump(2) + "\n");
 }
 
@@ -65,6 +66,7 @@ absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data
   content.database_id = string_at("database_id");
   content.token_file = string_at("token_file");
   content.tls = json.value("tls", Json()) == true;
+  content.http = string_at("http");
   return std::optional<ServerFile>(std::move(content));
 }
 

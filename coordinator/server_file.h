@@ -18,6 +18,7 @@ struct ServerFile {
   std::string database_id;
   std::string token_file;  // empty if no address needs a token
   bool tls = false;        // the TCP addresses speak TLS
+  std::string http;        // the dashboard's URL, with the real port; empty if there is none
 };
 
 // Replaces the file as one.

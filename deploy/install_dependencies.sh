@@ -7,7 +7,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config ca-certificates git
   libtorch-dev libopenblas0-pthread                       # training: LibTorch and a BLAS that is fast on one thread
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-  libabsl-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libssl-dev
+  libabsl-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libssl-dev libcpp-httplib-dev
   libsqlite3-dev sqlite3
 )
 if [[ "${1:-}" == "--tests" ]]; then

@@ -25,23 +25,31 @@ mapfile -t core < <(sources_below coordinator/core | without_tests)
 mapfile -t storage < <(sources_below coordinator/storage)
 mapfile -t coordinator < <(sources_below coordinator)
 mapfile -t coordinator_itself < <(find coordinator -maxdepth 1 \( -name '*.cc' -o -name '*.h' \) -not -name main.cc)
+mapfile -t access < <(sources_below coordinator/access)
+mapfile -t rpc < <(sources_below coordinator/rpc)
+mapfile -t web < <(sources_below coordinator/web)
 mapfile -t worker < <(sources_below worker)
 mapfile -t engine < <(sources_below worker/engine)
 mapfile -t process < <(sources_below worker/process)
 mapfile -t agent < <(sources_below worker/agent)
 mapfile -t cli < <(sources_below cli)
 mapfile -t outside_storage < <(sources_below common coordinator worker cli | grep -v '^coordinator/storage/')
+mapfile -t outside_web < <(sources_below common coordinator worker cli bench tests | grep -v '^coordinator/web/')
 mapfile -t outside_engine < <(sources_below common coordinator worker cli bench | grep -vE '^(worker|bench)/engine/')
-mapfile -t outside_rims < <(sources_below common coordinator worker cli | grep -vE '^(coordinator/rpc/|coordinator/main|coordinator/web/|worker/client/|worker/main|cli/)')
+mapfile -t outside_rims < <(sources_below common coordinator worker cli | grep -vE '^(coordinator/rpc/|coordinator/main|worker/client/|worker/main|cli/)')
 
 forbid "common includes nothing of ours but common" '#include "(coordinator|worker|cli|seedbed/v1)/' "${common[@]}"
 forbid "base and schema know no YAML, SQL, gRPC, torch or OpenSSL" '#include [<"](yaml-cpp|sqlite3|grpc|torch|ATen|c10)' "${base_and_schema[@]}"
 forbid "base and schema include neither secrets, sweep_file nor statistics" '#include "common/(secrets|sweep_file|statistics)/' "${base_and_schema[@]}"
 forbid "the core is pure: no proto, SQL, clock, lock, thread or random number" \
   'sqlite3|\.pb\.h|<mutex>|<thread>|<atomic>|<chrono>|<random>|<ctime>|absl::Now\(|Clock\b.*Now\(|random_device' "${core[@]}"
-forbid "the core includes only common and itself" '#include "(coordinator/(storage|rpc|web|[a-z_]+\.h)|worker|cli)' "${core[@]}"
-forbid "storage includes neither the coordinator, rpc nor web" '#include "coordinator/(rpc|web|[a-z_]+\.h)' "${storage[@]}"
-forbid "the coordinator's own files include neither rpc nor web" '#include "coordinator/(rpc|web)/' "${coordinator_itself[@]}"
+forbid "the core includes only common and itself" '#include "(coordinator/(storage|access|rpc|web|[a-z_]+\.h)|worker|cli)' "${core[@]}"
+forbid "storage includes neither the coordinator, access, rpc nor web" '#include "coordinator/(access|rpc|web|[a-z_]+\.h)' "${storage[@]}"
+forbid "the coordinator's own files include neither access, rpc nor web" '#include "coordinator/(access|rpc|web)/' "${coordinator_itself[@]}"
+forbid "access knows neither gRPC nor HTTP" '#include ([<"](grpc|httplib|seedbed/v1)|"coordinator/(rpc|web)/)' "${access[@]}"
+forbid "rpc and web never include each other" '#include "coordinator/web/' "${rpc[@]}"
+forbid "web and rpc never include each other, and web knows no proto" '#include ([<"](grpc|seedbed/v1)|"coordinator/rpc/)' "${web[@]}"
+forbid "httplib stands in web only" '#include [<"]httplib' "${outside_web[@]}"
 forbid "coordinator and worker never include each other" '#include "worker/' "${coordinator[@]}"
 forbid "worker and coordinator never include each other" '#include "coordinator/' "${worker[@]}"
 forbid "the engine includes only common/base and common/schema of ours" '#include "(common/(secrets|sweep_file|statistics)|coordinator|worker/(process|agent|client)|cli|seedbed/v1)' "${engine[@]}"

@@ -18,7 +18,7 @@
 // call.
 namespace seedbed {
 
-// What a token allows; coordinator/rpc/access_rules.h says it call by call.
+// What a token allows; coordinator/access/access_rules.h says it call by call.
 enum class Role {
   kAdmin,   // everything
   kSubmit,  // what read allows; submits sweeps and controls them

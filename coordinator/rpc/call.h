@@ -15,7 +15,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "coordinator/rpc/authentication.h"
+#include "coordinator/access/authentication.h"
+#include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/convert.h"
 #include "coordinator/rpc/task_pool.h"
 
@@ -28,7 +29,7 @@ grpc::ServerUnaryReactor* AnswerFrom(TaskPool* pool, const Authenticator& authen
                                      grpc::CallbackServerContext* context, const Request* request, Response* response,
                                      std::function<absl::Status(const Request&, Response*)> work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status allowed = authenticator.Check(*context, method);
+  const absl::Status allowed = authenticator.Check(CallerOf(*context), method);
   if (!allowed.ok()) {
     reactor->Finish(ToGrpc(allowed));
     return reactor;

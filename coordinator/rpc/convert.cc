@@ -109,14 +109,6 @@ void ToProto(const core::RunCounts& counts, v1::RunCounts* out) {
   out->set_cancelled(counts.cancelled);
 }
 
-core::RunCounts WithWaiting(core::RunCounts counts, int64_t waiting) {
-  // What is stored and what is known live may be a moment apart.
-  const int64_t moved = std::min(waiting, counts.running);
-  counts.running -= moved;
-  counts.queued += moved;
-  return counts;
-}
-
 void ToProto(const SweepRow& row, v1::SweepSummary* out) {
   out->set_sweep_id(row.id.value());
   out->set_name(row.name);

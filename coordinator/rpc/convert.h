@@ -44,8 +44,6 @@ v1::AttemptEnd ToProto(core::AttemptEnd end);
 absl::StatusOr<core::RunState> FromProto(v1::RunState state);
 
 void ToProto(const core::RunCounts& counts, v1::RunCounts* out);
-// `counts` with `waiting` of the running ones (Progress::Waiting) among the queued, as people see them.
-core::RunCounts WithWaiting(core::RunCounts counts, int64_t waiting);
 void ToProto(const SweepRow& row, v1::SweepSummary* out);
 void ToProto(const RunRow& row, v1::RunSummary* out);
 void ToProto(const AttemptRow& row, v1::AttemptSummary* out);

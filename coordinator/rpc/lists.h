@@ -16,7 +16,4 @@ absl::Status GetRun(Coordinator* coordinator, const v1::GetRunRequest& request, 
 absl::Status ListWorkers(Coordinator* coordinator, const v1::ListWorkersRequest& request,
                          v1::ListWorkersResponse* response);
 
-// Steps of the budget in a template; 0 if it says none.
-int64_t BudgetStepsOf(const std::string& template_json);
-
 }  // namespace seedbed

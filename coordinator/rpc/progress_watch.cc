@@ -6,6 +6,7 @@
 
 #include "common/base/status_macros.h"
 #include "coordinator/operations.h"
+#include "coordinator/listing.h"
 #include "coordinator/rpc/convert.h"
 #include "coordinator/rpc/lists.h"
 

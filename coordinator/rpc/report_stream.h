@@ -8,8 +8,8 @@
 #include <mutex>
 #include <utility>
 
+#include "coordinator/access/authentication.h"
 #include "coordinator/coordinator.h"
-#include "coordinator/rpc/authentication.h"
 #include "seedbed/v1/worker_service.pb.h"
 
 namespace seedbed {

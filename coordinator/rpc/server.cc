@@ -13,9 +13,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "coordinator/rpc/authentication.h"
+#include "coordinator/access/authentication.h"
+#include "coordinator/access/tcp_acceptor.h"
 #include "coordinator/rpc/sweep_service.h"
-#include "coordinator/rpc/tcp_acceptor.h"
 #include "coordinator/rpc/worker_service.h"
 
 namespace seedbed {
@@ -28,16 +28,6 @@ constexpr int kMostStreams = 128;
 // From here on gRPC ends calls whose messages come in. They are read before anybody is asked for a token, so without it
 // whoever reaches the port could fill the memory; gRPC 1.51 is slow to do so, and lets through several times as much.
 constexpr size_t kMostBytesOfAllMessages = 512 << 20;
-
-absl::Status CheckAddress(const ListenAddress& address, const ServerOptions& options) {
-  if (address.is_unix) return CheckSocketPath(address.path);
-  if (address.is_loopback || options.insecure || !options.tls.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "listening on ", address.ToString(),
-      " would send tokens and all results unencrypted over the network; give --tls-certificate and --tls-key (`seedbed "
-      "tls init` makes them), or listen on 127.0.0.1 (with an SSH tunnel), or say --insecure where the network is "
-      "trusted"));
-}
 
 std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const TlsPems& tls) {
   if (tls.empty()) return grpc::InsecureServerCredentials();
@@ -101,7 +91,7 @@ absl::Status CheckAddresses(const ServerOptions& options) {
     // A socket may lie in the data directory, which the coordinator makes.
     const auto directory = std::filesystem::path(address.path).parent_path();
     if (address.is_unix && !std::filesystem::exists(directory, none)) continue;
-    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options));
+    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, !options.tls.empty(), options.insecure));
     if (!address.is_unix) tcp.push_back(address);
   }
   return TcpAcceptor::Listen(tcp, TcpAcceptor::Options()).status();
@@ -110,22 +100,19 @@ absl::Status CheckAddresses(const ServerOptions& options) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Coordinator* coordinator) {
   std::vector<ListenAddress> tcp;
   for (const ListenAddress& address : options.listen) {
-    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, options));
+    SEEDBED_RETURN_IF_ERROR(CheckAddress(address, !options.tls.empty(), options.insecure));
     if (!address.is_unix) tcp.push_back(address);
   }
+  const std::string data = coordinator->Info().directory;
   Authenticator::Options access;
-  access.data_directory = coordinator->Info().directory;
-  access.log = options.log;
-  std::string token_file;
-  if (!tcp.empty()) {
-    token_file = options.token_file.empty() ? access.data_directory + "/token" : options.token_file;
-    SEEDBED_ASSIGN_OR_RETURN(access.admin_token, LoadToken(token_file, /*create=*/options.token_file.empty()));
-    access.hint = absl::StrCat(
-        "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the coordinator's machine, "
-        "where the file `token` of its data directory (or what its --token-file named) holds its admin's");
+  if (tcp.empty()) {
+    access.data_directory = data;
+    access.log = options.log;
+  } else {
+    SEEDBED_ASSIGN_OR_RETURN(access, Authenticator::OptionsForTcp(data, options.token_file, options.log));
   }
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(coordinator, std::move(access), options.limits)));
-  server->token_file_ = token_file;
+  if (!tcp.empty()) server->token_file_ = TokenPath(data, options.token_file);
   SEEDBED_RETURN_IF_ERROR(server->Listen(options, tcp));
   return server;
 }

@@ -8,9 +8,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/secrets/pem_files.h"
+#include "coordinator/access/listen_address.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/call_limits.h"
-#include "coordinator/rpc/listen_address.h"
 
 namespace grpc {
 class Channel;

@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/operations.h"
 #include "coordinator/rpc/call.h"
+#include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/lists.h"
 
 // The unary calls; sweep_streams.cc has the streams.
@@ -113,7 +114,7 @@ grpc::ServerUnaryReactor* SweepServiceImpl::GetServerInfo(grpc::CallbackServerCo
                                                           const v1::GetServerInfoRequest*,
                                                           v1::GetServerInfoResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::Status allowed = authenticator_->Check(*context, "SweepService/GetServerInfo");
+  const absl::Status allowed = authenticator_->Check(CallerOf(*context), "SweepService/GetServerInfo");
   if (allowed.ok()) {
     const CoordinatorInfo info = coordinator_->Info();
     response->set_version(info.version);

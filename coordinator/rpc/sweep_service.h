@@ -1,7 +1,7 @@
 #pragma once
 
+#include "coordinator/access/authentication.h"
 #include "coordinator/coordinator.h"
-#include "coordinator/rpc/authentication.h"
 #include "coordinator/rpc/call_limits.h"
 #include "coordinator/rpc/task_pool.h"
 #include "seedbed/v1/sweep_service.grpc.pb.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/call.h"
+#include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/progress_watch.h"
 #include "coordinator/rpc/sweep_service.h"
@@ -187,7 +188,7 @@ void WatchOn(const std::shared_ptr<Watching>& watching) {
 grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::CallbackServerContext* context,
                                                                      const v1::QueryRequest* request) {
   const auto stream = QueryStream::Make();
-  const absl::Status allowed = authenticator_->Check(*context, "SweepService/Query");
+  const absl::Status allowed = authenticator_->Check(CallerOf(*context), "SweepService/Query");
   if (!allowed.ok()) {
     stream->End(allowed);
     return stream.get();
@@ -201,7 +202,7 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::Callb
 grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
     grpc::CallbackServerContext* context, const v1::ReadCheckpointRequest* request) {
   const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
-  const absl::Status allowed = authenticator_->Check(*context, "SweepService/ReadCheckpoint");
+  const absl::Status allowed = authenticator_->Check(CallerOf(*context), "SweepService/ReadCheckpoint");
   if (!allowed.ok()) {
     stream->End(allowed);
     return stream.get();
@@ -217,7 +218,7 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
                                                                          const v1::ReadLogRequest* request) {
   const auto reading = std::make_shared<LogReading>();
   reading->stream = ResponseStream<v1::ReadLogResponse>::Make();
-  reading->allowed = authenticator_->CheckAgain(*context, "SweepService/ReadLog");
+  reading->allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/ReadLog");
   absl::Status problem = reading->allowed();
   if (problem.ok() && (request->run_id() <= 0 || request->attempt() < 0)) {
     problem =
@@ -241,7 +242,7 @@ grpc::ServerWriteReactor<v1::ProgressResponse>* SweepServiceImpl::WatchProgress(
     grpc::CallbackServerContext* context, const v1::WatchProgressRequest* request) {
   const auto watching = std::make_shared<Watching>(coordinator_, request->sweep());
   watching->stream = ResponseStream<v1::ProgressResponse>::Make();
-  watching->allowed = authenticator_->CheckAgain(*context, "SweepService/WatchProgress");
+  watching->allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/WatchProgress");
   const absl::Status allowed = watching->allowed();
   if (!allowed.ok()) {
     watching->stream->End(allowed);

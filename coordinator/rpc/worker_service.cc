@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/convert.h"
 #include "coordinator/rpc/report_stream.h"
@@ -36,7 +37,7 @@ WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticat
 grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerContext* context,
                                                          const v1::SynchronizeRequest* request,
                                                          v1::SynchronizeResponse* response) {
-  const absl::Status allowed = authenticator_->Check(*context, "WorkerService/Synchronize");
+  const absl::Status allowed = authenticator_->Check(CallerOf(*context), "WorkerService/Synchronize");
   absl::StatusOr<core::Synchronize> command =
       allowed.ok() ? FromProto(*request) : absl::StatusOr<core::Synchronize>(allowed);
   if (!command.ok()) {
@@ -61,19 +62,19 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
 
 grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* WorkerServiceImpl::Report(
     grpc::CallbackServerContext* context) {
-  return ReportStream::Make(coordinator_, authenticator_->CheckAgain(*context, "WorkerService/Report"));
+  return ReportStream::Make(coordinator_, authenticator_->CheckAgain(CallerOf(*context), "WorkerService/Report"));
 }
 
 grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpoint(
     grpc::CallbackServerContext* context, v1::PutCheckpointResponse* response) {
   return new PutCheckpointCall(coordinator_, &pools_->files,
-                               authenticator_->Check(*context, "WorkerService/PutCheckpoint"), response);
+                               authenticator_->Check(CallerOf(*context), "WorkerService/PutCheckpoint"), response);
 }
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     grpc::CallbackServerContext* context, const v1::GetCheckpointRequest* request) {
   const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
-  absl::Status problem = authenticator_->Check(*context, "WorkerService/GetCheckpoint");
+  absl::Status problem = authenticator_->Check(CallerOf(*context), "WorkerService/GetCheckpoint");
   const absl::StatusOr<core::LeaseKey> lease = FromProto(request->lease());
   if (problem.ok()) problem = lease.status();
   if (!problem.ok()) {

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "coordinator/access/authentication.h"
 #include "coordinator/coordinator.h"
-#include "coordinator/rpc/authentication.h"
 #include "coordinator/rpc/sweep_service.h"
 #include "seedbed/v1/worker_service.grpc.pb.h"
 

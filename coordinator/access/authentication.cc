@@ -1,6 +1,4 @@
-#include "coordinator/rpc/authentication.h"
-
-#include <grpcpp/server_context.h>
+#include "coordinator/access/authentication.h"
 
 #include <cstring>
 #include <utility>
@@ -12,7 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/secrets/private_file.h"
 #include "common/secrets/random_text.h"
-#include "coordinator/rpc/access_rules.h"
+#include "coordinator/access/access_rules.h"
 
 namespace seedbed {
 namespace {
@@ -50,29 +48,37 @@ absl::StatusOr<std::string> LoadToken(const std::string& path, bool create) {
   return token;
 }
 
+std::string TokenPath(const std::string& data_directory, const std::string& token_file) {
+  return token_file.empty() ? data_directory + "/token" : token_file;
+}
+
+std::optional<std::string> BearerTokenSha256(const std::string& header) {
+  if (!absl::StartsWithIgnoreCase(header, kScheme)) return std::nullopt;
+  // No token is so long: not worth its hash.
+  if (header.size() > kMostHeaderBytes) return "";
+  return Sha256Hex(header.substr(std::strlen(kScheme)));
+}
+
+Caller CallerWithToken(const std::string& token, std::string peer) {
+  return {Caller::Kind::kToken, token.size() > kMostHeaderBytes ? "" : Sha256Hex(token), std::move(peer)};
+}
+
 Authenticator::Authenticator(Options options)
     : options_(std::move(options)),
       admin_sha256_(options_.admin_token.empty() ? "" : Sha256Hex(options_.admin_token)),
       tokens_(options_.data_directory) {}
 
-Authenticator::Shown Authenticator::ShownBy(const grpc::ServerContextBase& context) const {
-  Shown shown;
-  shown.peer = context.peer();
-  // Without a token nothing listens on TCP: the call came in-process, whose peer gRPC 1.51 calls "unknown".
-  if (admin_sha256_.empty() || absl::StartsWith(shown.peer, "unix:")) {
-    shown.kind = Kind::kTrusted;
-    return shown;
-  }
-  const auto [begin, end] = context.client_metadata().equal_range("authorization");
-  for (auto each = begin; each != end; ++each) {
-    const std::string value(each->second.data(), each->second.size());
-    if (!absl::StartsWithIgnoreCase(value, kScheme)) continue;
-    shown.kind = Kind::kToken;
-    // No token is so long: not worth its hash.
-    if (value.size() <= kMostHeaderBytes) shown.sha256 = Sha256Hex(value.substr(std::strlen(kScheme)));
-    break;
-  }
-  return shown;
+absl::StatusOr<Authenticator::Options> Authenticator::OptionsForTcp(const std::string& data_directory,
+                                                                    const std::string& token_file, LogLine log) {
+  Options options;
+  options.data_directory = data_directory;
+  options.log = std::move(log);
+  SEEDBED_ASSIGN_OR_RETURN(options.admin_token, LoadToken(TokenPath(data_directory, token_file),
+                                                          /*create=*/token_file.empty()));
+  options.hint =
+      "give one by --token-file or in SEEDBED_TOKEN. `seedbed token create` makes them on the coordinator's machine, "
+      "where the file `token` of its data directory (or what its --token-file named) holds its admin's";
+  return options;
 }
 
 absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::string& method) const {
@@ -96,18 +102,7 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
       needed ? RoleName(*needed) : "admin", " --name NAME"));
 }
 
-absl::Status Authenticator::Judge(const Shown& shown, const std::string& method) const {
-  absl::Status status;
-  if (shown.kind == Kind::kNothing) {
-    status = absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
-  } else if (shown.kind == Kind::kToken) {
-    status = JudgeToken(shown.sha256, method);
-  }
-  if (!status.ok()) LogRefusal(shown, method, status);
-  return status;
-}
-
-void Authenticator::LogRefusal(const Shown& shown, const std::string& method, const absl::Status& why) const {
+void Authenticator::LogRefusal(const Caller& caller, const std::string& method, const absl::Status& why) const {
   if (!options_.log) return;
   int64_t others = 0;
   {
@@ -125,17 +120,23 @@ void Authenticator::LogRefusal(const Shown& shown, const std::string& method, co
   // The client is not told what is wrong with the file; the operator is.
   const absl::Status file = tokens_.Find("").status();
   if (!file.ok()) reason = std::string(file.message());
-  options_.log(LogLevel::kWarning, absl::StrCat("refused ", method, " to ", shown.peer, ": ", reason,
+  options_.log(LogLevel::kWarning, absl::StrCat("refused ", method, " to ", caller.peer, ": ", reason,
                                                 others > 0 ? absl::StrCat(" (and ", others, " calls before it)") : ""));
 }
 
-absl::Status Authenticator::Check(const grpc::ServerContextBase& context, const std::string& method) const {
-  return Judge(ShownBy(context), method);
+absl::Status Authenticator::Check(const Caller& caller, const std::string& method) const {
+  // Without an admin's token nothing listens on TCP: the call came through a Unix socket, or from this process.
+  if (caller.kind == Caller::Kind::kTrusted || admin_sha256_.empty()) return absl::OkStatus();
+  const absl::Status status =
+      caller.kind == Caller::Kind::kToken
+          ? JudgeToken(caller.token_sha256, method)
+          : absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
+  if (!status.ok()) LogRefusal(caller, method, status);
+  return status;
 }
 
-Authenticator::Again Authenticator::CheckAgain(const grpc::ServerContextBase& context,
-                                               const std::string& method) const {
-  return [this, shown = ShownBy(context), method] { return Judge(shown, method); };
+Authenticator::Again Authenticator::CheckAgain(const Caller& caller, const std::string& method) const {
+  return [this, caller, method] { return Check(caller, method); };
 }
 
 }  // namespace seedbed

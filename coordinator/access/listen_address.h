@@ -26,4 +26,8 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text);
 // (mode 0700), since whoever reaches the socket needs no token; INVALID_ARGUMENT if the path is too long for a socket.
 absl::Status CheckSocketPath(const std::string& path);
 
+// Whether a server may listen there: CheckSocketPath for a Unix socket; FAILED_PRECONDITION for TCP beyond this machine
+// that is neither `encrypted` nor allowed to be open (`insecure`).
+absl::Status CheckAddress(const ListenAddress& address, bool encrypted, bool insecure);
+
 }  // namespace seedbed

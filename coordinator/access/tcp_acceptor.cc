@@ -1,4 +1,4 @@
-#include "coordinator/rpc/tcp_acceptor.h"
+#include "coordinator/access/tcp_acceptor.h"
 
 #include <fcntl.h>
 #include <netdb.h>

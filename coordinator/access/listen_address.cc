@@ -1,4 +1,4 @@
-#include "coordinator/rpc/listen_address.h"
+#include "coordinator/access/listen_address.h"
 
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -73,6 +73,16 @@ absl::Status CheckSocketPath(const std::string& path) {
         directory, ", or choose another directory"));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckAddress(const ListenAddress& address, bool encrypted, bool insecure) {
+  if (address.is_unix) return CheckSocketPath(address.path);
+  if (address.is_loopback || insecure || encrypted) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "listening on ", address.ToString(),
+      " would send tokens and all results unencrypted over the network; give --tls-certificate and --tls-key (`seedbed "
+      "tls init` makes them), or listen on 127.0.0.1 (with an SSH tunnel), or say --insecure where the network is "
+      "trusted"));
 }
 
 }  // namespace seedbed

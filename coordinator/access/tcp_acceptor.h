@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "coordinator/access/listen_address.h"
 #include "coordinator/commit_loop.h"
-#include "coordinator/rpc/listen_address.h"
 
 namespace seedbed {
 

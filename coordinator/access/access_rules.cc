@@ -1,4 +1,4 @@
-#include "coordinator/rpc/access_rules.h"
+#include "coordinator/access/access_rules.h"
 
 namespace seedbed {
 
@@ -12,7 +12,7 @@ const std::vector<AccessRule>& AccessRules() {
       {"SweepService/ReadCheckpoint", Role::kRead},   {"SweepService/ReadLog", Role::kRead},
       {"SweepService/WatchProgress", Role::kRead},    {"WorkerService/Synchronize", Role::kWorker},
       {"WorkerService/Report", Role::kWorker},        {"WorkerService/PutCheckpoint", Role::kWorker},
-      {"WorkerService/GetCheckpoint", Role::kWorker},
+      {"WorkerService/GetCheckpoint", Role::kWorker}, {kDashboard, Role::kRead},
   };
   return *rules;
 }

@@ -10,9 +10,12 @@
 namespace seedbed {
 
 struct AccessRule {
-  const char* method;  // "SweepService/Query": the service's name without its package, and the method's
+  const char* method;  // "SweepService/Query": the service's name without its package, and the method's; or kDashboard
   Role role;           // what it needs
 };
+
+// Everything that is served over HTTP: all of it only reads.
+constexpr char kDashboard[] = "the dashboard";
 
 // One rule for every method of every service of ours; a test compares it with the services themselves.
 const std::vector<AccessRule>& AccessRules();

@@ -1,4 +1,4 @@
-#include "coordinator/rpc/listen_address.h"
+#include "coordinator/access/listen_address.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "common/secrets/private_file.h"
+#include "coordinator/access/authentication.h"
 #include "coordinator/coordinator_test_support.h"
-#include "coordinator/rpc/authentication.h"
 
 namespace seedbed {
 namespace {

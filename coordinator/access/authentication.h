@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -10,20 +11,31 @@
 #include "common/secrets/token_store.h"
 #include "coordinator/commit_loop.h"
 
-namespace grpc {
-class ServerContextBase;
-}
-
 namespace seedbed {
 
 // The admin token of a data directory, which programs beside the coordinator use: a file, never results.db.
-//
+// Where it lies: `token_file`, or DATA/token if that is empty.
+std::string TokenPath(const std::string& data_directory, const std::string& token_file);
+
 // Reads the token from `path`; makes one of 32 random bytes (mode 0600) if there is no such file and `create`.
 // FAILED_PRECONDITION for a file that others may read, that is empty, or that does not exist.
 absl::StatusOr<std::string> LoadToken(const std::string& path, bool create);
 
-// Decides who may call what: over TCP by the token that a call carries as `authorization: Bearer TOKEN` and by
-// access_rules.h; over a Unix socket, whose directory is private, everybody may do everything. Thread-safe.
+// What a caller showed; of a token only its hash is kept.
+struct Caller {
+  enum class Kind { kNothing, kTrusted, kToken };
+  Kind kind = Kind::kNothing;
+  std::string token_sha256;  // empty for what is too long to be a token
+  std::string peer;          // for the log
+};
+
+// The hash of the token in a header `authorization: Bearer TOKEN`; nullopt if it is of another scheme.
+std::optional<std::string> BearerTokenSha256(const std::string& header);
+// The caller who shows this text as a token.
+Caller CallerWithToken(const std::string& token, std::string peer);
+
+// Decides who may call what, by the token that a caller shows and by access_rules.h; a trusted caller (through a Unix
+// socket, whose directory is private) may do everything. Thread-safe.
 class Authenticator {
  public:
   struct Options {
@@ -33,29 +45,24 @@ class Authenticator {
     std::string data_directory;  // whose tokens (token_store.h) are good too
     LogLine log;                 // of refusals, at most one every few seconds; none: silent
   };
+  // For servers that listen on TCP: the admin token is that of `token_file`, or of DATA/token, which is made if there
+  // is none. Errors are LoadToken's.
+  static absl::StatusOr<Options> OptionsForTcp(const std::string& data_directory, const std::string& token_file,
+                                               LogLine log);
   explicit Authenticator(Options options);
 
   // `method` as in access_rules.h. UNAUTHENTICATED without a token that is known; PERMISSION_DENIED if its role does
   // not allow the call. Both say what to do next, and neither repeats the token.
-  absl::Status Check(const grpc::ServerContextBase& context, const std::string& method) const;
+  absl::Status Check(const Caller& caller, const std::string& method) const;
 
   // The same question for a call that lasts, to be asked again while it does: a token may be revoked meanwhile. Must
   // not outlive the authenticator.
   using Again = std::function<absl::Status()>;
-  Again CheckAgain(const grpc::ServerContextBase& context, const std::string& method) const;
+  Again CheckAgain(const Caller& caller, const std::string& method) const;
 
  private:
-  enum class Kind { kTrusted, kNothing, kToken };
-  // What a call showed; of a token only its hash is kept.
-  struct Shown {
-    Kind kind = Kind::kNothing;
-    std::string sha256;
-    std::string peer;
-  };
-  Shown ShownBy(const grpc::ServerContextBase& context) const;
-  absl::Status Judge(const Shown& shown, const std::string& method) const;
   absl::Status JudgeToken(const std::string& sha256, const std::string& method) const;
-  void LogRefusal(const Shown& shown, const std::string& method, const absl::Status& why) const;
+  void LogRefusal(const Caller& caller, const std::string& method, const absl::Status& why) const;
 
   const Options options_;
   const std::string admin_sha256_;
