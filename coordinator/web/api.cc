@@ -194,7 +194,7 @@ void Api::AddLiveFacts(Json* runs) {
     const int64_t known = run["last_step"].is_null() ? -1 : run["last_step"].get<int64_t>();
     if (live->second.step > known) run["last_step"] = live->second.step;
     run["waiting_for_slot"] = !live->second.training;
-    if (!live->second.training) run["state"] = core::ToString(core::RunState::kQueued);
+    if (!live->second.training) run["state"] = std::string(core::Name(core::RunState::kQueued));
   }
 }
 
