@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Seedbed needs to build, run and test on Debian 12, and nothing that is there already. Says what it does.
-# Usage: install_dependencies.sh [--tests]
+# Usage: install_dependencies.sh [--tests] [--fuzz]
 set -euo pipefail
 
 packages=(
@@ -10,9 +10,13 @@ packages=(
   libabsl-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libssl-dev libcpp-httplib-dev
   libsqlite3-dev sqlite3
 )
-if [[ "${1:-}" == "--tests" ]]; then
-  packages+=(libgtest-dev libgmock-dev python3 python3-torch)  # torch: reads exported checkpoints as users do
-fi
+for word in "$@"; do
+  case "$word" in
+    --tests) packages+=(libgtest-dev libgmock-dev python3 python3-torch) ;;  # torch: reads exported checkpoints as users do
+    --fuzz) packages+=(clang-14 libclang-rt-14-dev) ;;                       # libFuzzer (tests/sanitize.sh fuzz)
+    *) echo "install_dependencies: no such option: $word" >&2; exit 2 ;;
+  esac
+done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   echo "install_dependencies: this is no Debian system. Install the equivalents of these packages yourself: ${packages[*]}" >&2

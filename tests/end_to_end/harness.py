@@ -1,6 +1,7 @@
 """Starts the built programs as a user would and waits on conditions; every process it starts is gone when a test ends.
 
-SEEDBED_BIN names the folder of the programs (default: build/bin of this checkout)."""
+SEEDBED_BIN names the folder of the programs (default: build/bin of this checkout); SEEDBED_TIME_FACTOR says how many times
+as long as release builds they may take (default: 1), SEEDBED_SANITIZE which sanitizers they were built with (default: none)."""
 
 import contextlib
 import json
@@ -17,6 +18,8 @@ import uuid
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SEEDBED_BIN", SOURCE / "build" / "bin"))
+TIME_FACTOR = int(os.environ.get("SEEDBED_TIME_FACTOR", "1"))
+SANITIZED = bool(os.environ.get("SEEDBED_SANITIZE"))
 
 # Trains in about a second: big enough to be caught in the middle, small enough for a suite.
 SMALL_SWEEP = """\
@@ -38,6 +41,7 @@ metrics: {log_every: 20, evaluate_every: 40}
 
 def wait_until(condition, what, seconds=60):
     """Returns the first true value of condition(); fails with `what` after the deadline."""
+    seconds *= TIME_FACTOR
     deadline = time.monotonic() + seconds
     pause = 0.01
     while True:
@@ -48,6 +52,13 @@ def wait_until(condition, what, seconds=60):
             raise AssertionError(f"waited {seconds} s in vain: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
+
+
+class Program(subprocess.Popen):
+    """With SEEDBED_TIME_FACTOR times as long to end in."""
+
+    def wait(self, timeout=None):
+        return super().wait(None if timeout is None else timeout * TIME_FACTOR)
 
 
 class EndToEndTest(unittest.TestCase):
@@ -100,8 +111,8 @@ class EndToEndTest(unittest.TestCase):
     def start(self, program, *words, **options):
         log = open(self.directory / f"{program}-{len(self.processes)}.log", "wb")
         with log:
-            process = subprocess.Popen([BIN / program, *map(str, words)], cwd=self.directory, env=self.environment,
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
+            process = Program([BIN / program, *map(str, words)], cwd=self.directory, env=self.environment,
+                              stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
         process.log = pathlib.Path(log.name)
         self.processes.append(process)
         return process
@@ -110,7 +121,7 @@ class EndToEndTest(unittest.TestCase):
         """Runs `seedbed` to its end; returns (stdout, stderr). `expect`: its exit status, or None for any."""
         result = subprocess.run([BIN / "seedbed", *map(str, words)], cwd=self.directory, env=self.environment, input=stdin,
                                 stdin=None if stdin is not None else subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=seconds)
+                                capture_output=True, text=True, timeout=seconds * TIME_FACTOR)
         if expect is not None and result.returncode != expect:
             self.fail(f"seedbed {' '.join(map(str, words))}: exit {result.returncode}, expected {expect}\n"
                       f"stdout:\n{result.stdout}\nstderr:\n{result.stderr}")

@@ -1,5 +1,5 @@
 // Runs a fuzz target without libFuzzer: every file of its corpus, then inputs made of them by a fixed sequence of
-// mutations for some seconds. An input that crashes the target is left in ./crash-PID.
+// mutations for some seconds. An input that crashes the target, or keeps it busy for too long, is left in ./crash-PID.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -20,6 +20,7 @@ namespace seedbed::fuzz {
 namespace {
 
 constexpr size_t kLongestInput = 1 << 16;
+constexpr unsigned kMostSeconds = 60;  // for one input
 
 // The input that is being tried, for the handler.
 const std::string* current = nullptr;
@@ -39,8 +40,26 @@ void KeepInput(int signal_number) {
   raise(signal_number);
 }
 
+void HandleSignals() {
+  // What nests too deeply leaves no room on the stack itself.
+  static char room[1 << 16];
+  stack_t stack = {};
+  stack.ss_sp = room;
+  stack.ss_size = sizeof(room);
+  sigaltstack(&stack, nullptr);
+  std::vector<int> signals = {SIGABRT, SIGALRM};
+#ifndef __SANITIZE_ADDRESS__  // which reports the others, and aborts
+  signals.insert(signals.end(), {SIGSEGV, SIGFPE, SIGBUS, SIGILL});
+#endif
+  struct sigaction action = {};
+  action.sa_handler = &KeepInput;
+  action.sa_flags = SA_ONSTACK;
+  for (const int each : signals) sigaction(each, &action, nullptr);
+}
+
 void Try(const std::string& input) {
   current = &input;
+  alarm(kMostSeconds);
   LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
 }
 
@@ -146,12 +165,12 @@ int Main(const std::vector<std::string>& arguments) {
     return 2;
   }
   std::snprintf(crash_path, sizeof(crash_path), "crash-%d", static_cast<int>(getpid()));
-  for (const int each : {SIGSEGV, SIGABRT, SIGFPE, SIGBUS, SIGILL}) signal(each, &KeepInput);
+  HandleSignals();
   for (const std::string& input : corpus) Try(input);
   Mutator mutator(corpus);
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   int64_t tried = 0;
-  for (; std::chrono::steady_clock::now() < end; ++tried) Try(mutator.Next());
+  for (; tried == 0 || std::chrono::steady_clock::now() < end; ++tried) Try(mutator.Next());
   std::printf("%zu inputs of the corpus and %lld made from them\n", corpus.size(), static_cast<long long>(tried));
   return 0;
 }

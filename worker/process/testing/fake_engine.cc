@@ -204,7 +204,10 @@ class FakeEngine {
       poll(&writable, 1, -1);
       if (pending_.WriteTo(output_) == IoResult::kEnd) _exit(1);
     }
-    if (behaviour_ == "crash") raise(SIGSEGV);
+    if (behaviour_ == "crash") {
+      signal(SIGSEGV, SIG_DFL);  // sanitizers would make another end of it
+      raise(SIGSEGV);
+    }
     if (behaviour_ == "kill") raise(SIGKILL);
     if (behaviour_ == "exit") _exit(3);
     if (behaviour_ == "exit_0") _exit(0);
