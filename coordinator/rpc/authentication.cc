@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/private_file.h"
@@ -25,6 +26,20 @@ constexpr char kScheme[] = "bearer ";
 constexpr size_t kMostHeaderBytes = 8192;
 // A client that keeps asking must not fill the log.
 constexpr std::chrono::seconds kBetweenLogLines(5);
+
+// The hash of the token that a header shows; nullopt: it shows none. Empty, and so nobody's: too long for a token, and
+// not worth its hash.
+std::optional<std::string> TokenHash(absl::string_view authorization) {
+  if (!absl::StartsWithIgnoreCase(authorization, kScheme)) return std::nullopt;
+  if (authorization.size() > kMostHeaderBytes) return "";
+  return Sha256Hex(std::string(authorization.substr(std::strlen(kScheme))));
+}
+
+// A call's path, as access_rules.h names methods. What strangers make up does not go to the log.
+std::string MethodOf(absl::string_view path) {
+  const std::string method(absl::StripPrefix(path, "/seedbed.v1."));
+  return RequiredRole(method).has_value() ? method : "a call";
+}
 
 }  // namespace
 
@@ -65,19 +80,18 @@ Authenticator::Shown Authenticator::ShownBy(const grpc::ServerContextBase& conte
   }
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
   for (auto each = begin; each != end; ++each) {
-    const std::string value(each->second.data(), each->second.size());
-    if (!absl::StartsWithIgnoreCase(value, kScheme)) continue;
+    std::optional<std::string> hash = TokenHash({each->second.data(), each->second.size()});
+    if (!hash.has_value()) continue;
     shown.kind = Kind::kToken;
-    // No token is so long: not worth its hash.
-    if (value.size() <= kMostHeaderBytes) shown.sha256 = Sha256Hex(value.substr(std::strlen(kScheme)));
+    shown.sha256 = *std::move(hash);
     break;
   }
   return shown;
 }
 
-absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::string& method) const {
-  if (EqualInConstantTime(sha256, admin_sha256_)) return absl::OkStatus();
-  const absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
+absl::StatusOr<TokenEntry> Authenticator::Known(const std::string& sha256) const {
+  if (EqualInConstantTime(sha256, admin_sha256_)) return TokenEntry{"the admin's", Role::kAdmin, sha256, ""};
+  absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
   if (!entry.ok()) {
     return absl::UnauthenticatedError(
         "the coordinator cannot read its tokens at present; tell its operator to look at its log");
@@ -86,9 +100,24 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
     return absl::UnauthenticatedError(
         absl::StrCat("the coordinator does not know this token: it is wrong, or was revoked; ", options_.hint));
   }
-  const TokenEntry& token = **entry;
+  return **std::move(entry);
+}
+
+absl::Status Authenticator::Nothing() const {
+  return absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
+}
+
+absl::Status Authenticator::Admit(absl::string_view authorization, absl::string_view path) const {
+  const std::optional<std::string> hash = TokenHash(authorization);
+  const absl::Status status = hash.has_value() ? Known(*hash).status() : Nothing();
+  if (!status.ok()) LogRefusal(absl::StrCat(MethodOf(path), " over TCP"), status);
+  return status;
+}
+
+absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::string& method) const {
+  SEEDBED_ASSIGN_OR_RETURN(const TokenEntry token, Known(sha256));
   const std::optional<Role> needed = RequiredRole(method);
-  if (needed && Includes(token.role, *needed)) return absl::OkStatus();
+  if (token.role == Role::kAdmin || (needed && Includes(token.role, *needed))) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
       "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", method, " needs ",
       needed ? RoleName(*needed) : "a role that nobody has", needed && *needed != Role::kAdmin ? " (or admin)" : "",
@@ -99,15 +128,15 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
 absl::Status Authenticator::Judge(const Shown& shown, const std::string& method) const {
   absl::Status status;
   if (shown.kind == Kind::kNothing) {
-    status = absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
+    status = Nothing();
   } else if (shown.kind == Kind::kToken) {
     status = JudgeToken(shown.sha256, method);
   }
-  if (!status.ok()) LogRefusal(shown, method, status);
+  if (!status.ok()) LogRefusal(absl::StrCat(method, " to ", shown.peer), status);
   return status;
 }
 
-void Authenticator::LogRefusal(const Shown& shown, const std::string& method, const absl::Status& why) const {
+void Authenticator::LogRefusal(const std::string& what, const absl::Status& why) const {
   if (!options_.log) return;
   int64_t others = 0;
   {
@@ -125,7 +154,7 @@ void Authenticator::LogRefusal(const Shown& shown, const std::string& method, co
   // The client is not told what is wrong with the file; the operator is.
   const absl::Status file = tokens_.Find("").status();
   if (!file.ok()) reason = std::string(file.message());
-  options_.log(LogLevel::kWarning, absl::StrCat("refused ", method, " to ", shown.peer, ": ", reason,
+  options_.log(LogLevel::kWarning, absl::StrCat("refused ", what, ": ", reason,
                                                 others > 0 ? absl::StrCat(" (and ", others, " calls before it)") : ""));
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/secrets/token_store.h"
 #include "coordinator/commit_loop.h"
 
@@ -35,6 +36,10 @@ class Authenticator {
   };
   explicit Authenticator(Options options);
 
+  // Of a call over TCP, before any of its messages is read: UNAUTHENTICATED unless `authorization`, its header of that
+  // name, shows a token that is known. `path` ("/package.Service/Method") is for the log.
+  absl::Status Admit(absl::string_view authorization, absl::string_view path) const;
+
   // `method` as in access_rules.h. UNAUTHENTICATED without a token that is known; PERMISSION_DENIED if its role does
   // not allow the call. Both say what to do next, and neither repeats the token.
   absl::Status Check(const grpc::ServerContextBase& context, const std::string& method) const;
@@ -53,9 +58,11 @@ class Authenticator {
     std::string peer;
   };
   Shown ShownBy(const grpc::ServerContextBase& context) const;
+  absl::StatusOr<TokenEntry> Known(const std::string& sha256) const;
   absl::Status Judge(const Shown& shown, const std::string& method) const;
   absl::Status JudgeToken(const std::string& sha256, const std::string& method) const;
-  void LogRefusal(const Shown& shown, const std::string& method, const absl::Status& why) const;
+  absl::Status Nothing() const;  // that is what was shown
+  void LogRefusal(const std::string& what, const absl::Status& why) const;
 
   const Options options_;
   const std::string admin_sha256_;

@@ -35,8 +35,8 @@ struct ServerOptions {
 // since that makes or changes its database. Server::Start asks again. FAILED_PRECONDITION as there.
 absl::Status CheckAddresses(const ServerOptions& options);
 
-// Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two answer
-// everybody who can connect; they tell nothing about sweeps.
+// Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two tell
+// nothing about sweeps, and answer every token.
 class Server {
  public:
   // `coordinator` outlives the server. FAILED_PRECONDITION, INVALID_ARGUMENT, UNAVAILABLE say what was wrong with an
