@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/sha256.h"
 #include "common/base/status_macros.h"
 #include "common/secrets/private_file.h"
@@ -23,6 +24,12 @@ constexpr char kScheme[] = "bearer ";
 constexpr size_t kMostHeaderBytes = 8192;
 // A client that keeps asking must not fill the log.
 constexpr std::chrono::seconds kBetweenLogLines(5);
+
+// A call's path, as access_rules.h names methods. What strangers make up does not go to the log.
+std::string MethodOf(absl::string_view path) {
+  const std::string method(absl::StripPrefix(path, "/seedbed.v1."));
+  return RequiredRole(method).has_value() ? method : "a call";
+}
 
 }  // namespace
 
@@ -52,11 +59,11 @@ std::string TokenPath(const std::string& data_directory, const std::string& toke
   return token_file.empty() ? data_directory + "/token" : token_file;
 }
 
-std::optional<std::string> BearerTokenSha256(const std::string& header) {
+std::optional<std::string> BearerTokenSha256(absl::string_view header) {
   if (!absl::StartsWithIgnoreCase(header, kScheme)) return std::nullopt;
   // No token is so long: not worth its hash.
   if (header.size() > kMostHeaderBytes) return "";
-  return Sha256Hex(header.substr(std::strlen(kScheme)));
+  return Sha256Hex(std::string(header.substr(std::strlen(kScheme))));
 }
 
 Caller CallerWithToken(const std::string& token, std::string peer) {
@@ -81,9 +88,9 @@ absl::StatusOr<Authenticator::Options> Authenticator::OptionsForTcp(const std::s
   return options;
 }
 
-absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::string& method) const {
-  if (EqualInConstantTime(sha256, admin_sha256_)) return absl::OkStatus();
-  const absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
+absl::StatusOr<TokenEntry> Authenticator::Known(const std::string& sha256) const {
+  if (EqualInConstantTime(sha256, admin_sha256_)) return TokenEntry{"the admin's", Role::kAdmin, sha256, ""};
+  absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
   if (!entry.ok()) {
     return absl::UnauthenticatedError(
         "the coordinator cannot read its tokens at present; tell its operator to look at its log");
@@ -92,9 +99,24 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
     return absl::UnauthenticatedError(
         absl::StrCat("the coordinator does not know this token: it is wrong, or was revoked; ", options_.hint));
   }
-  const TokenEntry& token = **entry;
+  return **std::move(entry);
+}
+
+absl::Status Authenticator::Nothing() const {
+  return absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
+}
+
+absl::Status Authenticator::Admit(absl::string_view authorization, absl::string_view path) const {
+  const std::optional<std::string> hash = BearerTokenSha256(authorization);
+  const absl::Status status = hash.has_value() ? Known(*hash).status() : Nothing();
+  if (!status.ok()) LogRefusal(absl::StrCat(MethodOf(path), " over TCP"), status);
+  return status;
+}
+
+absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::string& method) const {
+  SEEDBED_ASSIGN_OR_RETURN(const TokenEntry token, Known(sha256));
   const std::optional<Role> needed = RequiredRole(method);
-  if (needed && Includes(token.role, *needed)) return absl::OkStatus();
+  if (token.role == Role::kAdmin || (needed && Includes(token.role, *needed))) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
       "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", method, " needs ",
       needed ? RoleName(*needed) : "a role that nobody has", needed && *needed != Role::kAdmin ? " (or admin)" : "",
@@ -102,7 +124,7 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
       needed ? RoleName(*needed) : "admin", " --name NAME"));
 }
 
-void Authenticator::LogRefusal(const Caller& caller, const std::string& method, const absl::Status& why) const {
+void Authenticator::LogRefusal(const std::string& what, const absl::Status& why) const {
   if (!options_.log) return;
   int64_t others = 0;
   {
@@ -120,18 +142,15 @@ void Authenticator::LogRefusal(const Caller& caller, const std::string& method, 
   // The client is not told what is wrong with the file; the operator is.
   const absl::Status file = tokens_.Find("").status();
   if (!file.ok()) reason = std::string(file.message());
-  options_.log(LogLevel::kWarning, absl::StrCat("refused ", method, " to ", caller.peer, ": ", reason,
+  options_.log(LogLevel::kWarning, absl::StrCat("refused ", what, ": ", reason,
                                                 others > 0 ? absl::StrCat(" (and ", others, " calls before it)") : ""));
 }
 
 absl::Status Authenticator::Check(const Caller& caller, const std::string& method) const {
   // Without an admin's token nothing listens on TCP: the call came through a Unix socket, or from this process.
   if (caller.kind == Caller::Kind::kTrusted || admin_sha256_.empty()) return absl::OkStatus();
-  const absl::Status status =
-      caller.kind == Caller::Kind::kToken
-          ? JudgeToken(caller.token_sha256, method)
-          : absl::UnauthenticatedError(absl::StrCat("the coordinator wants a token over TCP; ", options_.hint));
-  if (!status.ok()) LogRefusal(caller, method, status);
+  const absl::Status status = caller.kind == Caller::Kind::kToken ? JudgeToken(caller.token_sha256, method) : Nothing();
+  if (!status.ok()) LogRefusal(absl::StrCat(method, " to ", caller.peer), status);
   return status;
 }
 

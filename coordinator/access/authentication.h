@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/secrets/token_store.h"
 #include "coordinator/commit_loop.h"
 
@@ -30,7 +31,7 @@ struct Caller {
 };
 
 // The hash of the token in a header `authorization: Bearer TOKEN`; nullopt if it is of another scheme.
-std::optional<std::string> BearerTokenSha256(const std::string& header);
+std::optional<std::string> BearerTokenSha256(absl::string_view header);
 // The caller who shows this text as a token.
 Caller CallerWithToken(const std::string& token, std::string peer);
 
@@ -51,6 +52,10 @@ class Authenticator {
                                                LogLine log);
   explicit Authenticator(Options options);
 
+  // Of a call over TCP, before any of its messages is read: UNAUTHENTICATED unless `authorization`, its header of that
+  // name, shows a token that is known. `path` ("/package.Service/Method") is for the log.
+  absl::Status Admit(absl::string_view authorization, absl::string_view path) const;
+
   // `method` as in access_rules.h. UNAUTHENTICATED without a token that is known; PERMISSION_DENIED if its role does
   // not allow the call. Both say what to do next, and neither repeats the token.
   absl::Status Check(const Caller& caller, const std::string& method) const;
@@ -61,8 +66,10 @@ class Authenticator {
   Again CheckAgain(const Caller& caller, const std::string& method) const;
 
  private:
+  absl::StatusOr<TokenEntry> Known(const std::string& sha256) const;
   absl::Status JudgeToken(const std::string& sha256, const std::string& method) const;
-  void LogRefusal(const Caller& caller, const std::string& method, const absl::Status& why) const;
+  absl::Status Nothing() const;  // that is what was shown
+  void LogRefusal(const std::string& what, const absl::Status& why) const;
 
   const Options options_;
   const std::string admin_sha256_;

@@ -16,6 +16,7 @@
 #include "common/secrets/token_store.h"
 #include "coordinator/access/access_rules.h"
 #include "coordinator/coordinator_test_support.h"
+#include "coordinator/rpc/rpc_fixture.h"
 #include "coordinator/rpc/server.h"
 #include "seedbed/v1/sweep_service.grpc.pb.h"
 #include "seedbed/v1/worker_service.grpc.pb.h"
@@ -279,6 +280,12 @@ TEST_F(AccessTest, TlsKeepsTheWrongOnesOut) {
   EXPECT_TRUE(GetInfo(Connect(Tls(without_certificate)), token).ok());
   EXPECT_EQ(GetInfo(Connect(Tls(without_certificate)), "").error_code(), grpc::StatusCode::UNAUTHENTICATED)
       << "TLS takes no token's place";
+  std::string response;
+  const auto channel = Connect(Tls(without_certificate));
+  const std::string health = "/grpc.health.v1.Health/Check";
+  EXPECT_EQ(rpc_test::CallByName(channel, health, "", &response).error_code(), grpc::StatusCode::UNAUTHENTICATED)
+      << "asked before any handler is";
+  EXPECT_TRUE(rpc_test::CallByName(channel, health, "", &response, token).ok());
   EXPECT_EQ(GetInfo(Connect(Tls(theirs.client)), token).error_code(), grpc::StatusCode::UNAVAILABLE)
       << "a server of another authority is not talked to";
   EXPECT_EQ(GetInfo(ConnectOpenly(), token).error_code(), grpc::StatusCode::UNAVAILABLE);

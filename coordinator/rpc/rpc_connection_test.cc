@@ -1,8 +1,5 @@
 // How one gets to the server, and how it lets go.
-#include <grpcpp/generic/generic_stub.h>
-
 #include <fstream>
-#include <future>
 
 #include "coordinator/rpc/rpc_fixture.h"
 #include "gmock/gmock.h"
@@ -58,6 +55,13 @@ TEST_F(RpcTest, TcpWantsTheToken) {
   EXPECT_FALSE(watch->Read(&progress));
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
 
+  // Asked before any handler is: these have none of ours.
+  std::string response;
+  for (const char* method : {"/grpc.health.v1.Health/Check", "/no.such/Method"}) {
+    EXPECT_EQ(CallByName(channel, method, "", &response).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+  }
+  EXPECT_TRUE(CallByName(channel, "/grpc.health.v1.Health/Check", "", &response, token).ok());
+
   // The port is taken now.
   options.listen = {AddressOf(server_->addresses()[0])};
   EXPECT_EQ(Server::Start(options, coordinator_.get()).status().code(), absl::StatusCode::kUnavailable);
@@ -85,26 +89,6 @@ TEST_F(RpcTest, UnixSocketsNeedNoTokenAndOtherMachinesEncryption) {
   EXPECT_TRUE(Server::Start(options, coordinator_.get()).ok());
   options.listen = {AddressOf("unix:" + directory_.path() + "/made_later/s")};
   EXPECT_TRUE(CheckAddresses(options).ok()) << "the coordinator may make it";
-}
-
-// One message there and one back, as bytes.
-grpc::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
-                        const std::string& request, std::string* response) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  SetDeadline(&context);
-  const grpc::Slice slice(request);
-  const grpc::ByteBuffer sent(&slice, 1);
-  grpc::ByteBuffer received;
-  std::promise<grpc::Status> promise;
-  stub.UnaryCall(&context, method, grpc::StubOptions(), &sent, &received,
-                 [&promise](grpc::Status status) { promise.set_value(std::move(status)); });
-  const grpc::Status status = promise.get_future().get();
-  grpc::Slice whole;
-  if (status.ok() && received.DumpToSingleSlice(&whole).ok()) {
-    response->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
-  }
-  return status;
 }
 
 TEST_F(RpcTest, APortThatIsTakenIsKnownBeforeThereIsACoordinator) {

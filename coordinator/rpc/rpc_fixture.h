@@ -1,7 +1,9 @@
 #pragma once
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -128,6 +130,27 @@ class RpcTest : public ::testing::Test {
   std::unique_ptr<v1::SweepService::Stub> sweeps_;
   std::unique_ptr<v1::WorkerService::Stub> workers_;
 };
+
+// One message there and one back, as bytes.
+inline grpc::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                               const std::string& request, std::string* response, const std::string& token = "") {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  if (!token.empty()) context.AddMetadata("authorization", "Bearer " + token);
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer sent(&slice, 1);
+  grpc::ByteBuffer received;
+  std::promise<grpc::Status> promise;
+  stub.UnaryCall(&context, method, grpc::StubOptions(), &sent, &received,
+                 [&promise](grpc::Status status) { promise.set_value(std::move(status)); });
+  const grpc::Status status = promise.get_future().get();
+  grpc::Slice whole;
+  if (status.ok() && received.DumpToSingleSlice(&whole).ok()) {
+    response->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
+  }
+  return status;
+}
 
 using ReportClient = grpc::ClientReaderWriter<v1::ReportRequest, v1::ReportResponse>;
 

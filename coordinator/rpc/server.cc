@@ -15,6 +15,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/access/authentication.h"
 #include "coordinator/access/tcp_acceptor.h"
+#include "coordinator/rpc/admission.h"
 #include "coordinator/rpc/sweep_service.h"
 #include "coordinator/rpc/worker_service.h"
 
@@ -25,19 +26,9 @@ namespace {
 constexpr int kMostMessageBytes = 8 << 20;
 // Calls under way on one connection; a worker has three or four.
 constexpr int kMostStreams = 128;
-// From here on gRPC ends calls whose messages come in. They are read before anybody is asked for a token, so without it
-// whoever reaches the port could fill the memory; gRPC 1.51 is slow to do so, and lets through several times as much.
+// From here on gRPC ends calls whose messages come in; gRPC 1.51 is slow to do so, and lets through several times as
+// much. Calls without a token do not get so far (admission.h).
 constexpr size_t kMostBytesOfAllMessages = 512 << 20;
-
-std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const TlsPems& tls) {
-  if (tls.empty()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options(tls.ca.empty()
-                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                                : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = tls.ca;
-  options.pem_key_cert_pairs.push_back({tls.key, tls.certificate});
-  return grpc::SslServerCredentials(options);
-}
 
 void Configure(grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(kMostMessageBytes);
@@ -128,7 +119,8 @@ absl::Status Server::Listen(const ServerOptions& options, const std::vector<List
     acceptor.log = options.log;
     SEEDBED_ASSIGN_OR_RETURN(parts_->acceptor, TcpAcceptor::Listen(tcp, std::move(acceptor)));
     parts_->connections = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, TcpCredentials(options.tls));
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        AdmittingCredentials(options.tls, &parts_->authenticator));
   }
   std::vector<int> bound(options.listen.size(), 0);
   for (size_t i = 0; i < options.listen.size(); ++i) {

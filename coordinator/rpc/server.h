@@ -36,8 +36,8 @@ struct ServerOptions {
 // a TCP address cannot be listened on: it is bound for an instant.
 absl::Status CheckAddresses(const ServerOptions& options);
 
-// Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two answer
-// everybody who can connect; they tell nothing about sweeps.
+// Serves a coordinator over gRPC: SweepService, WorkerService, health checking and reflection. The latter two tell
+// nothing about sweeps, and answer every token.
 class Server {
  public:
   // `coordinator` outlives the server. FAILED_PRECONDITION, INVALID_ARGUMENT, UNAVAILABLE say what was wrong with an

@@ -7,17 +7,21 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/storage/linear_functions.h"
 #include "coordinator/storage/missing_log.h"
 #include "coordinator/storage/sqlite_error.h"
+#include "coordinator/storage/temporary_files.h"
 
 namespace seedbed {
 namespace {
 
-// The virtual machine's instructions between two looks at the clock: some tens of microseconds.
-constexpr int kInstructionsBetweenLooks = 2000;
+// The virtual machine's instructions between two looks at clock and memory: some microseconds, if none makes a long
+// text.
+constexpr int kInstructionsBetweenLooks = 200;
 // Of a statement from outside, and of a LIKE or GLOB pattern in it.
 constexpr int kMostSqlBytes = 1 << 20;
 constexpr int kMostPatternBytes = 256;
+constexpr int kMostColumns = 256;
 
 // What describes the schema and changes nothing.
 bool IsHarmlessPragma(const char* name) {
@@ -28,6 +32,11 @@ bool IsHarmlessPragma(const char* name) {
   return false;
 }
 
+bool IsForbiddenFunction(const char* name) {
+  // json_patch compares every key of the one text with every key of the other.
+  return sqlite3_stricmp(name, "load_extension") == 0 || sqlite3_stricmp(name, "json_patch") == 0;
+}
+
 int AllowSelect(void*, int action, const char* first, const char* second, const char*, const char*) {
   switch (action) {
     case SQLITE_SELECT:
@@ -35,7 +44,7 @@ int AllowSelect(void*, int action, const char* first, const char* second, const 
     case SQLITE_RECURSIVE:
       return SQLITE_OK;
     case SQLITE_FUNCTION:
-      return second != nullptr && sqlite3_stricmp(second, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
+      return second != nullptr && IsForbiddenFunction(second) ? SQLITE_DENY : SQLITE_OK;
     case SQLITE_UPDATE:
       // Asked when a table-valued function (json_each) declares its columns. The schema itself stays out of reach: the
       // connection is read-only, and writable_schema is a pragma.
@@ -186,13 +195,24 @@ CachedStatement::~CachedStatement() {
 
 // --- Database
 
-struct Database::Deadline {
-  std::chrono::steady_clock::time_point at;
-  static int IsPast(void* self) { return std::chrono::steady_clock::now() > static_cast<Deadline*>(self)->at ? 1 : 0; }
+struct Database::Watch {
+  std::chrono::steady_clock::time_point deadline;
+  int64_t most_memory_bytes = std::numeric_limits<int64_t>::max();
+  bool too_much_memory = false;
+
+  // A progress handler: anything but 0 interrupts the statement.
+  static int Look(void* self) {
+    auto* const watch = static_cast<Watch*>(self);
+    watch->too_much_memory = sqlite3_memory_used() > watch->most_memory_bytes;
+    return watch->too_much_memory || std::chrono::steady_clock::now() > watch->deadline ? 1 : 0;
+  }
 };
 
-Database::Database(sqlite3* handle, std::string path)
-    : handle_(handle), path_(std::move(path)), deadline_(std::make_unique<Deadline>()) {}
+Database::Database(sqlite3* handle, std::string path, std::unique_ptr<TemporaryFiles> temporary_files)
+    : handle_(handle),
+      path_(std::move(path)),
+      temporary_files_(std::move(temporary_files)),
+      watch_(std::make_unique<Watch>()) {}
 
 Database::~Database() {
   cache_.clear();
@@ -213,9 +233,14 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
       flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
       break;
   }
+  std::unique_ptr<TemporaryFiles> temporary_files;
+  if (options.most_temporary_bytes > 0) {
+    temporary_files = std::make_unique<TemporaryFiles>(options.most_temporary_bytes);
+  }
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
-  std::unique_ptr<Database> database(new Database(handle, path));
+  const int code = sqlite3_open_v2(path.c_str(), &handle, flags,
+                                   temporary_files != nullptr ? temporary_files->vfs_name().c_str() : nullptr);
+  std::unique_ptr<Database> database(new Database(handle, path, std::move(temporary_files)));
   if (code != SQLITE_OK) return database->Error(code, "open the database");
   database->SetBusyTimeout(options.busy_timeout);
   // A file from elsewhere must not run code of its choice through its views or triggers.
@@ -229,6 +254,17 @@ absl::Status Database::Error(int code, const std::string& what) const {
   // The connection's message belongs to its last failure; a call that failed before reaching it has only its code.
   const bool same = (sqlite3_extended_errcode(handle_) & 0xff) == (code & 0xff);
   const int primary = code & 0xff;
+  if (temporary_files_ != nullptr && temporary_files_->TakeRefused() && primary == SQLITE_FULL) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot ", what, ": it sorts, groups or joins so much that its temporary files would grow beyond ",
+                     temporary_files_->most_bytes() >> 20, " MiB [", path_,
+                     "]; narrow it with WHERE, sort fewer columns, or copy the database and query the copy"));
+  }
+  if (primary == SQLITE_INTERRUPT && std::exchange(watch_->too_much_memory, false)) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "cannot ", what, ": the queries under way take more than ", watch_->most_memory_bytes >> 20, " MiB of memory [",
+        path_, "]; ask for shorter or fewer texts at once, or copy the database and query the copy"));
+  }
   const bool from_system = primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL;
   return SqliteError(code, same ? sqlite3_errmsg(handle_) : sqlite3_errstr(code),
                      from_system ? sqlite3_system_errno(handle_) : 0, what, path_);
@@ -286,14 +322,17 @@ void Database::LimitTime(absl::Duration limit) {
     sqlite3_progress_handler(handle_, 0, nullptr, nullptr);
     return;
   }
-  deadline_->at = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
-  sqlite3_progress_handler(handle_, kInstructionsBetweenLooks, &Deadline::IsPast, deadline_.get());
+  watch_->deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
+  sqlite3_progress_handler(handle_, kInstructionsBetweenLooks, &Watch::Look, watch_.get());
 }
 
-void Database::AllowOnlySelect(int most_value_bytes) {
+void Database::AllowOnlySelect(int most_value_bytes, int64_t most_memory_bytes) {
+  watch_->most_memory_bytes = most_memory_bytes;
+  UseLinearFunctions(handle_);
   sqlite3_set_authorizer(handle_, &AllowSelect, nullptr);
   sqlite3_limit(handle_, SQLITE_LIMIT_LENGTH, most_value_bytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_SQL_LENGTH, kMostSqlBytes);
+  sqlite3_limit(handle_, SQLITE_LIMIT_COLUMN, kMostColumns);
   // What one function does is not cut off by LimitTime; a pattern's length multiplies the text's.
   sqlite3_limit(handle_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kMostPatternBytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_ATTACHED, 0);

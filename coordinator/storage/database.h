@@ -21,6 +21,7 @@ struct sqlite3_stmt;
 namespace seedbed {
 
 class Database;
+class TemporaryFiles;
 
 // A prepared statement. Parameters count from 1, columns from 0. A mistake in binding is kept and returned by the next
 // Step.
@@ -113,6 +114,8 @@ class Database {
     enum class Access { kReadOnly, kReadWrite, kCreate };
     Access access = Access::kReadOnly;
     absl::Duration busy_timeout = absl::Seconds(5);
+    // Of all temporary files at a time (RESOURCE_EXHAUSTED); 0: as much as the disk holds.
+    int64_t most_temporary_bytes = 0;
   };
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path, const Options& options);
   ~Database();
@@ -160,9 +163,11 @@ class Database {
   // it.
   void LimitTime(absl::Duration limit);
   // From now on nothing but SELECT over the database's own tables and views can be prepared (PERMISSION_DENIED). No
-  // text or blob may be longer than `most_value_bytes`, no statement than 1 MiB, no LIKE pattern than 256 bytes
-  // (INVALID_ARGUMENT).
-  void AllowOnlySelect(int most_value_bytes);
+  // text or blob may be longer than `most_value_bytes`, no statement than 1 MiB, no LIKE pattern than 256 bytes, no row
+  // wider than 256 columns (INVALID_ARGUMENT), and no function takes much longer than to read its arguments a hundred
+  // times. A statement ends with RESOURCE_EXHAUSTED while LimitTime holds and SQLite has more than `most_memory_bytes`
+  // in this process.
+  void AllowOnlySelect(int most_value_bytes, int64_t most_memory_bytes);
 
   // Of one wal_checkpoint. `truncate`: also empties the log if every frame was moved and no reader is in the way.
   struct CheckpointCounts {
@@ -177,12 +182,13 @@ class Database {
 
  private:
   friend class Statement;
-  Database(sqlite3* handle, std::string path);
+  Database(sqlite3* handle, std::string path, std::unique_ptr<TemporaryFiles> temporary_files);
 
-  struct Deadline;
+  struct Watch;
   sqlite3* handle_;
   std::string path_;
-  std::unique_ptr<Deadline> deadline_;
+  std::unique_ptr<TemporaryFiles> temporary_files_;  // none: without a limit
+  std::unique_ptr<Watch> watch_;
   std::unordered_map<std::string, Statement> cache_;
 };
 

@@ -26,6 +26,10 @@ struct ReaderOptions {
   absl::Duration busy_timeout = absl::Seconds(5);
   // For Query, and as many again for all others; a further reader waits for one to come free, up to query_limit.
   int most_connections = 4;
+  // Of what one connection writes to temporary files while it sorts, groups and joins (RESOURCE_EXHAUSTED).
+  int64_t most_temporary_bytes = 512 << 20;
+  // Beyond so many in this process for SQLite, the queries under way end (RESOURCE_EXHAUSTED).
+  int64_t most_memory_bytes = int64_t{2} << 30;
 };
 
 struct DatabaseInfo {

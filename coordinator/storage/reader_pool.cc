@@ -26,6 +26,7 @@ absl::StatusOr<std::unique_ptr<Database>> ReaderPool::OpenConnection() const {
   }
   Database::Options options;
   options.busy_timeout = options_.busy_timeout;
+  options.most_temporary_bytes = options_.most_temporary_bytes;
   SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(path_, options));
   SEEDBED_ASSIGN_OR_RETURN(const int64_t version, CheckSchema(database.get(), SchemaVersion()));
   if (version == 0) {
@@ -36,7 +37,7 @@ absl::StatusOr<std::unique_ptr<Database>> ReaderPool::OpenConnection() const {
                                                       SchemaVersion(),
                                                       "; start a coordinator on it once to bring it up to date"));
   }
-  database->AllowOnlySelect(kMostValueBytes);
+  database->AllowOnlySelect(kMostValueBytes, options_.most_memory_bytes);
   return database;
 }
 

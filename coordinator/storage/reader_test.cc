@@ -358,6 +358,36 @@ TEST_F(ReaderTest, AQueryIsCutOffAtItsLimits) {
   EXPECT_EQ(hasty->ListRuns({})->size(), 6u) << "the connection is of use afterwards";
 }
 
+TEST_F(ReaderTest, AQuerysTemporaryFilesAreBounded) {
+  ReaderOptions options;
+  options.most_temporary_bytes = 32 << 20;
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path(), options);
+  const auto rows_of = [](int count) {
+    return absl::StrCat("(WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ", count,
+                        ") SELECT x, hex(randomblob(250)) AS text FROM n)");
+  };
+  // Half a kilobyte a row: neither fits into the memory that SQLite sorts in, and the fewer ones fit into the files.
+  const int some = 20'000;
+  const int many = 120'000;
+  for (const std::string& form :
+       {std::string("SELECT x FROM $ ORDER BY text, x LIMIT -1 OFFSET 10"),
+        std::string("SELECT count(*) FROM (SELECT text, count(*) FROM $ GROUP BY text)"),
+        std::string("SELECT count(*) FROM (SELECT DISTINCT text FROM $)"),
+        std::string("WITH kept AS MATERIALIZED (SELECT * FROM $) SELECT sum(length(text)) FROM kept"),
+        std::string("SELECT count(*) FROM (SELECT text FROM $ UNION SELECT 'x')")}) {
+    const auto code = [&](int count) {
+      std::string sql = form;
+      while (sql.find('$') != std::string::npos) sql.replace(sql.find('$'), 1, rows_of(count));
+      return reader->Query(sql).status();
+    };
+    SEEDBED_EXPECT_OK(code(some));
+    const absl::Status refused = code(many);
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << form << ": " << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("32 MiB"));
+    SEEDBED_EXPECT_OK(code(some));  // what the refused one had written is gone
+  }
+}
+
 TEST_F(ReaderTest, AQueryThatIsMadeToBeExpensiveIsRefused) {
   const auto code = [this](const std::string& sql) { return reader_->Query(sql).status().code(); };
   EXPECT_EQ(code("SELECT 1 " + std::string(1 << 20, ' ')), absl::StatusCode::kInvalidArgument);
@@ -369,7 +399,87 @@ TEST_F(ReaderTest, AQueryThatIsMadeToBeExpensiveIsRefused) {
   EXPECT_EQ(code("SELECT " + std::string(5000, '(') + "1" + std::string(5000, ')')),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code("SELECT load_extension('/lib/x.so', 'f')"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("SELECT json_patch('{}', '{}')"), absl::StatusCode::kInvalidArgument);
+  std::string columns = "1";
+  for (int i = 1; i < 256; ++i) columns += ", 1";
+  EXPECT_EQ(code("SELECT " + columns), absl::StatusCode::kOk);
+  EXPECT_EQ(code("SELECT " + columns + ", 1"), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(reader_->ListRuns({})->size(), 6u);
+}
+
+TEST_F(ReaderTest, AQuerysMemoryIsBounded) {
+  ReaderOptions options;
+  options.most_memory_bytes = 256 << 20;
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path(), options);
+  const auto query = [&](int texts) {
+    std::string list;
+    for (int i = 0; i < texts; ++i) absl::StrAppend(&list, i > 0 ? ", " : "", "hex(zeroblob(4000000 + x + ", i, "))");
+    return reader->Query(absl::StrCat("WITH t(x) AS (VALUES (1)) SELECT length(max(", list, ")) FROM t")).status();
+  };
+  SEEDBED_EXPECT_OK(query(4));
+  EXPECT_EQ(query(100).code(), absl::StatusCode::kResourceExhausted) << query(100);
+  SEEDBED_EXPECT_OK(query(4));  // it is given back
+}
+
+// Against SQLite's own, on a connection that still has them.
+TEST_F(ReaderTest, TextFunctionsGiveWhatSqlitesOwnGive) {
+  const std::unique_ptr<Database> own = OpenRaw(directory_.path() + "/own.db");
+  std::mt19937_64 random(3);
+  const std::vector<std::string> pieces = {"a", "b", "ab", "\u00e9", "\u20ac", "\U0001f600", " ", ""};
+  const auto argument = [&] {
+    switch (random() % 8) {
+      case 0:
+        return std::string("NULL");
+      case 1:
+        return absl::StrCat(random() % 200);
+      case 2:
+        return absl::StrCat("x'", random() % 2 == 0 ? "6162" : "c3a961", "'");
+      default:
+        break;
+    }
+    std::string text;
+    for (uint64_t count = random() % 7; count > 0; --count) text += pieces[random() % pieces.size()];
+    return absl::StrCat("'", text, "'");
+  };
+  for (int i = 0; i < 4000; ++i) {
+    std::string call;
+    switch (random() % 4) {
+      case 0:
+        call = absl::StrCat("instr(", argument(), ", ", argument(), ")");
+        break;
+      case 1:
+        call = absl::StrCat("replace(", argument(), ", ", argument(), ", ", argument(), ")");
+        break;
+      case 2:
+        call = absl::StrCat(random() % 2 == 0 ? "ltrim(" : "rtrim(", argument(), ", ", argument(), ")");
+        break;
+      default:
+        call = random() % 4 == 0 ? absl::StrCat("trim(", argument(), ")")
+                                 : absl::StrCat("trim(", argument(), ", ", argument(), ")");
+        break;
+    }
+    const std::string sql = absl::StrCat("SELECT typeof(", call, ") || ':' || coalesce(quote(", call, "), '')");
+    const absl::StatusOr<QueryResult> ours = reader_->Query(sql);
+    ASSERT_TRUE(ours.ok()) << sql << ": " << ours.status();
+    ASSERT_EQ(std::get<std::string>(ours->rows[0][0]), One(own.get(), sql)) << sql;
+  }
+}
+
+TEST_F(ReaderTest, NoFunctionTakesTimeBeyondItsTextsLength) {
+  // SQLite's own would take minutes for the first two and days for the rest, and would not be interrupted.
+  constexpr char kTexts[] =
+      "WITH t(x, y) AS (SELECT replace(hex(zeroblob(3500000)), '0', 'a'), "
+      "replace(hex(zeroblob(1750000)), '0', 'a')) SELECT ";
+  const std::pair<const char*, int64_t> cases[] = {{"instr(x, y || 'b') FROM t", 0},
+                                                   {"length(replace(x, y || 'b', '')) FROM t", 7'000'000},
+                                                   {"length(trim(x, replace(y, 'a', 'b') || 'a')) FROM t", 0},
+                                                   {"length(ltrim(x, replace(y, 'a', 'b') || 'a')) FROM t", 0},
+                                                   {"length(rtrim(x, replace(y, 'a', 'b') || 'a')) FROM t", 0}};
+  for (const auto& [call, expected] : cases) {
+    const absl::StatusOr<QueryResult> result = reader_->Query(absl::StrCat(kTexts, call));
+    ASSERT_TRUE(result.ok()) << call << ": " << result.status();
+    EXPECT_EQ(std::get<int64_t>(result->rows[0][0]), expected) << call;
+  }
 }
 
 TEST_F(ReaderTest, AStreamEndsWhenItsReaderHasEnough) {
