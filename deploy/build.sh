@@ -21,7 +21,7 @@ mkdir -p build
 echo "build: configuring build/ (Release, tests $tests)"
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSEEDBED_TESTS=$tests >build/configure.log 2>&1 ||
   { cat build/configure.log >&2; exit 1; }
-echo "build: compiling with $jobs jobs (some ten minutes the first time on two cores)"
+echo "build: compiling with $jobs jobs (the first time a quarter to half an hour on two cores, tests included)"
 if [[ -t 1 ]]; then
   cmake --build build -j "$jobs"
 else
