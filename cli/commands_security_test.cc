@@ -173,7 +173,7 @@ TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {
   EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7733 --tls-certificate '" + spaced +
                                     "/server.crt' --tls-key '" + spaced + "/server.key' --tls-client-ca '" + spaced +
                                     "/ca.crt'\n"));
-  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server [::1]:7733 --token-file worker.token --tls-ca '" +
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server '[::1]:7733' --token-file worker.token --tls-ca '" +
                                     spaced + "/ca.crt' "));
 
   const std::string authority = Read(tls + "/ca.crt");

@@ -162,6 +162,7 @@ TEST_F(Lists, SweepsAsTableAndJson) {
   const Result table = Run({"sweeps"});
   EXPECT_THAT(table.out, HasSubstr("goldilocks  done"));
   const OrderedJson json = Parse(Run({"sweeps", "3", "--json"}).out);
+  EXPECT_EQ(fake.selectors.back(), "3");
   EXPECT_EQ(json["sweeps"][0]["sweep_id"], 3);
   EXPECT_EQ(json["sweeps"][0]["runs"]["total"], 6);
   EXPECT_EQ(json["sweeps"][0]["state"], "done") << "the word of the table";
@@ -170,7 +171,6 @@ TEST_F(Lists, SweepsAsTableAndJson) {
   fake.sweeps.mutable_sweeps(0)->mutable_runs()->set_queued(0);
   fake.sweeps.mutable_sweeps(0)->set_state(v1::SWEEP_STATE_PAUSED);
   EXPECT_EQ(Parse(Run({"sweeps", "--json"}).out)["sweeps"][0]["state"], "paused");
-  EXPECT_EQ(fake.selectors.back(), "3");
 }
 
 TEST_F(Lists, EmptyListsAreEmptyDocuments) {
