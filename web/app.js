@@ -7,6 +7,8 @@ import * as sweep from "./sweep.js";
 import * as workers from "./workers.js";
 
 const REFRESH_MILLISECONDS = 3000;
+// What takes the coordinator long is asked for less often: it has runs to look after.
+const REST_PER_WORK = 5;
 const PAGES = {"": overview, sweeps: sweep, runs: run, workers};
 
 const main = document.getElementById("main");
@@ -62,6 +64,7 @@ function showProblem(error, view) {
 
 async function refresh(view) {
   let goesOn = true;
+  const began = performance.now();
   try {
     const [server, data] = await Promise.all([get(["server"], {}, view.abort.signal), view.page.load(view.path, view.abort.signal)]);
     if (view !== current) return;
@@ -78,7 +81,8 @@ async function refresh(view) {
     if (!(error instanceof Refused) && !(error instanceof TypeError)) console.error(error);
     goesOn = showProblem(error, view);
   }
-  if (goesOn && !document.hidden) view.timer = setTimeout(() => refresh(view), REFRESH_MILLISECONDS);
+  const pause = Math.max(REFRESH_MILLISECONDS, REST_PER_WORK * (performance.now() - began));
+  if (goesOn && !document.hidden) view.timer = setTimeout(() => refresh(view), pause);
 }
 
 function navigate() {

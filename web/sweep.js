@@ -49,8 +49,8 @@ function variedNames(rows) {
 function renderSweep({sweep, configurations}) {
   const rows = configurations.configurations;
   const budget = sweep.budget_steps;
-  const open = row => link(["sweeps", sweep.name, row.configuration_id], `#${row.ordinal + 1}`,
-                           {id: `configuration-${row.configuration_id}`, "aria-label": `configuration ${row.ordinal + 1}`});
+  const open = row => link(["sweeps", sweep.name, row.configuration_id], `#${row.configuration_id}`,
+                           {id: `configuration-${row.configuration_id}`, "aria-label": `configuration ${row.configuration_id}`});
   return [
     element("p", {class: "crumbs"}, link([], "Sweeps")),
     element("h1", {}, sweep.name, " ", badge(sweep.state)),

@@ -62,7 +62,8 @@ TEST_F(WebApiTest, ListsSweepsConfigurationsRunsAndWorkers) {
   EXPECT_EQ(sweeps["sweeps"][0]["name"], "small");
   EXPECT_EQ(sweeps["sweeps"][0]["state"], "active");
   EXPECT_EQ(sweeps["sweeps"][0]["budget_steps"], 1000);
-  const Json counts = {{"queued", 1}, {"running", 2}, {"finished", 1}, {"failed", 0}, {"cancelled", 0}, {"total", 4}};
+  // Two are leased, and wait for a slot.
+  const Json counts = {{"queued", 3}, {"running", 0}, {"finished", 1}, {"failed", 0}, {"cancelled", 0}, {"total", 4}};
   EXPECT_EQ(sweeps["sweeps"][0]["runs"], counts);
   EXPECT_THAT(Ask("sweeps/small")["source"].get<std::string>(), HasSubstr("name: small"));
   EXPECT_EQ(Ask("sweeps/1")["name"], "small");
@@ -217,6 +218,12 @@ TEST_F(WebApiTest, PagesAreServedWithTheirTypes) {
   EXPECT_THAT(page.body, HasSubstr("/app.js"));
   EXPECT_EQ(page.body.find("<script>"), std::string::npos) << "no inline script: the policy forbids it";
   EXPECT_EQ(page.body.find("style="), std::string::npos);
+  const std::string packed = Say(
+      "GET /style.css HTTP/1.1",
+      HostLine() + "accept-ENCODING: br, gzip\r\nRange: bytes=0-1\r\nAuthorization: Bearer " + AdminToken() + "\r\n");
+  EXPECT_THAT(packed, testing::StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(packed.find("Content-Encoding"), std::string::npos) << "compressing costs more than it spares";
+  EXPECT_THAT(packed, HasSubstr("color-scheme"));
   EXPECT_THAT(Get("/style.css", Bearer(AdminToken())).get_header_value("Content-Type"), HasSubstr("text/css"));
   EXPECT_THAT(Get("/app.js", Bearer(AdminToken())).get_header_value("Content-Type"), HasSubstr("text/javascript"));
   for (const std::string path : {"/../secret", "/..%2f..%2fetc%2fpasswd", "//", "/app.js/", "/APP.JS"}) {

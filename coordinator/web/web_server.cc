@@ -1,5 +1,6 @@
 #include "coordinator/web/web_server.h"
 
+#include <exception>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -65,9 +66,15 @@ class Handler final : public httplib::Server {
     const bool last = !absl::StartsWith(line, "GET ") && !absl::StartsWith(line, "HEAD ");
     bool has_body = false;
     bool closed = false;
-    const bool answered = process_request(*connection, last, closed, [&](httplib::Request& request) {
-      has_body = request.has_header("Content-Length") || request.has_header("Transfer-Encoding");
-    });
+    bool answered = false;
+    try {
+      answered = process_request(*connection, last, closed, [&](httplib::Request& request) {
+        has_body = request.has_header("Content-Length") || request.has_header("Transfer-Encoding");
+      });
+    } catch (const std::exception&) {
+      // httplib's, for want of memory: it costs this connection alone.
+      return false;
+    }
     return answered && !closed && !last && !has_body && connection->TookHead();
   }
 
