@@ -248,6 +248,12 @@ class Security(EndToEndTest):
         self.start_worker()
         self.remote("wait", "all")
 
+    def test_the_limit_of_open_files_is_raised(self):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.assertGreater(hard, 100)
+        process, _ = self.start_on_tcp(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard)))
+        self.assertEqual(resource.prlimit(process.pid, resource.RLIMIT_NOFILE), (hard, hard))
+
     def test_connections_too_many_are_refused_and_harm_nobody(self):
         def few_descriptors():
             resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
