@@ -50,8 +50,8 @@ void CondVar::Wait(Mutex* mutex) {
 }
 
 bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
-  static auto* const real = Real<bool(CondVar*, Mutex*, Duration)>(
-      SEEDBED_ABSL("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"));
+  static auto* const real =
+      Real<bool(CondVar*, Mutex*, Duration)>(SEEDBED_ABSL("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"));
   __tsan_release(mutex);
   const bool expired = real(this, mutex, timeout);
   __tsan_acquire(mutex);
