@@ -6,6 +6,10 @@ namespace {
 
 // No database of ours comes near; a damaged one must not make tables of that size.
 constexpr int64_t kLargestId = int64_t{1} << 33;
+constexpr int64_t kLargestPlace = int64_t{1} << 24;  // of a configuration in its sweep, of a run in its configuration
+// Of what rises by one and must go on rising.
+constexpr int64_t kLargestCount = int64_t{1} << 62;
+constexpr int64_t kMostBytes = int64_t{1} << 50;  // of one checkpoint: all of them are added up
 
 absl::Status Damaged(const std::string& what) {
   return absl::DataLossError(
@@ -14,6 +18,14 @@ absl::Status Damaged(const std::string& what) {
 
 bool IsId(int64_t value) {
   return value > 0 && value <= kLargestId;
+}
+
+bool IsPlace(int64_t value) {
+  return value >= 0 && value <= kLargestPlace;
+}
+
+bool IsCount(int64_t value) {
+  return value >= 0 && value <= kLargestCount;
 }
 
 }  // namespace
@@ -38,7 +50,7 @@ absl::Status State::LoadConfiguration(ConfigurationEntry configuration) {
   if (sweep == sweeps_.end()) {
     return Damaged(absl::StrCat("configuration ", id, " names the unknown sweep ", configuration.sweep.value()));
   }
-  if (configuration.ordinal < 0 || configuration.ordinal > kLargestId) {
+  if (!IsPlace(configuration.ordinal)) {
     return Damaged(absl::StrCat("configuration ", id, " has the ordinal ", configuration.ordinal));
   }
   std::vector<ConfigurationId>& ordered = sweep->second.configurations;
@@ -68,7 +80,14 @@ absl::Status State::LoadRun(Run run) {
   if (configuration == nullptr || configuration->sweep != run.sweep) {
     return Damaged(absl::StrCat("run ", id, " names no configuration of sweep ", run.sweep.value()));
   }
-  if (run.round < 0) return Damaged(absl::StrCat("run ", id, " has the round ", run.round));
+  if (!IsPlace(run.round)) return Damaged(absl::StrCat("run ", id, " has the round ", run.round));
+  if (!IsCount(run.fence.value()) || !IsCount(run.attempt_fence.value())) {
+    return Damaged(absl::StrCat("run ", id, " has the fence ", run.fence.value(), " and its latest attempt ",
+                                run.attempt_fence.value()));
+  }
+  if (!IsCount(run.last_acknowledged_sequence)) {
+    return Damaged(absl::StrCat("run ", id, " has acknowledged the report ", run.last_acknowledged_sequence));
+  }
   const size_t place = static_cast<size_t>(run.round);
   if (place >= configuration->runs.size()) configuration->runs.resize(place + 1);
   if (configuration->runs[place].second) {
@@ -99,8 +118,8 @@ absl::Status State::LoadRun(Run run, const WorkerId& lease_holder) {
 absl::Status State::LoadCheckpoint(RunId run, Checkpoint checkpoint) {
   if (runs_.Find(run) == nullptr) return Damaged(absl::StrCat("a checkpoint names the unknown run ", run.value()));
   std::vector<Checkpoint>& checkpoints = checkpoints_[run];
-  if (checkpoint.step < 0 || checkpoint.bytes < 0 || checkpoint.attempt < 1 ||
-      (!checkpoints.empty() && checkpoints.back().step >= checkpoint.step)) {
+  if (!IsCount(checkpoint.step) || !IsCount(checkpoint.sequence) || checkpoint.attempt < 1 || checkpoint.bytes < 0 ||
+      checkpoint.bytes > kMostBytes || (!checkpoints.empty() && checkpoints.back().step >= checkpoint.step)) {
     return Damaged(absl::StrCat("run ", run.value(), " has the checkpoint of step ", checkpoint.step));
   }
   checkpoint_bytes_ += checkpoint.bytes;
@@ -115,6 +134,9 @@ void State::LoadNextIds(SweepId sweep, ConfigurationId configuration, RunId run)
 }
 
 absl::Status State::FinishLoading(absl::Duration now) {
+  for (const int64_t next : {next_sweep_id_.value(), next_configuration_id_.value(), next_run_id_.value()}) {
+    if (!IsId(next)) return Damaged(absl::StrCat("the next id is ", next));
+  }
   for (const auto& [id, sweep] : sweeps_) {
     for (const ConfigurationId configuration : sweep.configurations) {
       if (!configuration) return Damaged(absl::StrCat("an ordinal is missing in sweep ", id.value()));

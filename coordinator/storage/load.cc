@@ -19,6 +19,11 @@ absl::Status Damaged(const Database& database, const std::string& what) {
       absl::StrCat(database.path(), ": ", what, "; restore a backup, or correct the row with sqlite3"));
 }
 
+// Of what the core counts by ones in 32 bits and must be able to count on.
+bool IsSmallCount(int64_t value) {
+  return value >= 0 && value <= int64_t{1} << 30;
+}
+
 absl::Status LoadSweeps(Database* database, core::State* state) {
   SEEDBED_ASSIGN_OR_RETURN(
       CachedStatement rows,
@@ -39,6 +44,9 @@ absl::Status LoadSweeps(Database* database, core::State* state) {
     sweep.state = *sweep_state;
     sweep.priority = rows->Int(7);
     sweep.max_concurrent = rows->OptionalInt(8);
+    if (!IsSmallCount(rows->Int(9))) {
+      return Damaged(*database, absl::StrCat("sweep ", sweep.id.value(), " has ", rows->Int(9), " retries"));
+    }
     sweep.retries = static_cast<int>(rows->Int(9));
     const std::optional<core::KeepCheckpoints> keep = core::KeepCheckpointsFromName(rows->Text(10));
     const std::optional<core::NumericsPolicy> numerics = core::NumericsPolicyFromName(rows->Text(11));
@@ -106,6 +114,9 @@ absl::Status LoadWorkers(Database* database, core::State* state) {
     worker.host = rows->Text(2);
     worker.device = rows->Text(3);
     worker.version = rows->Text(4);
+    if (!IsSmallCount(rows->Int(5))) {
+      return Damaged(*database, absl::StrCat("worker ", worker.id.value(), " has ", rows->Int(5), " slots"));
+    }
     worker.slots = static_cast<int>(rows->Int(5));
     absl::StatusOr<std::vector<core::TrainerOffer>> trainers = TrainersFromJson(rows->Text(6));
     const std::optional<core::WorkerState> worker_state = core::WorkerStateFromName(rows->Text(7));
@@ -153,6 +164,12 @@ absl::Status LoadRuns(Database* database, core::State* state) {
     run.sweep = SweepId(rows->Int(1));
     run.configuration = ConfigurationId(rows->Int(2));
     run.seed = rows->Int(3);
+    constexpr std::pair<int, const char*> kCounts[] = {
+        {4, "round"}, {6, "attempts"}, {7, "counted_ends"}, {8, "failed_ends"}};
+    for (const auto& [column, what] : kCounts) {
+      if (IsSmallCount(rows->Int(column))) continue;
+      return Damaged(*database, absl::StrCat("run ", run.id.value(), " has ", what, " = ", rows->Int(column)));
+    }
     run.round = static_cast<int32_t>(rows->Int(4));
     run.fence = Fence(rows->Int(5));
     run.attempts = static_cast<int32_t>(rows->Int(6));
@@ -185,6 +202,9 @@ absl::Status LoadCheckpoints(Database* database, core::State* state) {
     if (!row) return absl::OkStatus();
     core::Checkpoint checkpoint;
     checkpoint.step = rows->Int(1);
+    if (!IsSmallCount(rows->Int(2))) {
+      return Damaged(*database, absl::StrCat("a checkpoint of run ", rows->Int(0), " is of attempt ", rows->Int(2)));
+    }
     checkpoint.attempt = static_cast<int32_t>(rows->Int(2));
     checkpoint.sequence = rows->Int(3);
     checkpoint.path = rows->Text(4);

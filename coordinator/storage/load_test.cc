@@ -1,3 +1,5 @@
+#include "coordinator/storage/load.h"
+
 #include <map>
 #include <random>
 
@@ -289,6 +291,21 @@ TEST_F(LoadTest, ADamagedRowIsDataLoss) {
   const absl::Status status = store_->Load({}, absl::ZeroDuration()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("run 1"));
+}
+
+TEST_F(LoadTest, ACountThatCannotGoOnIsDataLoss) {
+  SEEDBED_ASSERT_OK(store_->Write(Events(SweepEvents("sweep", 1, 1))));
+  for (const char* damage : {"UPDATE runs SET fence = 9223372036854775807", "UPDATE runs SET fence = -1",
+                             "UPDATE runs SET attempts = 4294967296", "UPDATE runs SET counted_ends = 2147483647",
+                             "UPDATE runs SET failed_ends = -1", "UPDATE runs SET round = 2147483647",
+                             "UPDATE configurations SET ordinal = 8589934592", "UPDATE sweeps SET retries = 4294967296",
+                             "UPDATE meta SET value = 9223372036854775807 WHERE key = 'next_run_id'"}) {
+    const std::unique_ptr<Database> database = OpenRaw(store_->database_path());
+    SEEDBED_ASSERT_OK(database->Execute("BEGIN"));
+    SEEDBED_ASSERT_OK(database->Execute(damage));
+    EXPECT_EQ(LoadState(database.get(), {}, absl::ZeroDuration()).status().code(), absl::StatusCode::kDataLoss)
+        << damage;
+  }
 }
 
 }  // namespace
