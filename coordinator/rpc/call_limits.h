@@ -13,6 +13,11 @@ struct CallLimits {
   // A reader keeps the write-ahead log from shrinking, so none reads for longer, however slowly its rows are taken.
   absl::Duration query_time = absl::Seconds(10);
   absl::Duration log_patience = absl::Seconds(10);  // with a client that does not take the log's next piece
+  // With who takes no next piece of a checkpoint: a thread is not kept for longer.
+  absl::Duration checkpoint_patience = absl::Seconds(30);
+  // With a worker that sends no next piece: what it claims of the disk and of the quota is not kept for longer. A piece
+  // has 1 MiB, and may share a slow link with those of other uploads.
+  absl::Duration upload_patience = absl::Seconds(60);
 };
 
 }  // namespace seedbed

@@ -16,9 +16,6 @@
 namespace seedbed {
 namespace {
 
-// How long a worker may take for one piece.
-constexpr absl::Duration kPatience = absl::Seconds(30);
-
 // A commit that failed may have been written all the same; its row would then name the file.
 bool MayBeCommitted(const absl::Status& failure) {
   return absl::IsUnavailable(failure);
@@ -36,25 +33,65 @@ absl::Status CheckNewestFile(Coordinator* coordinator, RunId run) {
 
 }  // namespace
 
-PutCheckpointCall::PutCheckpointCall(Coordinator* coordinator, TaskPool* pool, const absl::Status& refusal,
-                                     v1::PutCheckpointResponse* response)
-    : coordinator_(coordinator), pool_(pool), response_(response) {
+PutCheckpointCall* PutCheckpointCall::Make(Coordinator* coordinator, TaskPool* pool, absl::Duration patience,
+                                           const absl::Status& refusal, v1::PutCheckpointResponse* response) {
+  const std::shared_ptr<PutCheckpointCall> call(new PutCheckpointCall(coordinator, pool, patience, response));
+  call->self_ = call;
   if (refusal.ok()) {
-    StartRead(&request_);
+    call->ReadNext();
+    call->WatchAfter(patience);
   } else {
-    Finish(ToGrpc(refusal));
+    call->Finish(ToGrpc(refusal));
   }
+  return call.get();
+}
+
+void PutCheckpointCall::ReadNext() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    reading_ = true;
+    reading_since_ = std::chrono::steady_clock::now();
+  }
+  StartRead(&request_);
+}
+
+void PutCheckpointCall::WatchAfter(absl::Duration delay) {
+  const SteadyTime due = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(delay);
+  // Not kept alive for it. Early only where the pool stops, and then the server ends the call.
+  pool_->PostAfter(delay, [call = weak_from_this(), due] {
+    const std::shared_ptr<PutCheckpointCall> alive = call.lock();
+    if (alive != nullptr && std::chrono::steady_clock::now() >= due) alive->Watch();
+  });
+}
+
+void PutCheckpointCall::Watch() {
+  absl::Duration silent;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (reading_) silent = absl::FromChrono(std::chrono::steady_clock::now() - reading_since_);
+    given_up_ = silent >= patience_;
+  }
+  if (silent < patience_) return WatchAfter(patience_ - silent);
+  // No task has it while a read is under way. From here on what it claimed is free.
+  writer_.reset();
+  Finish(ToGrpc(absl::DeadlineExceededError(
+      absl::StrCat("nothing came of the checkpoint for ", absl::FormatDuration(patience_), "; send it again"))));
 }
 
 void PutCheckpointCall::OnReadDone(bool ok) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (given_up_) return;
+    reading_ = false;
+  }
   // The worker's end, or its death: then what came is not whole, which Complete finds out.
-  pool_->Post([this, ok] { ok ? Take() : Complete(); });
+  pool_->Post([self = shared_from_this(), ok] { ok ? self->Take() : self->Complete(); });
 }
 
 void PutCheckpointCall::Take() {
   const absl::Status taken = TakeMessage();
   if (taken.ok()) {
-    StartRead(&request_);
+    ReadNext();
   } else {
     writer_.reset();
     Finish(ToGrpc(taken));
@@ -89,14 +126,14 @@ void PutCheckpointCall::Complete() {
     return Finish(ToGrpc(status));
   }
   command_.checkpoint.path = writer_->path();
-  coordinator_->Execute(command_, [this](absl::StatusOr<core::Answer> answer) {
+  coordinator_->Execute(command_, [this, self = shared_from_this()](absl::StatusOr<core::Answer> answer) {
     if (const auto* stored = answer.ok() ? std::get_if<core::CheckpointAnswer>(&*answer) : nullptr) {
       // At once: from the commit on the file is not ours to remove.
       if (stored->verdict == core::CheckpointVerdict::kStored) writer_->Keep();
     } else if (MayBeCommitted(answer.status())) {
       writer_->Keep();
     }
-    pool_->Post([this, answer = std::move(answer)] { Answer(answer); });
+    pool_->Post([self, answer = std::move(answer)] { self->Answer(answer); });
   });
 }
 
@@ -125,7 +162,7 @@ void PutCheckpointCall::Answer(const absl::StatusOr<core::Answer>& answer) {
   Finish(grpc::Status::OK);
 }
 
-void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step,
+void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
                     ResponseStream<v1::CheckpointChunk>* stream) {
   const absl::StatusOr<CheckpointRow> row = coordinator->FindCheckpoint(run, step);
   if (!row.ok()) return stream->End(row.status());
@@ -147,7 +184,7 @@ void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> 
     if (count < 0 || (count == 0 && chunk.sha256().empty())) break;
     piece.resize(static_cast<size_t>(count));
     chunk.set_data(std::move(piece));
-    if (!stream->Push(std::exchange(chunk, {}), kPatience)) {
+    if (!stream->Push(std::exchange(chunk, {}), patience)) {
       status = absl::DeadlineExceededError("the checkpoint was not taken in time; ask for it again");
     }
   }

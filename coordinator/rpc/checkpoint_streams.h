@@ -2,11 +2,14 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "common/base/ids.h"
 #include "coordinator/checkpoint_files.h"
 #include "coordinator/coordinator.h"
@@ -20,17 +23,27 @@ namespace seedbed {
 constexpr int64_t kCheckpointPieceBytes = 1 << 20;
 
 // One PutCheckpoint: the bytes go to a file as they come, one message at a time, so that a slow disk slows the worker's
-// upload and nothing else. The file work runs on `pool`. Deletes itself at the end.
-class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpointRequest> {
+// upload and nothing else. The file work runs on `pool`. Keeps itself alive until gRPC is done with it.
+class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpointRequest>,
+                                public std::enable_shared_from_this<PutCheckpointCall> {
  public:
-  // All outlive the call. A `refusal` that is not OK ends it at once.
-  PutCheckpointCall(Coordinator* coordinator, TaskPool* pool, const absl::Status& refusal,
-                    v1::PutCheckpointResponse* response);
+  // All outlive the call. A `refusal` that is not OK ends it at once; a worker that sends nothing for `patience` ends
+  // it with DEADLINE_EXCEEDED.
+  static PutCheckpointCall* Make(Coordinator* coordinator, TaskPool* pool, absl::Duration patience,
+                                 const absl::Status& refusal, v1::PutCheckpointResponse* response);
 
   void OnReadDone(bool ok) override;
-  void OnDone() override { delete this; }
+  void OnDone() override { self_.reset(); }
 
  private:
+  using SteadyTime = std::chrono::steady_clock::time_point;
+  PutCheckpointCall(Coordinator* coordinator, TaskPool* pool, absl::Duration patience,
+                    v1::PutCheckpointResponse* response)
+      : coordinator_(coordinator), pool_(pool), patience_(patience), response_(response) {}
+  void ReadNext();
+  // Ends the call if nothing came for too long; else looks again when that may be so.
+  void Watch();
+  void WatchAfter(absl::Duration delay);
   void Take();
   absl::Status TakeMessage();
   absl::Status Begin(const v1::CheckpointHeader& header);
@@ -40,14 +53,22 @@ class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpoint
 
   Coordinator* const coordinator_;
   TaskPool* const pool_;
+  const absl::Duration patience_;
   v1::PutCheckpointResponse* const response_;
+  // Of the read that is under way, or else of the task that deals with what it brought.
   v1::PutCheckpointRequest request_;
   core::StoreCheckpoint command_;
   std::unique_ptr<CheckpointWriter> writer_;
+  std::mutex mutex_;
+  bool reading_ = false;      // guarded by mutex_, as all below
+  bool given_up_ = false;     // while reading: the call is over
+  SteadyTime reading_since_;  // while reading
+  std::shared_ptr<PutCheckpointCall> self_;
 };
 
-// Sends a checkpoint's file (the newest one's without a step), and ends the stream. Blocks.
-void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step,
+// Sends a checkpoint's file (the newest one's without a step), and ends the stream, at the latest when the client takes
+// nothing for `patience`. Blocks.
+void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
                     ResponseStream<v1::CheckpointChunk>* stream);
 
 }  // namespace seedbed

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,7 @@ class CheckpointCallsTest : public ::testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.status();
     coordinator_ = *std::move(opened);
     ServerOptions serving;
+    serving.limits = limits_;
     serving.listen.push_back(*ParseListenAddress("unix:" + directory_.path() + "/socket"));
     auto server = Server::Start(serving, coordinator_.get());
     ASSERT_TRUE(server.ok()) << server.status();
@@ -143,6 +145,7 @@ class CheckpointCallsTest : public ::testing::Test {
 
   TemporaryDirectory directory_;
   CoordinatorOptions options_;
+  CallLimits limits_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::SweepService::Stub> sweeps_;
@@ -272,22 +275,39 @@ class LargeCheckpointsTest : public CheckpointCallsTest {
   LargeCheckpointsTest() { options_.most_checkpoint_bytes = 0; }
 };
 
+using ChunkStream = std::unique_ptr<grpc::ClientReader<v1::CheckpointChunk>>;
+
+// Calls that read a checkpoint and take nothing of it.
+template <typename Stub, typename Request>
+class StalledReadings {
+ public:
+  StalledReadings(Stub* stub, ChunkStream (Stub::*method)(grpc::ClientContext*, const Request&),
+                  const Request& request) {
+    for (int i = 0; i < 8; ++i) {
+      contexts_.push_back(std::make_unique<grpc::ClientContext>());
+      streams_.push_back((stub->*method)(contexts_.back().get(), request));
+    }
+  }
+  ~StalledReadings() {
+    for (size_t i = 0; i < streams_.size(); ++i) {
+      contexts_[i]->TryCancel();
+      EXPECT_FALSE(streams_[i]->Finish().ok());
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts_;
+  std::vector<ChunkStream> streams_;
+};
+
 TEST_F(LargeCheckpointsTest, PeopleWhoTakeNothingStallNoWorker) {
   // More than waits for them anywhere on the way.
   const std::string content(12 << 20, 'x');
   v1::PutCheckpointResponse response;
   ASSERT_TRUE(Put(HeaderOf(10, content), content, &response).ok());
-  struct Reading {
-    grpc::ClientContext context;
-    std::unique_ptr<grpc::ClientReader<v1::CheckpointChunk>> stream;
-  };
-  std::vector<std::unique_ptr<Reading>> readings;
   v1::ReadCheckpointRequest request;
   request.set_run_id(lease_.run_id());
-  for (int i = 0; i < 8; ++i) {
-    readings.push_back(std::make_unique<Reading>());
-    readings.back()->stream = sweeps_->ReadCheckpoint(&readings.back()->context, request);
-  }
+  const StalledReadings readings(sweeps_.get(), &v1::SweepService::Stub::ReadCheckpoint, request);
   // Those ahead of it give up after half a minute.
   std::string read;
   const auto begun = std::chrono::steady_clock::now();
@@ -295,10 +315,103 @@ TEST_F(LargeCheckpointsTest, PeopleWhoTakeNothingStallNoWorker) {
   EXPECT_TRUE(Get("w", lease_, 20, &read).ok());
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
   EXPECT_EQ(read, "content");
-  for (const auto& reading : readings) {
-    reading->context.TryCancel();
-    EXPECT_FALSE(reading->stream->Finish().ok());
+}
+
+TEST_F(LargeCheckpointsTest, WorkersThatTakeNothingStallNoUpload) {
+  const std::string content(12 << 20, 'x');
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, content), content, &response).ok());
+  v1::GetCheckpointRequest request;
+  request.set_worker_id("w");
+  *request.mutable_lease() = lease_;
+  request.set_step(10);
+  const StalledReadings readings(workers_.get(), &v1::WorkerService::Stub::GetCheckpoint, request);
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Put(HeaderOf(20, "content"), "content", &response).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
+}
+
+TEST_F(CheckpointCallsTest, AStopDoesNotWaitForAnUpload) {
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  v1::PutCheckpointResponse response;
+  const auto stalled = workers_->PutCheckpoint(&context, &response);
+  v1::PutCheckpointRequest request;
+  *request.mutable_header() = HeaderOf(10, "content");
+  ASSERT_TRUE(stalled->Write(request));
+  ASSERT_TRUE(coordinator_test::Eventually([this] { return Files() == 1; }));
+  const auto begun = std::chrono::steady_clock::now();
+  coordinator_->PrepareToStop();
+  server_->Shutdown(absl::Milliseconds(1));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
+  EXPECT_FALSE(stalled->Finish().ok());
+  EXPECT_EQ(Files(), 0);
+}
+
+class ImpatientUploadsTest : public CheckpointCallsTest {
+ protected:
+  ImpatientUploadsTest() { limits_.upload_patience = absl::Milliseconds(300); }
+  // Of an upload in whose midst this very process may have been kept waiting.
+  static grpc::StatusCode OutcomeOf(const std::function<grpc::Status()>& upload) {
+    grpc::Status status;
+    coordinator_test::Eventually([&] {
+      status = upload();
+      return status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED;
+    });
+    return status.error_code();
   }
+};
+
+TEST_F(ImpatientUploadsTest, AnUploadThatStopsGivesUpWhatItClaimed) {
+  const std::string content(kQuota / 2 + 1, 'x');
+  const auto remote =
+      v1::WorkerService::NewStub(grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials()));
+  for (v1::WorkerService::Stub* stub : {workers_.get(), remote.get()}) {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::PutCheckpointResponse response;
+    const auto stalled = stub->PutCheckpoint(&context, &response);
+    v1::PutCheckpointRequest request;
+    *request.mutable_header() = HeaderOf(10, content);
+    ASSERT_TRUE(stalled->Write(request));
+    request.set_data(content.substr(0, 1000));
+    ASSERT_TRUE(stalled->Write(request));
+    // Nothing follows, and the call is kept open.
+    const grpc::Status status = stalled->Finish();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+    EXPECT_NE(status.error_message().find("send it again"), std::string::npos) << status.error_message();
+    EXPECT_EQ(Files(), 0);
+  }
+  // There is no room for two of them.
+  v1::PutCheckpointResponse response;
+  EXPECT_EQ(OutcomeOf([&] { return Put(HeaderOf(10, content), content, &response); }), grpc::StatusCode::OK);
+  EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
+}
+
+TEST_F(ImpatientUploadsTest, AnUploadThatGoesOnMayTakeLonger) {
+  const std::string content(kQuota / 2, 'x');
+  const auto upload = [&] {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::PutCheckpointResponse response;
+    const auto slow = workers_->PutCheckpoint(&context, &response);
+    v1::PutCheckpointRequest request;
+    *request.mutable_header() = HeaderOf(10, content);
+    slow->Write(request);
+    // Byte by byte for longer than it may be silent, then the rest.
+    const auto enough = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(2 * limits_.upload_patience);
+    size_t sent = 0;
+    bool open = true;
+    while (open && sent + 1 < content.size() && std::chrono::steady_clock::now() < enough) {
+      request.set_data(std::string(1, 'x'));
+      open = slow->Write(request);
+      ++sent;
+    }
+    request.set_data(content.substr(sent));
+    if (open && slow->Write(request)) slow->WritesDone();
+    return slow->Finish();
+  };
+  EXPECT_EQ(OutcomeOf(upload), grpc::StatusCode::OK);
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ struct Server::Parts {
   Parts(Coordinator* coordinator, Authenticator::Options options, const CallLimits& limits)
       : authenticator(std::move(options)),
         sweeps(coordinator, &authenticator, &pools, limits),
-        workers(coordinator, &authenticator, &pools) {}
+        workers(coordinator, &authenticator, &pools, limits) {}
 
   Authenticator authenticator;
   ServicePools pools;

@@ -15,12 +15,15 @@ struct ServicePools {
   TaskPool queries{2};
   TaskPool changes{1};
   TaskPool submissions{1};
-  TaskPool files{4};     // workers' checkpoints, in and out
-  TaskPool readings{2};  // checkpoints that people read: one who takes them slowly stalls no worker
+  // Of checkpoints. Who takes them slowly keeps a thread: people stall no worker, and no worker another's upload.
+  TaskPool uploads{3};
+  TaskPool downloads{3};
+  TaskPool readings{2};  // by people
 
   void Stop() {
     readings.Stop();
-    files.Stop();
+    downloads.Stop();
+    uploads.Stop();
     submissions.Stop();
     changes.Stop();
     queries.Stop();

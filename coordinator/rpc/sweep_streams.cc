@@ -208,8 +208,9 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
   }
   const RunId run(request->run_id());
   const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
-  pools_->readings.Post(
-      [coordinator = coordinator_, run, step, stream] { SendCheckpoint(coordinator, run, step, stream.get()); });
+  pools_->readings.Post([coordinator = coordinator_, run, step, patience = limits_.checkpoint_patience, stream] {
+    SendCheckpoint(coordinator, run, step, patience, stream.get());
+  });
   return stream.get();
 }
 

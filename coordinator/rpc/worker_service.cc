@@ -26,10 +26,12 @@ class SynchronizeCall final : public grpc::ServerUnaryReactor {
 
 }  // namespace
 
-WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools)
+WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools,
+                                     const CallLimits& limits)
     : coordinator_(coordinator),
       authenticator_(authenticator),
       pools_(pools),
+      limits_(limits),
       database_id_(coordinator->Info().database_id),
       epoch_(coordinator->Info().epoch) {}
 
@@ -66,8 +68,8 @@ grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* WorkerServiceImp
 
 grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpoint(
     grpc::CallbackServerContext* context, v1::PutCheckpointResponse* response) {
-  return new PutCheckpointCall(coordinator_, &pools_->files,
-                               authenticator_->Check(*context, "WorkerService/PutCheckpoint"), response);
+  return PutCheckpointCall::Make(coordinator_, &pools_->uploads, limits_.upload_patience,
+                                 authenticator_->Check(*context, "WorkerService/PutCheckpoint"), response);
 }
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
@@ -80,12 +82,12 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     stream->End(problem);
     return stream.get();
   }
-  pools_->files.Post([coordinator = coordinator_, worker = WorkerId(request->worker_id()), lease = *lease,
-                      step = request->step(), stream] {
+  pools_->downloads.Post([coordinator = coordinator_, worker = WorkerId(request->worker_id()), lease = *lease,
+                          step = request->step(), patience = limits_.checkpoint_patience, stream] {
     // A worker's token is no right to read what others train.
     const absl::Status live = coordinator->CheckLease(worker, lease);
     if (!live.ok()) return stream->End(live);
-    SendCheckpoint(coordinator, lease.run, step, stream.get());
+    SendCheckpoint(coordinator, lease.run, step, patience, stream.get());
   });
   return stream.get();
 }
