@@ -103,7 +103,7 @@ absl::Status Coordinator::OpenStore() {
   HousekeeperOptions housekeeping;
   housekeeping.directory = options_.directory;
   housekeeping.least_free_bytes = options_.least_free_bytes;
-  housekeeping.most_log_bytes = MostLogBytes();
+  housekeeping.most_log_bytes = options_.most_log_bytes;
   housekeeping.every = options_.housekeeping_every;
   housekeeping.free_bytes = options_.free_bytes;
   housekeeping.log = options_.log;

@@ -42,7 +42,8 @@ struct CoordinatorOptions {
   const Clock* clock = nullptr;                         // outlives the coordinator; none: the system's
   std::function<absl::StatusOr<int64_t>()> free_bytes;  // none: the file system's
   absl::Duration housekeeping_every = absl::Seconds(1);
-  std::optional<int64_t> most_pages;  // StoreOptions::most_pages
+  std::optional<int64_t> most_pages;        // StoreOptions::most_pages
+  int64_t most_log_bytes = MostLogBytes();  // of the write-ahead log, before it is worth an event
 };
 
 struct CoordinatorInfo {

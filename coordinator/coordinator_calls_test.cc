@@ -119,6 +119,47 @@ TEST_F(CoordinatorTest, AnExpiredLeaseGoesToWhoWaits) {
   EXPECT_EQ(ReportAndWait(ReportOf("w", lost, 1), std::nullopt).verdict, core::ReportVerdict::kRefused);
 }
 
+TEST_F(CoordinatorTest, AHeartbeatThatWaitsIsDecidedBeforeTheTickThatWouldMissIt) {
+  // Less than the gap between ticks that extends leases.
+  options_.settings.lease_duration = absl::Seconds(1);
+  struct Gate {
+    std::atomic<bool> closed{false};
+    std::promise<void> reached;
+    std::promise<void> opened;
+  };
+  const auto gate = std::make_shared<Gate>();
+  options_.loop.after_batch = [gate, laws = options_.loop.after_batch](const core::State& state, Store& store) {
+    laws(state, store);
+    if (!gate->closed.exchange(false)) return;
+    gate->reached.set_value();
+    gate->opened.get_future().wait_for(kPatience);
+  };
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  const auto heartbeat = [&] {
+    core::Synchronize call = CallOf("w", ++number_, 0);
+    call.leases.push_back({lease, 1, true});
+    return call;
+  };
+  Synchronize(heartbeat());
+  // While the loop is kept from its work, the lease's time passes and a heartbeat and the next tick fall due.
+  gate->closed = true;
+  ASSERT_EQ(gate->reached.get_future().wait_for(kPatience), std::future_status::ready);
+  clock_.Advance(options_.settings.lease_duration + absl::Milliseconds(500));
+  Pending<SynchronizeReply> reply;
+  coordinator_->Synchronize(heartbeat(), reply.Callback());
+  const auto due = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(2 * options_.loop.tick_every);
+  while (std::chrono::steady_clock::now() < due) std::this_thread::yield();
+  gate->opened.set_value();
+  const absl::StatusOr<SynchronizeReply> answer = reply.Get();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer->answer.restored.empty()) << "it had not expired";
+  LetTurnsPass(3);
+  EXPECT_EQ(ReportAndWait(ReportOf("w", lease, 1), std::nullopt).verdict, core::ReportVerdict::kAccepted);
+  EXPECT_EQ(EventsOfKind("worker_state"), 0);
+}
+
 TEST_F(CoordinatorTest, EmbeddedWorkersThatAreGoneLoseTheirLeasesAtOnce) {
   Open();
   ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -80,6 +81,12 @@ class CoordinatorTest : public ::testing::Test {
     const absl::StatusOr<core::ReportAnswer> answer = pending.Get();
     EXPECT_TRUE(answer.ok()) << answer.status();
     return answer.ok() ? *answer : core::ReportAnswer();
+  }
+  int64_t EventsOfKind(const std::string& kind) {
+    const absl::StatusOr<std::vector<EventRow>> events = coordinator_->reader().LatestEvents();
+    EXPECT_TRUE(events.ok()) << events.status();
+    if (!events.ok()) return -1;
+    return std::count_if(events->begin(), events->end(), [&](const EventRow& event) { return event.kind == kind; });
   }
   int64_t RowsInDatabase(RunId run) {
     const absl::StatusOr<MetricTable> table = coordinator_->reader().StepsOf(run);

@@ -82,10 +82,7 @@ TEST_F(CoordinatorTest, AFailedCommitAnswersUnavailableAndTheStateComesBack) {
   const core::ReportAnswer answer = ReportAndWait(ReportOf("w", lease, 1, 9), RowsOf(lease.run, 0, 10));
   EXPECT_EQ(answer.verdict, core::ReportVerdict::kAccepted);
   EXPECT_EQ(RowsInDatabase(lease.run), 10);
-  const auto events = coordinator_->reader().LatestEvents();
-  ASSERT_TRUE(events.ok());
-  EXPECT_TRUE(std::any_of(events->begin(), events->end(),
-                          [](const EventRow& event) { return event.kind == "commits_resumed"; }));
+  EXPECT_EQ(EventsOfKind("commits_resumed"), 1);
 }
 
 TEST_F(CoordinatorTest, WithAFullDiskMetricsWaitAndControlGoesOn) {
@@ -102,9 +99,45 @@ TEST_F(CoordinatorTest, WithAFullDiskMetricsWaitAndControlGoesOn) {
   EXPECT_FALSE(report.IsThere());
   EXPECT_TRUE(ControlSweeps(coordinator_.get(), "s", {}, PauseAction{}).ok());
   EXPECT_FALSE(report.IsThere());
+  EXPECT_EQ(EventsOfKind("disk_nearly_full"), 1);
+  EXPECT_EQ(EventsOfKind("disk_has_room"), 0);
   free_bytes_ = options_.least_free_bytes;
   EXPECT_EQ(report.Get()->verdict, core::ReportVerdict::kAccepted);
   EXPECT_EQ(RowsInDatabase(lease.run), 10);
+  EXPECT_TRUE(Eventually([this] { return EventsOfKind("disk_has_room") == 1; }));
+}
+
+TEST_F(CoordinatorTest, AReaderThatHoldsTheLogIsAnEvent) {
+  options_.most_log_bytes = 16 << 20;
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  constexpr int64_t kRows = 100'000;
+  int64_t sequence = 0;
+  const auto write_until = [&](const std::function<bool()>& condition) {
+    return Eventually([&] {
+      if (condition()) return true;
+      ReportAndWait(ReportOf("w", lease, sequence + 1, (sequence + 1) * kRows - 1),
+                    RowsOf(lease.run, sequence * kRows, kRows));
+      ++sequence;
+      return false;
+    });
+  };
+  const std::string path = coordinator_->Info().database_path;
+  bool reading = false;
+  const absl::Status read = coordinator_->reader().Stream(
+      "SELECT run_id FROM runs", absl::Seconds(60), [](const auto&) {},
+      [&](const auto&) {
+        reading = true;
+        EXPECT_TRUE(write_until([&] { return WriteAheadLogBytes(path) > options_.most_log_bytes; }));
+        EXPECT_TRUE(Eventually([this] { return EventsOfKind("write_ahead_log_too_large") > 0; }));
+        LetTurnsPass(20);
+        EXPECT_EQ(EventsOfKind("write_ahead_log_too_large"), 1) << "said once, as long as it lasts";
+        return false;
+      });
+  EXPECT_TRUE(read.ok()) << read;
+  EXPECT_TRUE(reading);
+  EXPECT_TRUE(Eventually([&] { return WriteAheadLogBytes(path) == 0; })) << "nobody is in the way any more";
 }
 
 TEST_F(CoordinatorTest, AStopCommitsWhatWaitsAndAnswersAll) {

@@ -37,11 +37,13 @@ class RpcTest : public ::testing::Test {
     options.loop.tick_every = absl::Milliseconds(20);
     options.loop.metric_delay = absl::Milliseconds(1);
     options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
+    Configure(&options);
     auto opened = Coordinator::Open(options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     coordinator_ = *std::move(opened);
     Start({});
   }
+  virtual void Configure(CoordinatorOptions*) {}
   void TearDown() override {
     sweeps_.reset();
     workers_.reset();

@@ -1,4 +1,5 @@
 // What the messages of workers and people do.
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -121,6 +122,47 @@ TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   EXPECT_EQ(text.text(), "hello from " + std::to_string(leases[0].lease().run_id()) + "\n");
   EXPECT_FALSE(log->Read(&text));
   EXPECT_TRUE(log->Finish().ok());
+}
+
+// No row is written until there is room on the disk, and few wait for it.
+class NoRoomTest : public RpcTest {
+ protected:
+  void Configure(CoordinatorOptions* options) override {
+    options->free_bytes = [this] { return absl::StatusOr<int64_t>(free_bytes_.load()); };
+    options->housekeeping_every = absl::Milliseconds(5);
+    options->loop.most_waiting_bytes = 8 << 20;
+  }
+  std::atomic<int64_t> free_bytes_{0};
+};
+
+TEST_F(NoRoomTest, AStreamIsReadNoFurtherThanItsWindow) {
+  const v1::LeaseKey lease = LeaseAll(1)[0].lease();
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  const auto stream = workers_->Report(&context);
+  constexpr int64_t kReports = 14;
+  constexpr int64_t kSteps = 40'000;  // of each: about a megabyte
+  std::atomic<int64_t> written{0};
+  std::thread writer([&] {
+    while (written < kReports && stream->Write(ReportOf(lease, written + 1, written * kSteps, kSteps))) ++written;
+  });
+  ASSERT_TRUE(coordinator_test::Eventually([&] { return written >= 4; }));
+  // Read without a window, they would be more than may wait by now, and be refused.
+  for (int i = 0; i < 50; ++i) {
+    grpc::ClientContext asking;
+    SetDeadline(&asking);
+    v1::ListRunsResponse runs;
+    EXPECT_TRUE(sweeps_->ListRuns(&asking, v1::ListRunsRequest(), &runs).ok());
+  }
+  EXPECT_LT(written, kReports);
+  free_bytes_ = int64_t{1} << 40;
+  v1::ReportResponse response;
+  while (response.sequence() < kReports && stream->Read(&response)) {
+    EXPECT_EQ(response.verdict(), v1::ReportResponse::VERDICT_ACKNOWLEDGED) << response.reason();
+  }
+  EXPECT_EQ(response.sequence(), kReports);
+  context.TryCancel();
+  writer.join();
 }
 
 TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {

@@ -1,6 +1,8 @@
 #include "coordinator/storage/data_directory.h"
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,7 +10,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/storage/storage_test_support.h"
+#include "coordinator/storage/store.h"
 #include "gmock/gmock.h"
+
+namespace {
+
+// What every file system is said to be in this program; 0: what it is.
+decltype(statfs::f_type) pretended_type = 0;
+
+}  // namespace
+
+extern "C" int statfs(const char* path, struct statfs* found) noexcept {
+  const auto result = static_cast<int>(syscall(SYS_statfs, path, found));
+  if (result == 0 && pretended_type != 0) found->f_type = pretended_type;
+  return result;
+}
 
 namespace seedbed {
 namespace {
@@ -78,6 +94,20 @@ TEST(DataDirectoryTest, NetworkFileSystemsAreKnownByTheirNumbers) {
   for (const uint64_t local : {0xef53u, 0x58465342u, 0x9123683eu, 0x01021994u, 0x794c7630u, 0x2fc12fc1u}) {
     EXPECT_EQ(NetworkFileSystemName(local), "") << std::hex << local;
   }
+}
+
+TEST(DataDirectoryTest, OneOnTheNetworkIsRefusedUnlessItsJournalIsSafeThere) {
+  const TemporaryDirectory directory;
+  StoreOptions options = storage_test::FastOptions(directory.path() + "/data");
+  pretended_type = 0x6969;
+  const absl::Status refused = Store::Open(options, Moment()).status();
+  options.journal = StoreOptions::Journal::kDelete;
+  const absl::Status taken = Store::Open(options, Moment()).status();
+  pretended_type = 0;
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("(nfs)"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--journal=delete"));
+  SEEDBED_EXPECT_OK(taken);
 }
 
 TEST(DataDirectoryTest, SpaceIsCounted) {
