@@ -43,7 +43,9 @@ Json ViewOf(const SweepRow& row, int64_t budget_steps) {
   json["name"] = row.name;
   json["description"] = row.description;
   json["trainer"] = row.trainer;
-  json["state"] = row.state;
+  // The word of the command line's tables.
+  const bool done = row.state == core::Name(core::SweepState::kActive) && row.runs.queued + row.runs.running == 0;
+  json["state"] = done ? "done" : row.state;
   json["priority"] = row.priority;
   json["max_concurrent"] = ViewOf(row.max_concurrent);
   json["created_at"] = row.created_at;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/operations.h"
+#include "coordinator/web/json_views.h"
 #include "coordinator/web/web_fixture.h"
 
 namespace seedbed::web_test {
@@ -97,6 +98,18 @@ TEST_F(WebApiTest, ListsSweepsConfigurationsRunsAndWorkers) {
   EXPECT_EQ(workers["workers"][0]["name"], "w");
   EXPECT_THAT(workers["workers"][0]["leased_runs"], SizeIs(2));
   EXPECT_EQ(Ask("server")["degraded"], false);
+}
+
+TEST(SweepView, IsDoneWhenAllRunsHaveEnded) {
+  SweepRow row;
+  row.state = "active";
+  row.runs.finished = 2;
+  EXPECT_EQ(ViewOf(row, 0)["state"], "done");
+  row.runs.queued = 1;
+  EXPECT_EQ(ViewOf(row, 0)["state"], "active");
+  row.runs.queued = 0;
+  row.state = "paused";
+  EXPECT_EQ(ViewOf(row, 0)["state"], "paused");
 }
 
 TEST_F(WebApiTest, MistakesAreSaidSo) {
