@@ -1,35 +1,15 @@
 #include "coordinator/listing.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/schema/run_specification.h"
+#include "coordinator/storage/run_counts.h"
 
 namespace seedbed {
 namespace {
-
-void AddCount(core::RunState state, int64_t count, core::RunCounts* counts) {
-  switch (state) {
-    case core::RunState::kQueued:
-      counts->queued += count;
-      return;
-    case core::RunState::kRunning:
-      counts->running += count;
-      return;
-    case core::RunState::kFinished:
-      counts->finished += count;
-      return;
-    case core::RunState::kFailed:
-      counts->failed += count;
-      return;
-    case core::RunState::kCancelled:
-      counts->cancelled += count;
-      return;
-  }
-}
 
 // How many runs of each configuration wait while they are leased (Progress::Waiting). Without a state nothing runs.
 std::map<ConfigurationId, int64_t> WaitingByConfiguration(Coordinator* coordinator) {
@@ -92,8 +72,7 @@ absl::StatusOr<std::map<ConfigurationId, ConfigurationCounts>> CountByConfigurat
         const auto* count = std::get_if<int64_t>(&row[3]);
         if (configuration == nullptr || state == nullptr || count == nullptr) return true;
         ConfigurationCounts& entry = counts[ConfigurationId(*configuration)];
-        const std::optional<core::RunState> known = core::RunStateFromName(*state);
-        if (known) AddCount(*known, *count, &entry.runs);
+        AddCount(*state, *count, &entry.runs);
         if (outcome != nullptr && !outcome->empty()) entry.outcomes[*outcome] += *count;
         return true;
       }));

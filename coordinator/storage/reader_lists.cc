@@ -7,6 +7,7 @@
 #include "common/base/text.h"
 #include "coordinator/storage/reader.h"
 #include "coordinator/storage/reader_pool.h"
+#include "coordinator/storage/run_counts.h"
 
 namespace seedbed {
 namespace {
@@ -152,28 +153,6 @@ const char* OrderOf(RunFilter::Order order) {
   return " ORDER BY run_id";
 }
 
-void AddCount(const std::string& state, int64_t count, core::RunCounts* counts) {
-  const std::optional<core::RunState> known = core::RunStateFromName(state);
-  if (!known) return;
-  switch (*known) {
-    case core::RunState::kQueued:
-      counts->queued += count;
-      return;
-    case core::RunState::kRunning:
-      counts->running += count;
-      return;
-    case core::RunState::kFinished:
-      counts->finished += count;
-      return;
-    case core::RunState::kFailed:
-      counts->failed += count;
-      return;
-    case core::RunState::kCancelled:
-      counts->cancelled += count;
-      return;
-  }
-}
-
 absl::Status AddRunCounts(Database* database, std::map<SweepId, SweepRow>* sweeps) {
   SEEDBED_ASSIGN_OR_RETURN(CachedStatement rows,
                            database->Cached("SELECT sweep_id, state, outcome, count(*) FROM runs "
@@ -206,6 +185,28 @@ absl::StatusOr<std::vector<EventRow>> ReadEvents(Statement* rows) {
 }
 
 }  // namespace
+
+void AddCount(const std::string& state, int64_t count, core::RunCounts* counts) {
+  const std::optional<core::RunState> known = core::RunStateFromName(state);
+  if (!known) return;
+  switch (*known) {
+    case core::RunState::kQueued:
+      counts->queued += count;
+      return;
+    case core::RunState::kRunning:
+      counts->running += count;
+      return;
+    case core::RunState::kFinished:
+      counts->finished += count;
+      return;
+    case core::RunState::kFailed:
+      counts->failed += count;
+      return;
+    case core::RunState::kCancelled:
+      counts->cancelled += count;
+      return;
+  }
+}
 
 absl::StatusOr<std::vector<SweepRow>> Reader::ListSweeps(bool counted) {
   SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, pool_->Borrow());
