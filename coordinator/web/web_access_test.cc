@@ -202,6 +202,15 @@ TEST_F(WebTest, BeyondThisMachineItWantsTls) {
   EXPECT_EQ(CheckWebOptions(options_).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(WebTest, APortThatIsTakenIsKnownBeforeThereIsACoordinator) {
+  EXPECT_TRUE(CheckWebOptions(options_).ok());
+  Serve();
+  options_.listen = *ParseListenAddress(host());
+  EXPECT_EQ(CheckWebOptions(options_).code(), absl::StatusCode::kUnavailable);
+  server_.reset();
+  EXPECT_TRUE(CheckWebOptions(options_).ok());
+}
+
 // --- TLS
 
 struct Cluster {

@@ -147,7 +147,8 @@ absl::Status CheckWebOptions(const WebOptions& options) {
         "know no Unix sockets");
   }
   for (const std::string& host : options.hosts) SEEDBED_RETURN_IF_ERROR(CheckHost(host));
-  return CheckAddress(options.listen, !options.tls.empty(), options.insecure);
+  SEEDBED_RETURN_IF_ERROR(CheckAddress(options.listen, !options.tls.empty(), options.insecure));
+  return TcpAcceptor::Listen({options.listen}, TcpAcceptor::Options()).status();
 }
 
 absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(const WebOptions& options, Coordinator* coordinator) {

@@ -24,7 +24,7 @@ struct WebOptions {
   WebLimits limits;                  // for tests
 };
 
-// What can be said before there is a data directory, as CheckAddresses does for gRPC's.
+// What can be said before there is a data directory, as CheckAddresses does for gRPC's: a port that is taken, too.
 absl::Status CheckWebOptions(const WebOptions& options);
 
 // Serves the dashboard, its API and the coordinator's metrics over HTTP. All of it only reads, and all of it needs a

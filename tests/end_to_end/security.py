@@ -125,10 +125,12 @@ class Security(EndToEndTest):
     def test_a_port_that_is_taken_leaves_nothing_behind(self):
         _, port = self.start_on_tcp()
         tls = self.make_certificates()
-        for words in ((), ("--tls-certificate", tls / "server.crt", "--tls-key", tls / "server.key")):
-            second = self.start("seedbed-coordinator", "--listen", f"127.0.0.1:{port}", "--data", "other", *words)
+        taken = f"127.0.0.1:{port}"
+        for words in (("--listen", taken), ("--listen", taken, "--tls-certificate", tls / "server.crt", "--tls-key", tls / "server.key"),
+                      ("--listen", "127.0.0.1:0", "--http", taken)):
+            second = self.start("seedbed-coordinator", "--data", "other", *words)
             self.assertEqual(second.wait(20), 1)
-            self.assertIn(f"cannot listen on 127.0.0.1:{port}", second.log.read_text())
+            self.assertIn(f"cannot listen on {taken}", second.log.read_text())
             self.assertFalse((self.directory / "other").exists())
 
     def test_a_server_with_tls_is_known_and_others_are_not_talked_to(self):
