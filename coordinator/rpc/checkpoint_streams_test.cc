@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/sha256.h"
+#include "common/base/testing/no_descriptors.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/coordinator_test_support.h"
 #include "coordinator/rpc/server.h"
@@ -218,6 +219,26 @@ TEST_F(CheckpointCallsTest, StoredIsSaidOfAFileThatIsThere) {
   EXPECT_EQ(Files(), 0);
   ASSERT_TRUE(Put(HeaderOf(20, "content"), "content", &response).ok());
   EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
+}
+
+TEST_F(CheckpointCallsTest, OnlyWhatIsLostIsCalledLost) {
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, "content"), "content", &response).ok());
+  std::string read;
+  ASSERT_TRUE(Get("w", lease_, 10, &read).ok());
+  {
+    const NoDescriptors none;
+    const grpc::Status status = Get("w", lease_, 10, &read);
+    EXPECT_NE(status.error_code(), grpc::StatusCode::DATA_LOSS) << status.error_message();
+    EXPECT_NE(status.error_code(), grpc::StatusCode::OK);
+  }
+  ASSERT_TRUE(Get("w", lease_, 10, &read).ok());
+  EXPECT_EQ(read, "content");
+  const std::string path = coordinator_->FindCheckpoint(RunId(lease_.run_id()), 10)->path;
+  std::ofstream(path) << "contend";
+  EXPECT_EQ(Get("w", lease_, 10, &read).error_code(), grpc::StatusCode::DATA_LOSS);
+  std::filesystem::remove(path);
+  EXPECT_EQ(Get("w", lease_, 10, &read).error_code(), grpc::StatusCode::DATA_LOSS);
 }
 
 TEST_F(CheckpointCallsTest, WhatIsWrongLeavesNothing) {
