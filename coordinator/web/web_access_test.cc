@@ -131,7 +131,7 @@ TEST_F(WebTest, TheHostMustBeThisServers) {
     EXPECT_EQ(ask("Host: " + bad + "\r\n"), "421") << bad;
   }
   EXPECT_EQ(ask(""), "421") << "none";
-  EXPECT_EQ(ask(HostLine() + "Host: evil.example\r\n"), "421") << "two";
+  EXPECT_EQ(ask(HostLine() + "Host: evil.example\r\n"), "400") << "two";
 }
 
 TEST_F(WebTest, AnOriginMustBeThisPages) {

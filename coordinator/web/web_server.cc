@@ -60,6 +60,8 @@ class Handler final : public httplib::Server {
         return Refuse(connection, "431 Request Header Fields Too Large");
       case Connection::Head::kTargetTooLong:
         return Refuse(connection, "414 URI Too Long");
+      case Connection::Head::kMalformed:
+        return Refuse(connection, "400 Bad Request");
     }
     const std::string line = connection->RequestLine();
     // Whatever else may have a body, which stays unread.
