@@ -153,7 +153,8 @@ absl::Status Gate::CheckCaller(const httplib::Request& request, const std::strin
     caller.token_sha256 = *token;
   }
   const absl::Status status = authenticator_->Check(caller, kDashboard);
-  if (!status.ok() && token) sessions_->Close(*cookie);
+  // Not for a moment in which tokens cannot be read.
+  if (!status.ok() && !absl::IsUnavailable(status) && token) sessions_->Close(*cookie);
   return status;
 }
 

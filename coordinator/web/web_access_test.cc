@@ -1,4 +1,7 @@
 // Who gets an answer over HTTP, and who does not: a test for every refusal.
+#include <filesystem>
+
+#include "common/base/testing/no_descriptors.h"
 #include "common/secrets/private_file.h"
 #include "common/secrets/sign_in_code.h"
 #include "coordinator/web/web_fixture.h"
@@ -59,6 +62,26 @@ TEST_F(WebTest, ARevokedTokenIsRefusedAtOnce) {
   EXPECT_EQ(StatusOf("/api/v1/sweeps", cookie), 401) << "in the middle of a session";
   EXPECT_EQ(StatusOf("/api/v1/sweeps", Bearer(token)), 401);
   EXPECT_EQ(StatusOf("/?token=" + token), 401);
+}
+
+TEST_F(WebTest, ATokenThatCannotBeLookedUpForTheMomentEndsNoSession) {
+  Serve();
+  const std::string cookie = Get("/?token=" + Token("ann", Role::kRead)).get_header_value("Set-Cookie");
+  const httplib::Headers session = {{"Cookie", cookie.substr(0, cookie.find(';'))}};
+  httplib::Client client("127.0.0.1", port());
+  client.set_keep_alive(true);
+  client.set_read_timeout(kPatience);
+  const auto status = [&] {
+    const httplib::Result result = client.Get("/style.css", session);
+    return result ? result->status : -1;
+  };
+  EXPECT_EQ(status(), 200);
+  std::filesystem::last_write_time(TokensPath(data()), std::filesystem::file_time_type::clock::now());
+  {
+    const NoDescriptors none;
+    EXPECT_EQ(status(), 503);
+  }
+  EXPECT_EQ(status(), 200);
 }
 
 TEST_F(WebTest, ATokenInTheAddressBecomesACookie) {
