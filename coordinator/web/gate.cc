@@ -158,10 +158,15 @@ absl::Status Gate::CheckCaller(const httplib::Request& request, const std::strin
   return status;
 }
 
+// A link may be followed from another site's page. A redirect would be that site's request still, and go without the
+// cookie that the answer sets (SameSite=Strict), to the form, with the link used up. A page that goes on by itself
+// makes a request of this site's own. Tokens come from the form, which is this site's: a redirect keeps them out of the
+// browser's history.
 void Gate::SignIn(const httplib::Request& request, const std::string& peer, Moment now, httplib::Response* response) {
   absl::Status status;
   std::string token_sha256;
-  if (request.has_param("code")) {
+  const bool by_link = request.has_param("code");
+  if (by_link) {
     status = codes_.Use(request.get_param_value("code"), now.utc);
     token_sha256 = admin_sha256_;
   } else {
@@ -173,11 +178,16 @@ void Gate::SignIn(const httplib::Request& request, const std::string& peer, Mome
     if (WantsPage(request)) return AnswerSignInPage(status, response);
     return AnswerError(status, response);
   }
-  response->status = 303;
-  response->set_header("Location", "/");
   response->set_header("Set-Cookie",
                        absl::StrCat(cookie_name_, "=", sessions_->Open(token_sha256, now.monotonic),
                                     "; Path=/; HttpOnly; SameSite=Strict", options_.tls ? "; Secure" : ""));
+  if (const StaticFile* page = FindStaticFile("/signed_in.html"); by_link && page != nullptr) {
+    response->status = 200;
+    response->set_content(page->content.data(), page->content.size(), std::string(page->type));
+  } else {
+    response->status = 303;
+    response->set_header("Location", "/");
+  }
 }
 
 bool Gate::Handled(const httplib::Request& request, const std::string& local_ip, const std::string& peer, Moment now,
