@@ -84,12 +84,12 @@ void AnswerError(const absl::Status& status, httplib::Response* response) {
 }
 
 Gate::Gate(GateOptions options, const Authenticator* authenticator, const Authenticator::Options& access,
-           Sessions* sessions)
+           Sessions* sessions, absl::Time start)
     : options_(std::move(options)),
       cookie_name_(absl::StrCat("seedbed_session_", options_.port)),
       authenticator_(authenticator),
       admin_sha256_(Sha256Hex(access.admin_token)),
-      codes_(access.admin_token),
+      codes_(access.admin_token, start),
       sessions_(sessions) {}
 
 bool Gate::IsOurHost(const std::string& header, const std::string& local_ip) const {

@@ -122,6 +122,12 @@ TEST_F(WebTest, ALinkOpensItOnce) {
   EXPECT_EQ(StatusOf("/?code=" + code), 401);
   EXPECT_EQ(StatusOf("/?code=" + MakeSignInCode(AdminToken(), absl::Now() - absl::Hours(1))), 401);
   EXPECT_EQ(StatusOf("/?code=" + MakeSignInCode(std::string(64, '0'), absl::Now())), 401);
+  const std::string unused = MakeSignInCode(AdminToken(), absl::Now());
+  server_.reset();
+  Serve();
+  EXPECT_EQ(StatusOf("/?code=" + code), 401) << "a restart forgets what was used";
+  EXPECT_EQ(StatusOf("/?code=" + unused), 401);
+  EXPECT_EQ(StatusOf("/?code=" + MakeSignInCode(AdminToken(), absl::Now())), 200);
 }
 
 TEST_F(WebTest, SessionsEndAndAreBounded) {

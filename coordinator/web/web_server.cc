@@ -122,7 +122,7 @@ struct WebServer::Parts {
   Parts(const WebOptions& options, Coordinator* coordinator, const Authenticator::Options& access, int port)
       : authenticator(access),
         sessions(options.limits.sessions, options.limits.session_age),
-        gate(GateOptionsOf(options, port), &authenticator, access, &sessions),
+        gate(GateOptionsOf(options, port), &authenticator, access, &sessions, SystemClock().Now().utc),
         handler(coordinator, options.limits, &gate) {}
 
   static GateOptions GateOptionsOf(const WebOptions& options, int port) {
