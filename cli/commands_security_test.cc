@@ -145,7 +145,7 @@ TEST_F(SecurityCommands, ALinkToTheDashboardNeedsOneThatRuns) {
   ASSERT_EQ(result.code, kExitOk) << result.err;
   EXPECT_THAT(result.out, StartsWith("https://127.0.0.1:8080/?code="));
   EXPECT_THAT(result.out, Not(HasSubstr(std::string(32, 'x'))));
-  SignInCodes codes(std::string(32, 'x'));
+  SignInCodes codes(std::string(32, 'x'), absl::InfinitePast());
   const Result json = Run({"--data", directory_, "dashboard", "--json"});
   const std::string link = Parse(json.out)["link"];
   EXPECT_EQ(Parse(json.out)["url"], "https://0.0.0.0:8080");

@@ -91,6 +91,11 @@ absl::StatusOr<Authenticator::Options> Authenticator::OptionsForTcp(const std::s
 absl::StatusOr<TokenEntry> Authenticator::Known(const std::string& sha256) const {
   if (EqualInConstantTime(sha256, admin_sha256_)) return TokenEntry{"the admin's", Role::kAdmin, sha256, ""};
   absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
+  if (absl::IsUnavailable(entry.status())) {
+    return absl::UnavailableError(
+        "the coordinator cannot read its tokens at the moment; try again, and if that lasts tell its operator to look "
+        "at its log");
+  }
   if (!entry.ok()) {
     return absl::UnauthenticatedError(
         "the coordinator cannot read its tokens at present; tell its operator to look at its log");

@@ -60,6 +60,8 @@ class Handler final : public httplib::Server {
         return Refuse(connection, "431 Request Header Fields Too Large");
       case Connection::Head::kTargetTooLong:
         return Refuse(connection, "414 URI Too Long");
+      case Connection::Head::kMalformed:
+        return Refuse(connection, "400 Bad Request");
     }
     const std::string line = connection->RequestLine();
     // Whatever else may have a body, which stays unread.
@@ -120,7 +122,7 @@ struct WebServer::Parts {
   Parts(const WebOptions& options, Coordinator* coordinator, const Authenticator::Options& access, int port)
       : authenticator(access),
         sessions(options.limits.sessions, options.limits.session_age),
-        gate(GateOptionsOf(options, port), &authenticator, access, &sessions),
+        gate(GateOptionsOf(options, port), &authenticator, access, &sessions, SystemClock().Now().utc),
         handler(coordinator, options.limits, &gate) {}
 
   static GateOptions GateOptionsOf(const WebOptions& options, int port) {
