@@ -127,7 +127,8 @@ void AddProgramCommands(Commands& commands) {
                                       "seedbed completion bash > ~/.local/share/bash-completion/completions/seedbed");
   completion->add_option("shell", *shell, "bash")->required()->check(CLI::IsMember({"bash"}))->type_name("SHELL");
   CLI::App* app = &commands.app();
-  commands.OnRun(completion, [app](Context& context) -> absl::StatusOr<int> {
+  // `shell` is kept for CLI11, which writes there while it parses.
+  commands.OnRun(completion, [app, shell](Context& context) -> absl::StatusOr<int> {
     const std::string script = BashCompletion(*app);
     if (context.options.json) {
       context.PrintJson({{"script", script}});

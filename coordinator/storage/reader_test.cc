@@ -243,7 +243,8 @@ TEST_F(ReaderTest, EventsFromAPlaceOn) {
   ASSERT_EQ(later.size(), 2u);
   EXPECT_EQ(later[0].id, all[2].id);
   EXPECT_EQ(reader_->LatestEvents(1)->front().id, all.back().id);
-  for (const EventRow& event : *reader_->ListEvents(0, SweepId(1))) EXPECT_EQ(event.sweep, SweepId(1)) << event.kind;
+  const std::vector<EventRow> of_sweep = *reader_->ListEvents(0, SweepId(1));
+  for (const EventRow& event : of_sweep) EXPECT_EQ(event.sweep, SweepId(1)) << event.kind;
 }
 
 TEST_F(ReaderTest, StepsAsColumns) {

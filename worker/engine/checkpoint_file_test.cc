@@ -17,14 +17,11 @@
 #include "common/base/testing/no_descriptors.h"
 #include "gtest/gtest.h"
 #include "worker/engine/numerics.h"
+#include "worker/engine/test_directory.h"
 #include "worker/engine/tiny_run.h"
 
 namespace seedbed::engine {
 namespace {
-
-std::string PathOf(const std::string& name) {
-  return testing::TempDir() + "/" + name;
-}
 
 std::string Contents(const std::string& path) {
   std::ostringstream text;
@@ -56,7 +53,7 @@ Checkpoint Example(Precision precision) {
 
 // What is read of these bytes as a file.
 absl::StatusOr<Checkpoint> Read(const std::string& bytes) {
-  const std::string path = PathOf("bytes.sbc");
+  const std::string path = TestPath("bytes.sbc");
   SetContents(path, bytes);
   return ReadCheckpoint(path);
 }
@@ -81,7 +78,7 @@ TEST(CheckpointFileTest, ComesBackAsItWas) {
     const bool is_double = precision == Precision::kFloat64;
     uint64_t denormal_bits = 1;
     if (is_double) std::memcpy(&written.state.slabs["parameters"][7], &denormal_bits, sizeof(denormal_bits));
-    const std::string path = PathOf("whole.sbc");
+    const std::string path = TestPath("whole.sbc");
     const absl::StatusOr<std::string> sum = WriteCheckpoint(path, written);
     ASSERT_TRUE(sum.ok()) << sum.status();
     EXPECT_EQ(*sum, Sha256Hex(Contents(path)));
@@ -109,7 +106,7 @@ TEST(CheckpointFileTest, ComesBackAsItWas) {
 }
 
 TEST(CheckpointFileTest, HoldsItsPrecisionAndNoMore) {
-  const std::string path = PathOf("size.sbc");
+  const std::string path = TestPath("size.sbc");
   ASSERT_TRUE(WriteCheckpoint(path, Example(Precision::kFloat32)).ok());
   const size_t single = Contents(path).size();
   ASSERT_TRUE(WriteCheckpoint(path, Example(Precision::kFloat64)).ok());
@@ -122,7 +119,7 @@ TEST(CheckpointFileTest, KeepsDenormalFloats) {
   Checkpoint written = Example(Precision::kFloat32);
   const double smallest = std::ldexp(1.0, -149);
   written.state.slabs["parameters"][5] = smallest;
-  const std::string path = PathOf("denormal.sbc");
+  const std::string path = TestPath("denormal.sbc");
   ASSERT_TRUE(WriteCheckpoint(path, written).ok());
   const absl::StatusOr<Checkpoint> read = ReadCheckpoint(path);
   ASSERT_TRUE(read.ok());
@@ -130,7 +127,7 @@ TEST(CheckpointFileTest, KeepsDenormalFloats) {
 }
 
 TEST(CheckpointFileTest, EveryCutAndEveryChangedByteIsSeen) {
-  const std::string path = PathOf("victim.sbc");
+  const std::string path = TestPath("victim.sbc");
   ASSERT_TRUE(WriteCheckpoint(path, Example(Precision::kFloat32)).ok());
   const std::string bytes = Contents(path);
   ASSERT_TRUE(Read(bytes).ok());
@@ -152,7 +149,7 @@ TEST(CheckpointFileTest, EveryCutAndEveryChangedByteIsSeen) {
 
 // Headers that somebody wrote on purpose: the sum is right, and still nothing large is allocated and nothing crashes.
 TEST(CheckpointFileTest, HostileHeadersAreRefused) {
-  const std::string path = PathOf("honest.sbc");
+  const std::string path = TestPath("honest.sbc");
   ASSERT_TRUE(WriteCheckpoint(path, Example(Precision::kFloat32)).ok());
   const std::string honest = Contents(path);
   uint64_t header_bytes = 0;
@@ -227,9 +224,9 @@ TEST(CheckpointFileTest, ANewerVersionIsNamed) {
 }
 
 TEST(CheckpointFileTest, WhatIsNoFileIsNamed) {
-  EXPECT_EQ(ReadCheckpoint(PathOf("none.sbc")).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(ReadCheckpoint(testing::TempDir()).status().code(), absl::StatusCode::kDataLoss);
-  const std::string pipe = PathOf("pipe.sbc");
+  EXPECT_EQ(ReadCheckpoint(TestPath("none.sbc")).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadCheckpoint(TestDirectory()).status().code(), absl::StatusCode::kDataLoss);
+  const std::string pipe = TestPath("pipe.sbc");
   ASSERT_TRUE(mkfifo(pipe.c_str(), 0600) == 0 || errno == EEXIST);
   EXPECT_FALSE(ReadCheckpoint(pipe).ok());  // and does not wait for a writer
   EXPECT_EQ(
@@ -242,7 +239,7 @@ TEST(CheckpointFileTest, WhatIsNoFileIsNamed) {
 TEST(CheckpointFileTest, AFailedWriteLeavesWhatWasThere) {
   EXPECT_FALSE(WriteCheckpoint("/nowhere/at/all.sbc", Example(Precision::kFloat32)).ok());
   // A directory in the way is not replaced.
-  const std::string path = PathOf("in_the_way");
+  const std::string path = TestPath("in_the_way");
   ASSERT_TRUE(mkdir(path.c_str(), 0700) == 0 || errno == EEXIST);
   const absl::Status status = WriteCheckpoint(path, Example(Precision::kFloat32)).status();
   EXPECT_FALSE(status.ok());

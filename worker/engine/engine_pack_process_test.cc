@@ -12,13 +12,14 @@
 #include "common/base/sha256.h"
 #include "gtest/gtest.h"
 #include "worker/engine/engine_under_test.h"
+#include "worker/engine/test_directory.h"
 
 namespace seedbed::engine {
 namespace {
 
 // A directory of its own for each test's runs.
 std::string NewDirectory() {
-  std::string path = testing::TempDir() + "/engineXXXXXX";
+  std::string path = TestPath("engineXXXXXX");
   EXPECT_NE(mkdtemp(path.data()), nullptr);
   return path;
 }

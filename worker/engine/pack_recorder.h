@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/pack.h"
+#include "worker/engine/test_directory.h"
 
 // For tests.
 namespace seedbed::engine {
@@ -43,7 +44,7 @@ class Recorder {
     RunRequest request;
     request.run = run;
     request.specification = specification;
-    request.directory = testing::TempDir();
+    request.directory = TestDirectory();
     if (!resume.empty()) request.resume = resume;
     pack_.Start(std::move(request));
   }

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/pack_recorder.h"
+#include "worker/engine/test_directory.h"
 #include "worker/engine/tiny_run.h"
 
 namespace seedbed::engine {
@@ -274,7 +275,7 @@ TEST(PackTest, TheLastStepsCheckpointComesBeforeTheEnd) {
   RunRequest request;
   request.run = 1;
   request.specification = TinyRun(40);
-  request.checkpoint_file = testing::TempDir() + "/last.sbc";
+  request.checkpoint_file = TestPath("last.sbc");
   request.final_checkpoint = true;
   recorder.pack().Start(std::move(request));
   recorder.Finish();
@@ -284,7 +285,7 @@ TEST(PackTest, TheLastStepsCheckpointComesBeforeTheEnd) {
   EXPECT_EQ(said[said.size() - 2]["step"], 40);
   EXPECT_EQ(said.back()["type"], "finished");
   Recorder again(1);
-  again.Start(1, TinyRun(40), testing::TempDir() + "/last.sbc");
+  again.Start(1, TinyRun(40), TestPath("last.sbc"));
   again.Finish();
   ASSERT_EQ(again.Said(1).size(), 1u);
   EXPECT_EQ(again.Last(1)["type"], "finished");

@@ -10,14 +10,11 @@
 #include "worker/engine/checkpoint_file.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/session.h"
+#include "worker/engine/test_directory.h"
 #include "worker/engine/tiny_run.h"
 
 namespace seedbed::engine {
 namespace {
-
-std::string PathOf(const std::string& name) {
-  return testing::TempDir() + "/" + name + ".sbc";
-}
 
 struct Outcome {
   std::vector<MetricRow> rows;
@@ -44,9 +41,9 @@ Outcome Train(const RunSpecification& specification, const std::vector<int64_t>&
         const Session::Progress progress = session->Measure();
         if (progress.row) outcome.rows.push_back(*progress.row);
       }
-      EXPECT_TRUE(session->Save(PathOf("stopped"), Json::object()).ok());
+      EXPECT_TRUE(session->Save(TestPath("stopped.sbc"), Json::object()).ok());
       session.reset();
-      absl::StatusOr<std::unique_ptr<Session>> resumed = Session::Resume(specification, PathOf("stopped"));
+      absl::StatusOr<std::unique_ptr<Session>> resumed = Session::Resume(specification, TestPath("stopped.sbc"));
       EXPECT_TRUE(resumed.ok()) << resumed.status();
       session = *std::move(resumed);
       EXPECT_EQ(session->step(), *next_stop++);
@@ -58,8 +55,8 @@ Outcome Train(const RunSpecification& specification, const std::vector<int64_t>&
   outcome.summary = WithoutTimes(session->Summary());
   outcome.outcome = session->Outcome();
   outcome.reason = session->ending()->reason;
-  EXPECT_TRUE(session->Save(PathOf("final"), Json::object()).ok());
-  outcome.state = ReadCheckpoint(PathOf("final")).value().state;
+  EXPECT_TRUE(session->Save(TestPath("final.sbc"), Json::object()).ok());
+  outcome.state = ReadCheckpoint(TestPath("final.sbc")).value().state;
   return outcome;
 }
 
@@ -169,7 +166,7 @@ TEST(ResumeTest, FirstCrossingsAreThoseOfTheWholeRun) {
 TEST(ResumeTest, FromTheLastStepItEndsAtOnce) {
   const RunSpecification run = TinyRun(12);
   const Outcome whole = Train(run);
-  const absl::StatusOr<std::unique_ptr<Session>> resumed = Session::Resume(run, PathOf("final"));
+  const absl::StatusOr<std::unique_ptr<Session>> resumed = Session::Resume(run, TestPath("final.sbc"));
   ASSERT_TRUE(resumed.ok()) << resumed.status();
   const Session::Progress progress = (*resumed)->Advance();
   ASSERT_TRUE(progress.ending.has_value());
@@ -184,14 +181,14 @@ TEST(ResumeTest, TimesAddUp) {
   SetUpTrainingThread();
   auto session = Session::Create(run).value();
   session->Measure();
-  ASSERT_TRUE(session->Save(PathOf("times"), Json::object()).ok());
-  Checkpoint saved = ReadCheckpoint(PathOf("times")).value();
+  ASSERT_TRUE(session->Save(TestPath("times.sbc"), Json::object()).ok());
+  Checkpoint saved = ReadCheckpoint(TestPath("times.sbc")).value();
   EXPECT_GT(saved.cpu_seconds, 0);
   EXPECT_GT(saved.wall_seconds, 0);
   saved.cpu_seconds = 1000;
   saved.wall_seconds = 2000;
-  ASSERT_TRUE(WriteCheckpoint(PathOf("times"), saved).ok());
-  session = Session::Resume(run, PathOf("times")).value();
+  ASSERT_TRUE(WriteCheckpoint(TestPath("times.sbc"), saved).ok());
+  session = Session::Resume(run, TestPath("times.sbc")).value();
   while (!session->Advance().ending) continue;
   for (const auto& [key, before] : {std::pair<const char*, double>{"cpu_seconds", 1000}, {"wall_seconds", 2000}}) {
     EXPECT_GT(session->Summary()[key].get<double>(), before);
@@ -204,7 +201,7 @@ TEST(ResumeTest, UnusableCheckpointsAreNamed) {
   const RunSpecification run = TinyRun(12);
   Train(run);
   const auto message = [](const RunSpecification& asked, const std::string& name) {
-    const absl::Status status = Session::Resume(asked, PathOf(name)).status();
+    const absl::Status status = Session::Resume(asked, TestPath(name + ".sbc")).status();
     EXPECT_FALSE(status.ok());
     EXPECT_EQ(status.message().find("checkpoint "), 0u) << status;
     return std::string(status.message());
@@ -216,7 +213,7 @@ TEST(ResumeTest, UnusableCheckpointsAreNamed) {
   other.seed = 77;
   EXPECT_NE(message(other, "final").find("of another run"), std::string::npos);
 
-  const Checkpoint good = ReadCheckpoint(PathOf("final")).value();
+  const Checkpoint good = ReadCheckpoint(TestPath("final.sbc")).value();
   std::vector<Checkpoint> bad(6, good);
   bad[0].tensors[0].name = "embeddings";
   bad[1].state.slabs.erase("momentum");
@@ -225,12 +222,12 @@ TEST(ResumeTest, UnusableCheckpointsAreNamed) {
   bad[4].monitor.erase("rules");
   bad[5].precision = Precision::kFloat64;
   for (size_t i = 0; i < bad.size(); ++i) {
-    ASSERT_TRUE(WriteCheckpoint(PathOf("bad"), bad[i]).ok());
+    ASSERT_TRUE(WriteCheckpoint(TestPath("bad.sbc"), bad[i]).ok());
     EXPECT_NE(message(run, "bad"), "") << i;
   }
   RunSpecification wrong = run;
   wrong.parameters["model.widht"] = 3;
-  const absl::Status status = Session::Resume(wrong, PathOf("final")).status();
+  const absl::Status status = Session::Resume(wrong, TestPath("final.sbc")).status();
   EXPECT_EQ(status.message().find("checkpoint"), absl::string_view::npos) << status;
   EXPECT_NE(status.message().find("did you mean"), absl::string_view::npos) << status;
 }

@@ -233,7 +233,8 @@ TEST_P(StackedLearnerTest, RefillsInPlace) {
   settings[3] = other;
   const std::unique_ptr<StackedLearner> fresh = Make(run, settings);
   EXPECT_TRUE(SameBits(learner->State(3), fresh->State(3)));
-  for (const double value : learner->State(3).slabs.begin()->second) EXPECT_TRUE(std::isfinite(value));
+  const LearnerState state = learner->State(3);
+  for (const double value : state.slabs.begin()->second) EXPECT_TRUE(std::isfinite(value));
   for (int step = 0; step < 5; ++step) {
     Step(learner.get(), All());
     Step(undisturbed.get(), All());

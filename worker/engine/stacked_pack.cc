@@ -146,8 +146,9 @@ void StackedPack::SettleFor(int replica) {
 void StackedPack::Settle() {
   const auto first = std::find(wants_update_.begin(), wants_update_.end(), true);
   if (first == wants_update_.end()) return;
+  const auto replica = static_cast<int>(first - wants_update_.begin());
   const std::vector<bool> which = std::exchange(wants_update_, std::vector<bool>(wants_update_.size(), false));
-  Backward(static_cast<int>(first - wants_update_.begin()));  // again, if a replica was changed since the last one
+  Backward(replica);  // again, if a replica was changed since the last one
   ForAll([&] { learner_->UpdateSome(which); });
   NoteChange();
 }

@@ -10,6 +10,7 @@
 #include "caffe2/serialize/inline_container.h"
 #include "gtest/gtest.h"
 #include "torch/csrc/jit/serialization/pickle.h"
+#include "worker/engine/test_directory.h"
 #include "worker/engine/tiny_run.h"
 
 namespace seedbed::engine {
@@ -28,13 +29,9 @@ Checkpoint Example(Precision precision) {
   return checkpoint;
 }
 
-std::string PathOf(const std::string& name) {
-  return testing::TempDir() + "/" + name;
-}
-
 TEST(TorchExportTest, HoldsTheParametersByNameAndNothingElse) {
   for (const Precision precision : {Precision::kFloat32, Precision::kFloat64}) {
-    const std::string path = PathOf("weights.pt");
+    const std::string path = TestPath("weights.pt");
     const Checkpoint checkpoint = Example(precision);
     ASSERT_TRUE(ExportForPython(checkpoint, path).ok());
     std::ifstream file(path, std::ios::binary);
@@ -57,7 +54,7 @@ TEST(TorchExportTest, HoldsTheParametersByNameAndNothingElse) {
 
 // torch.load(weights_only=True) knows a short list of functions; a type tag is not on it.
 TEST(TorchExportTest, NamesOnlyWhatTorchLoadKnows) {
-  const std::string path = PathOf("names.pt");
+  const std::string path = TestPath("names.pt");
   ASSERT_TRUE(ExportForPython(Example(Precision::kFloat32), path).ok());
   caffe2::serialize::PyTorchStreamReader reader(path);
   const std::vector<std::string> records = reader.getAllRecords();
@@ -87,10 +84,10 @@ TEST(TorchExportTest, FailsWithThePathAndLeavesNothing) {
   const absl::Status status = ExportForPython(Example(Precision::kFloat32), "/nowhere/at/all.pt");
   EXPECT_NE(status.message().find("/nowhere/at/all.pt"), absl::string_view::npos) << status;
   testing::internal::CaptureStderr();
-  EXPECT_EQ(RunExportCommand({PathOf("no_such_checkpoint"), PathOf("out.pt")}), 1);
+  EXPECT_EQ(RunExportCommand({TestPath("no_such_checkpoint"), TestPath("out.pt")}), 1);
   EXPECT_EQ(RunExportCommand({"one"}), 2);
   EXPECT_NE(testing::internal::GetCapturedStderr().find("no_such_checkpoint"), std::string::npos);
-  EXPECT_FALSE(std::ifstream(PathOf("out.pt")).good());
+  EXPECT_FALSE(std::ifstream(TestPath("out.pt")).good());
 }
 
 }  // namespace
