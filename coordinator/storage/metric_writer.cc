@@ -264,17 +264,13 @@ absl::Status MetricWriter::WriteRun(const MetricRows& rows) {
     SEEDBED_RETURN_IF_ERROR(WriteOverflow(rows, rows.series[index], metric_id));
   }
   constexpr int64_t kEver = std::numeric_limits<int64_t>::max();
-  SEEDBED_ASSIGN_OR_RETURN(std::optional<StepChunk> last, log_.ChunkUpTo(rows.run, kEver));
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<StepChunk> last, log_.ChunkUpTo(rows.run, kEver));
   size_t index = 0;
   while (last.has_value() && index < rows.steps.size() && rows.steps[index] <= last->last_step) {
     SEEDBED_RETURN_IF_ERROR(Put(rows, index++));
   }
-  if (index < rows.steps.size()) {
-    if (index > 0) {
-      SEEDBED_ASSIGN_OR_RETURN(last, log_.ChunkUpTo(rows.run, kEver));
-    }
-    SEEDBED_RETURN_IF_ERROR(Append(rows, index, last));
-  }
+  // Where Put has parted that chunk it has appended a row behind it too, and this makes a chunk of its own.
+  if (index < rows.steps.size()) SEEDBED_RETURN_IF_ERROR(Append(rows, index, last));
   if (!rows.first_nonfinite_step.has_value()) return absl::OkStatus();
   return database_
       ->Change("UPDATE runs SET first_nonfinite_step = ?1 WHERE run_id = ?2 AND coalesce(first_nonfinite_step > ?1, 1)",

@@ -150,10 +150,10 @@ absl::Status ReadColumns(Database* database, RunId run, int64_t after_step, int6
   // The view's join, in an order that needs no sorting: the steps of a chunk rise with its rows' numbers.
   SEEDBED_ASSIGN_OR_RETURN(
       CachedStatement rows,
-      database->Cached(sql +
-                       " FROM step_chunks AS c CROSS JOIN step_rows AS r ON r.row_id BETWEEN c.first_row AND c.last_row"
-                       " WHERE c.run_id = ?1 AND c.last_step > ?2 AND r.step > ?2 ORDER BY c.first_step, r.row_id"
-                       " LIMIT ?3"));
+      database->Cached(
+          sql + " FROM step_chunks AS c CROSS JOIN step_rows AS r WHERE r.row_id BETWEEN c.first_row AND c.last_row"
+                " AND c.run_id = ?1 AND c.last_step > ?2 AND r.step > ?2 ORDER BY c.first_step, r.row_id"
+                " LIMIT ?3"));
   rows->Bind(run, after_step, limit + 1);
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());

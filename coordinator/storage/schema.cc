@@ -265,11 +265,12 @@ LEFT JOIN statistics AS t ON t.configuration_id = c.configuration_id;
 )sql";
 
 // CROSS JOIN is a join whose order SQLite keeps: chunks are found by their run, rows by their chunk, never chunks by
-// row.
+// row. Without ON, which other programs that read the file do not know there.
 std::string StepsSql(const std::vector<std::string>& metric_columns) {
   std::string sql = "\nCREATE VIEW steps AS\nSELECT c.run_id, r.step";
   for (const std::string& name : metric_columns) absl::StrAppend(&sql, ", r.\"", name, "\"");
-  return sql + "\nFROM step_chunks AS c CROSS JOIN step_rows AS r ON r.row_id BETWEEN c.first_row AND c.last_row;\n";
+  return sql +
+         "\nFROM step_chunks AS c CROSS JOIN step_rows AS r\nWHERE r.row_id BETWEEN c.first_row AND c.last_row;\n";
 }
 
 constexpr char kCurves[] = R"sql(

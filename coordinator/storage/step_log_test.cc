@@ -198,6 +198,7 @@ class StepLogAtRandomTest : public StepLogTest, public ::testing::WithParamInter
     std::vector<int64_t> steps;
     while (true) {
       const MetricTable page = *reader->StepsOf(RunId(run), steps.empty() ? -1 : steps.back(), 7);
+      ASSERT_TRUE(steps.empty() || page.steps.empty() || page.steps.front() > steps.back()) << "a page begins anew";
       steps.insert(steps.end(), page.steps.begin(), page.steps.end());
       if (!page.more) break;
     }
