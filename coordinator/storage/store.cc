@@ -23,9 +23,8 @@
 namespace seedbed {
 namespace {
 
-// Fixed when a database is created. The rows that a run has in one commit lie together, 50 of them on about 4 KiB: with
-// pages of 8 KiB fewer are split and fewer left half empty (12.6 bytes a value, not 13.4), while larger ones make a
-// single row write more of the log.
+// Fixed when a database is created. Rows are appended and fill pages of any size; larger ones make the few changes of a
+// commit in other tables write more of the log.
 constexpr int kPageSize = 8192;
 constexpr int kCacheKibibytes = 64 * 1024;
 
