@@ -49,6 +49,9 @@ enum class WorkerState : uint8_t {
 // The most runs that one command adds, changes or removes: a larger transaction would hold up everything behind it.
 constexpr int64_t kMostRunsPerChunk = 5000;
 
+// Of one checkpoint's file.
+constexpr int64_t kMostCheckpointBytes = int64_t{1} << 40;
+
 struct Settings {
   absl::Duration lease_duration = absl::Seconds(15);
   absl::Duration synchronize_every = absl::Seconds(5);  // asked of workers that hold leases

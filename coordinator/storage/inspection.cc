@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/schema/largest_step.h"
 #include "common/schema/trainer_schema.h"
 #include "coordinator/core/state.h"
 #include "coordinator/storage/database.h"
@@ -258,8 +259,9 @@ class Inspector {
       const int64_t last = statement.Int(1);
       const int64_t log = statement.Int(2);
       const int64_t evaluate = statement.Int(3);
-      if (last < 0 || log < 1 || evaluate < 1 || statement.Int(4) < 0) {
-        wrong.push_back(absl::StrCat(run, " (no intervals in its sweep's template)"));
+      if (!IsStep(last) || log < 1 || evaluate < 1 || statement.Int(4) < 0) {
+        wrong.push_back(absl::StrCat(run, IsStep(last) ? " (no intervals in its sweep's template)"
+                                                       : " (a last step that cannot be)"));
         continue;
       }
       const int64_t due = RowsDue(last, log, evaluate, statement.Int(4));
