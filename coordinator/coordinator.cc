@@ -27,7 +27,10 @@ absl::Status LeaseError(const core::LeaseKey& lease, const std::string& problem)
 // The longest that opening waits for the lengths of old runs, which only make estimates better.
 constexpr absl::Duration kProgressLimit = absl::Seconds(1);
 // At least as many as there are threads that read, so that none waits for another's long query.
-constexpr int kReaderConnections = 14;
+constexpr int kReaderConnections = 17;
+
+// Of the time that a commit waits for readers where they and the writer take turns.
+constexpr absl::Duration kSparedForCommits = absl::Seconds(2);
 
 constexpr int64_t kFirstDeletingChunk = 64;  // runs
 constexpr double kLongChunkSeconds = 0.15;
@@ -311,7 +314,7 @@ absl::StatusOr<core::Answer> Coordinator::ExecuteAndWait(core::Command command) 
   return answer.get();
 }
 
-absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command) {
+absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command, const std::function<bool()>& is_wanted) {
   int64_t changed = 0;
   // A run that goes takes its rows with it, and they may be many: others wait no longer than for one chunk.
   int64_t* most = MostOfRowDeleting(&command);
@@ -326,6 +329,10 @@ absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command) {
     if (chunk == nullptr) return changed;
     changed += chunk->changed;
     if (!chunk->more) return changed;
+    if (is_wanted && !is_wanted()) {
+      return absl::CancelledError(
+          absl::StrCat("the caller is gone: ", changed, " runs were changed; ask again to go on with the rest"));
+    }
     if (auto* extend = std::get_if<core::ExtendSeeds>(&command)) extend->from_ordinal = chunk->next;
   }
 }

@@ -100,8 +100,9 @@ class Coordinator {
 
   // Block the calling thread until the commit; never from a callback of the above.
   absl::StatusOr<core::Answer> ExecuteAndWait(core::Command command);
-  // Repeats a chunked command until nothing is left to do; returns the sum of `changed`.
-  absl::StatusOr<int64_t> ExecuteInChunks(core::Command command);
+  // Repeats a chunked command until nothing is left to do; returns the sum of `changed`. CANCELLED between two chunks
+  // once `is_wanted`, if given, says no.
+  absl::StatusOr<int64_t> ExecuteInChunks(core::Command command, const std::function<bool()>& is_wanted = nullptr);
   // Calls `look` on the loop's thread, between two batches; it must be quick. UNAVAILABLE while there is no state.
   absl::Status Inspect(const std::function<void(LiveView)>& look);
 
