@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/storage/allocation_limit.h"
 #include "coordinator/storage/linear_functions.h"
-#include "coordinator/storage/missing_log.h"
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/sqlite_error.h"
 #include "coordinator/storage/temporary_files.h"
 
@@ -245,7 +245,7 @@ Database::~Database() {
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, const Options& options) {
   SEEDBED_RETURN_IF_ERROR(LimitAllocations());
-  SEEDBED_RETURN_IF_ERROR(CheckLogIsThere(path));
+  SEEDBED_RETURN_IF_ERROR(CheckLog(path));
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   switch (options.access) {
     case Options::Access::kReadOnly:

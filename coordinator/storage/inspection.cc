@@ -16,8 +16,8 @@
 #include "coordinator/core/state.h"
 #include "coordinator/storage/database.h"
 #include "coordinator/storage/load.h"
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/migrations.h"
-#include "coordinator/storage/missing_log.h"
 #include "coordinator/storage/schema_inspection.h"
 
 namespace seedbed {
@@ -321,7 +321,7 @@ absl::StatusOr<Inspection> InspectDatabase(const std::string& database_path, boo
                                    "restore a backup; if there never was anything in it, remove it"});
     return inspection;
   }
-  const absl::Status log = CheckLogIsThere(database_path);
+  const absl::Status log = CheckLog(database_path);
   if (!log.ok()) {
     inspection.findings.push_back(FindingOf("log", log, kRestore));
     return inspection;
