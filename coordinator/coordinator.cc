@@ -81,6 +81,11 @@ absl::Status Coordinator::OpenStore() {
   epoch_ = store->epoch();
   ReaderOptions reader_options;
   reader_options.most_connections = kReaderConnections;
+  if (options_.journal == StoreOptions::Journal::kDelete) {
+    // A commit waits for whoever reads, and fails when it has waited for its time.
+    reader_options.query_limit = store_options.busy_timeout - kSparedForCommits;
+    reader_options.longest_stream = reader_options.query_limit;
+  }
   SEEDBED_ASSIGN_OR_RETURN(reader_, Reader::Open(store->database_path(), reader_options));
   reader_options.most_connections = 1;
   SEEDBED_ASSIGN_OR_RETURN(loop_reader_, Reader::Open(store->database_path(), reader_options));
