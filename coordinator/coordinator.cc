@@ -104,6 +104,11 @@ absl::Status Coordinator::OpenStore() {
   loop_options.settings = options_.settings;
   loop_options.log = options_.log;
   loop_options.remove_files = [this](std::vector<std::string> paths) { files_->Remove(std::move(paths)); };
+  loop_options.on_recovered = [this] {
+    const std::lock_guard<std::mutex> lock(deletions_mutex_);
+    deletions_may_be_left_ = true;
+    deletions_wake_.notify_all();
+  };
   loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
                                        clock_, loop_reader_.get(), logs_.get());
   loop_->Start();
@@ -116,12 +121,17 @@ absl::Status Coordinator::OpenStore() {
   housekeeping.free_bytes = options_.free_bytes;
   housekeeping.log = options_.log;
   housekeeper_ = std::make_unique<Housekeeper>(std::move(housekeeping), loop_.get());
-  deletions_ = std::thread([this] { FinishDeletions(); });
+  deletions_ = std::thread([this] { WatchDeletions(); });
   return absl::OkStatus();
 }
 
 Coordinator::~Coordinator() {
   PrepareToStop();
+  {
+    const std::lock_guard<std::mutex> lock(deletions_mutex_);
+    stopping_ = true;
+    deletions_wake_.notify_all();
+  }
   if (deletions_.joinable()) deletions_.join();
   housekeeper_.reset();
   if (loop_) loop_->Stop();
@@ -171,6 +181,18 @@ void Coordinator::VoidOldLeases() {
   }
 }
 
+void Coordinator::WatchDeletions() {
+  std::unique_lock<std::mutex> lock(deletions_mutex_);
+  while (true) {
+    deletions_wake_.wait(lock, [this] { return deletions_may_be_left_ || stopping_; });
+    if (stopping_) return;
+    deletions_may_be_left_ = false;
+    lock.unlock();
+    FinishDeletions();
+    lock.lock();
+  }
+}
+
 void Coordinator::FinishDeletions() {
   std::vector<SweepId> unfinished;
   const absl::Status looked = Inspect([&unfinished](LiveView view) {
@@ -183,9 +205,11 @@ void Coordinator::FinishDeletions() {
     core::DeleteSweep command;
     command.sweep = sweep;
     const absl::StatusOr<int64_t> deleted = ExecuteInChunks(command);
-    if (!deleted.ok()) {
+    // Whoever asked for it may have brought it to its end meanwhile.
+    if (!deleted.ok() && !absl::IsNotFound(deleted.status())) {
       options_.log(LogLevel::kWarning, absl::StrCat("the deletion of sweep ", sweep.value(),
-                                                    " goes on at the next start: ", deleted.status().ToString()));
+                                                    " goes on when commits work again, or at the next start: ",
+                                                    deleted.status().ToString()));
     }
   }
 }
