@@ -325,6 +325,11 @@ absl::StatusOr<CheckpointRow> Coordinator::FindCheckpoint(RunId run, std::option
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows, reader_->ListCheckpoints(run));
   for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
     if (step && row->step != *step) continue;
+    if (!IsCheckpointPath(row->path)) {
+      return absl::DataLossError(absl::StrCat("the checkpoint of run ", run.value(), " at step ", row->step,
+                                              " lies at '", row->path,
+                                              "'; let `seedbed doctor` examine the directory"));
+    }
     CheckpointRow found = *row;
     found.path = absl::StrCat(options_.directory, "/", row->path);
     return found;
