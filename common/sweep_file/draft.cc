@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/base/text.h"
+#include "common/schema/largest_step.h"
 #include "common/schema/shown_text.h"
 #include "common/schema/trainer_schema.h"
 
@@ -222,7 +223,7 @@ void ReadBudget(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   }
   if (!CheckMap(*budget->value, "budget", {"steps", "time"}, mistakes)) return;
   if (const YamlEntry* steps = budget->value->Find("steps")) {
-    draft->shared.budget.steps = ReadInteger(*steps->value, "budget.steps", 1, mistakes).value_or(1);
+    draft->shared.budget.steps = ReadInteger(*steps->value, "budget.steps", 1, kLargestStep, mistakes).value_or(1);
   } else {
     mistakes->Add(budget->key_location, "budget: expected 'steps', the number of updates after which a run ends");
   }
@@ -237,13 +238,15 @@ void ReadMetricIntervals(const YamlNode& root, SweepDraft* draft, Mistakes* mist
   if (metrics == nullptr || !CheckMap(*metrics->value, "metrics", keys, mistakes)) return;
   MetricIntervals& intervals = draft->shared.metrics;
   if (const YamlEntry* entry = metrics->value->Find("log_every")) {
-    intervals.log_every = ReadInteger(*entry->value, "metrics.log_every", 1, mistakes).value_or(1);
+    intervals.log_every = ReadInteger(*entry->value, "metrics.log_every", 1, kLargestStep, mistakes).value_or(1);
   }
   if (const YamlEntry* entry = metrics->value->Find("evaluate_every")) {
-    intervals.evaluate_every = ReadInteger(*entry->value, "metrics.evaluate_every", 1, mistakes).value_or(1);
+    intervals.evaluate_every =
+        ReadInteger(*entry->value, "metrics.evaluate_every", 1, kLargestStep, mistakes).value_or(1);
   }
   if (const YamlEntry* entry = metrics->value->Find("analyze_every")) {
-    intervals.analyze_every = ReadInteger(*entry->value, "metrics.analyze_every", 0, mistakes).value_or(0);
+    intervals.analyze_every =
+        ReadInteger(*entry->value, "metrics.analyze_every", 0, kLargestStep, mistakes).value_or(0);
   }
 }
 

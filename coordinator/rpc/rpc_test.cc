@@ -225,8 +225,8 @@ TEST_F(NoRoomTest, AStreamIsReadNoFurtherThanItsWindow) {
 }
 
 TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
-  const std::vector<v1::LeaseToStart> leases = LeaseAll(6);
-  v1::LeaseKey stale = leases[5].lease();
+  const std::vector<v1::LeaseToStart> leases = LeaseAll(9);
+  v1::LeaseKey stale = leases[8].lease();
   stale.set_fence(stale.fence() + 1);
   grpc::ClientContext context;
   SetDeadline(&context);
@@ -243,10 +243,13 @@ TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
       {[](auto* report) { report->mutable_rows()->mutable_series(0)->add_values(1); }, "as many values as steps (2)"},
       {[](auto* report) { report->mutable_rows()->set_steps(1, 0); }, "strictly rising"},
       {[](auto* report) { report->mutable_rows()->mutable_series(0)->set_metric("Step"); }, "'Step'"},
+      {[](auto* report) { report->mutable_rows()->set_steps(1, (int64_t{1} << 53) + 1); }, "0 to 9007199254740992"},
+      {[](auto* report) { report->mutable_rows()->set_first_nonfinite_step(-1); }, "rows.first_nonfinite_step"},
+      {[](auto* report) { Finish(report, int64_t{1} << 62); }, "ended.result.last_step"},
       {[](auto* report) { report->mutable_ended()->set_end(v1::ATTEMPT_END_CANCELLED); }, "ended.end"},
       {[](auto* report) { report->mutable_ended()->set_end(v1::ATTEMPT_END_FINISHED); }, "ended.result"},
   };
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 8; ++i) {
     const v1::LeaseKey& lease = leases[static_cast<size_t>(i)].lease();
     v1::ReportRequest wrong = ReportOf(lease, 1, 0, 2);
     rows[i].spoil(&wrong);
@@ -264,7 +267,7 @@ TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
     EXPECT_EQ(shown.attempts(0).end(), v1::ATTEMPT_END_FAILED);
     EXPECT_EQ(shown.attempts(0).reason(), answer.reason());
   }
-  answer = Exchange(stream.get(), ReportOf(leases[5].lease(), 1, 0, 1));
+  answer = Exchange(stream.get(), ReportOf(leases[8].lease(), 1, 0, 1));
   EXPECT_EQ(answer.verdict(), v1::ReportResponse::VERDICT_ACKNOWLEDGED);
 
   // A message that names no lease at all ends it.

@@ -11,12 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/schema/largest_step.h"
 #include "common/schema/trainer_schema.h"
 #include "coordinator/core/state.h"
 #include "coordinator/storage/database.h"
 #include "coordinator/storage/load.h"
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/migrations.h"
-#include "coordinator/storage/missing_log.h"
 #include "coordinator/storage/schema_inspection.h"
 
 namespace seedbed {
@@ -282,8 +283,9 @@ class Inspector {
       const int64_t last = statement.Int(1);
       const int64_t log = statement.Int(2);
       const int64_t evaluate = statement.Int(3);
-      if (last < 0 || log < 1 || evaluate < 1 || statement.Int(4) < 0) {
-        wrong.push_back(absl::StrCat(run, " (no intervals in its sweep's template)"));
+      if (!IsStep(last) || log < 1 || evaluate < 1 || statement.Int(4) < 0) {
+        wrong.push_back(absl::StrCat(run, IsStep(last) ? " (no intervals in its sweep's template)"
+                                                       : " (a last step that cannot be)"));
         continue;
       }
       const int64_t due = RowsDue(last, log, evaluate, statement.Int(4));
@@ -343,7 +345,7 @@ absl::StatusOr<Inspection> InspectDatabase(const std::string& database_path, boo
                                    "restore a backup; if there never was anything in it, remove it"});
     return inspection;
   }
-  const absl::Status log = CheckLogIsThere(database_path);
+  const absl::Status log = CheckLog(database_path);
   if (!log.ok()) {
     inspection.findings.push_back(FindingOf("log", log, kRestore));
     return inspection;

@@ -1,6 +1,7 @@
 #include "coordinator/storage/store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,8 +37,12 @@ absl::Status CreatePrivateFile(const std::string& path) {
     if (errno == ENOSPC || errno == EDQUOT) return absl::ResourceExhaustedError(what + "; free some disk space");
     return absl::FailedPreconditionError(what + "; check that this user may write the data directory");
   }
+  // One that was copied there may have come with wider permissions.
+  const int error = ::fchmod(descriptor, 0600) == 0 ? 0 : errno;
   ::close(descriptor);
-  return absl::OkStatus();
+  if (error == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("cannot give ", path, " the mode 0600: ", std::strerror(error),
+                                                    "; make this user its owner"));
 }
 
 absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is_new) {
