@@ -250,7 +250,7 @@ TEST(CheckpointFileTest, AFailedWriteLeavesWhatWasThere) {
 }
 
 TEST(CheckpointFileTest, OneThatCannotBeReadForTheMomentIsNotCalledDamaged) {
-  const std::string path = PathOf("no_descriptors");
+  const std::string path = TestPath("no_descriptors");
   ASSERT_TRUE(WriteCheckpoint(path, Example(Precision::kFloat32)).ok());
   absl::Status status;
   {

@@ -207,7 +207,7 @@ TEST(ResumeTest, UnusableCheckpointsAreNamed) {
     return std::string(status.message());
   };
   // Of one that cannot be read at all nothing is known.
-  const absl::Status missing = Session::Resume(run, PathOf("there_is_none")).status();
+  const absl::Status missing = Session::Resume(run, TestPath("there_is_none.sbc")).status();
   EXPECT_EQ(missing.message().find("cannot read checkpoint "), 0u) << missing;
   RunSpecification other = run;
   other.seed = 77;
