@@ -200,13 +200,15 @@ TEST_F(WebApiTest, TextOfPeopleDoesNotBreakTheAnswer) {
 
 TEST_F(WebApiTest, MetricsAreInPrometheusFormat) {
   MakeRuns();
+  ASSERT_TRUE(Submit(coordinator_.get(), "ended", SweepText("ended", 1, 1)).ok());
+  ASSERT_TRUE(ControlSweeps(coordinator_.get(), "ended", {}, CancelAction()).ok());
   Serve();
   const httplib::Response response = Get("/metrics", Bearer(AdminToken()));
   EXPECT_EQ(response.status, 200);
   EXPECT_THAT(response.get_header_value("Content-Type"), HasSubstr("version=0.0.4"));
   for (const std::string line :
-       {"seedbed_runs{state=\"queued\"} 1\n", "seedbed_runs{state=\"running\"} 2\n",
-        "seedbed_runs{state=\"finished\"} 1\n", "seedbed_sweeps{state=\"active\"} 1\n",
+       {"seedbed_runs{state=\"queued\"} 3\n", "seedbed_runs{state=\"running\"} 0\n",  // two wait at their worker
+        "seedbed_runs{state=\"finished\"} 1\n", "seedbed_sweeps{state=\"active\"} 1\n", "seedbed_sweeps{state=\"done\"} 1\n",
         "seedbed_sweeps{state=\"paused\"} 0\n", "seedbed_workers{state=\"active\"} 1\n", "seedbed_slots 4\n",
         "seedbed_leases 2\n", "seedbed_degraded 0\n", "# TYPE seedbed_commits_total counter\n", "seedbed_epoch 1\n"}) {
     EXPECT_THAT(response.body, HasSubstr(line));
