@@ -29,10 +29,12 @@ void AddLiveFacts(Coordinator* coordinator, const std::vector<v1::RunSummary*>& 
   for (v1::RunSummary* run : runs) {
     const auto live = facts.find(RunId(run->run_id()));
     if (live == facts.end()) continue;
-    run->set_last_step(std::max(run->last_step(), live->second.step));
-    if (live->second.training) continue;
-    run->set_prefetched(true);
-    run->set_state(v1::RUN_STATE_QUEUED);
+    if (live->second.training) {
+      run->set_last_step(std::max(run->last_step(), live->second.step));
+    } else {
+      run->set_prefetched(true);
+      run->set_state(v1::RUN_STATE_QUEUED);
+    }
   }
 }
 

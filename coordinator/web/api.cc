@@ -192,7 +192,7 @@ void Api::AddLiveFacts(Json* runs) {
     const auto live = facts.find(RunId(run["run_id"].get<int64_t>()));
     if (live == facts.end()) continue;
     const int64_t known = run["last_step"].is_null() ? -1 : run["last_step"].get<int64_t>();
-    if (live->second.step > known) run["last_step"] = live->second.step;
+    if (live->second.training && live->second.step > known) run["last_step"] = live->second.step;
     run["waiting_for_slot"] = !live->second.training;
     if (!live->second.training) run["state"] = std::string(core::Name(core::RunState::kQueued));
   }
