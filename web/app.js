@@ -1,6 +1,7 @@
 // Shows the page that the address names, and asks for its data again every few seconds while somebody looks.
 import {element} from "./elements.js";
 import {get, Refused} from "./data.js";
+import {keepPlace, takePlace} from "./place.js";
 import * as overview from "./overview.js";
 import * as run from "./run.js";
 import * as sweep from "./sweep.js";
@@ -48,7 +49,8 @@ function showTrouble(server) {
 
 function showProblem(error, view) {
   if (error instanceof Refused && error.status === 401) {
-    show([element("h1", {}, "Signed out"), element("p", {}, error.message),
+    keepPlace(location.hash);
+    show([element("h1", {}, "Signed out"), element("p", {}, "The token that opened this page was revoked, or the coordinator was restarted."),
           element("p", {}, element("a", {href: "/"}, "Sign in"))]);
     connection.textContent = "signed out";
     return false;
@@ -121,3 +123,5 @@ document.getElementById("skip").addEventListener("click", event => {
   main.focus();
 });
 navigate();
+const place = takePlace();
+if (location.hash === "" && place !== "") history.replaceState(null, "", place);
