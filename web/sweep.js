@@ -23,11 +23,14 @@ export function render(data) {
 }
 
 function outcomes(configuration) {
-  const list = Object.entries(configuration.outcomes).sort((a, b) => b[1] - a[1]);
-  if (configuration.runs.failed > 0) list.push(["failed", configuration.runs.failed]);
+  // In the order of the command line's tables.
+  const list = Object.entries(configuration.outcomes).sort((a, b) => a[0] < b[0] ? -1 : 1);
+  for (const state of ["failed", "cancelled"]) {
+    if (configuration.runs[state] > 0) list.push([state, configuration.runs[state]]);
+  }
   if (list.length === 0) return NOTHING;
   return element("span", {class: "badges"}, list.map(([name, number]) =>
-    element("span", {class: `badge is-${name}`}, `${number} ${words(name)}`)));
+    element("span", {class: `badge is-${name}`}, `${count(number)} ${words(name)}`)));
 }
 
 function parameterColumns(names, of) {
@@ -62,7 +65,7 @@ function renderSweep({sweep, configurations}) {
       {title: "", label: "Configuration", cell: open},
       ...parameterColumns(variedNames(rows), row => row.varied),
       {title: "Seeds done", cell: row => progress(row.runs)},
-      {title: "Reached", number: true, cell: row => `${row.reached_test_99}/${row.runs.finished}`},
+      {title: "Reached", number: true, cell: row => `${count(row.reached_test_99)}/${count(row.seeds)}`},
       {title: "T_train", number: true, cell: row => medianOrBound(row.median_t_train, row.reached_train_99, budget)},
       {title: "T_grok", number: true, cell: row => medianOrBound(row.median_t_grok, row.reached_test_99, budget)},
       {title: "Delay", number: true, cell: row => medianOrBound(row.median_delay, row.reached_test_99, budget)},

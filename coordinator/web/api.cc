@@ -320,9 +320,11 @@ absl::StatusOr<Json> Api::Query(const httplib::Params& parameters) {
   } const under_way(&queries_);
   if (under_way.number > limits_.queries) {
     return absl::UnavailableError(absl::StrCat(limits_.queries, " queries are under way already; ask again later"));
+    worker["training"] = 0;
   }
   Json json = Json::object();
   Json rows = Json::array();
+      worker["training"] = live->second.training;
   int64_t bytes = 0;
   bool truncated = false;
   SEEDBED_RETURN_IF_ERROR(coordinator_->reader().Stream(

@@ -97,6 +97,7 @@ TEST_F(WebApiTest, ListsSweepsConfigurationsRunsAndWorkers) {
   ASSERT_THAT(workers["workers"], SizeIs(1));
   EXPECT_EQ(workers["workers"][0]["name"], "w");
   EXPECT_THAT(workers["workers"][0]["leased_runs"], SizeIs(2));
+  EXPECT_EQ(workers["workers"][0]["training"], 0) << "both wait for a slot";
   EXPECT_EQ(Ask("server")["degraded"], false);
 }
 

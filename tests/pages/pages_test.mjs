@@ -13,3 +13,68 @@ test("a worker's leased runs are links with commas between them", async () => {
   const links = shown.all(each => each.tag === "a").map(each => each.attributes.href);
   assert.deepEqual(links, ["#/runs/323", "#/runs/324"]);
 });
+
+test("a worker's leases are told apart: what it trains, and what waits there", async () => {
+  const {render} = await page("workers.js");
+  const shown = whole(render({workers: [{...WORKER, leased_runs: [1, 2], training: 1}], more: false}));
+  assert.deepEqual(shown.column("Running"), ["1/1"]);
+  assert.deepEqual(shown.column("Prefetched"), ["1"]);
+});
+
+test("numbers are written as the command line writes them", async () => {
+  const {parameter} = await page("format.js");
+  const written = [0.0001, 0.001, 0.3, 1, 1.5, 1.5e-7, 0.00015, 1e30, true, "adamw"].map(parameter);
+  assert.deepEqual(written, ["1e-4", "0.001", "0.3", "1", "1.5", "1.5e-7", "0.00015", "1e30", "true", "adamw"]);
+  const {progress} = await page("elements.js");
+  const line = progress({total: 1440, finished: 172, running: 0, failed: 0, cancelled: 0, queued: 1268});
+  assert.ok(line.textContent.endsWith("172/1,440"), line.textContent);
+});
+
+const COUNTS = {total: 2, queued: 0, running: 0, finished: 1, failed: 0, cancelled: 1};
+const SWEEP = {sweep_id: 1, name: "s", description: "", trainer: "modular", state: "active", configurations: 1, runs: COUNTS,
+               budget_steps: 100, created_at: 1, source: ""};
+const CONFIGURATION = {configuration_id: 7, ordinal: 0, varied: {"optimizer.weight_decay": 0.0001}, seeds: 2, runs: COUNTS,
+                       outcomes: {memorised: 3, grokked: 1}, reached_train_99: 1, reached_test_99: 0, median_t_train: null,
+                       median_t_grok: null, median_delay: null};
+
+test("a sweep's table says what the command line's says", async () => {
+  const {render} = await page("sweep.js");
+  const shown = whole(render({sweep: SWEEP, configurations: {configurations: [CONFIGURATION], more: false}, page: 1}));
+  assert.deepEqual(shown.column("Reached"), ["0/2"]);
+  assert.deepEqual(shown.column("weight_decay"), ["1e-4"]);
+  assert.deepEqual(shown.column("Outcomes"), ["1 grokked3 memorised1 cancelled"]);
+});
+
+function drawn(chart) {
+  return {
+    ticks: chart.withClass("tick").map(each => each.textContent),
+    dots: chart.withClass("dot").length,
+    markers: chart.withClass("marker-name").map(each => each.textContent),
+  };
+}
+
+test("a chart's ticks differ, steps are whole, and a value alone is a dot", async () => {
+  const {chart} = await page("chart.js");
+  const close = drawn(chart("Loss", [{name: "loss", style: 0, steps: [0, 1, 2], values: [4.946, 4.949, 4.953]}], {}));
+  assert.equal(new Set(close.ticks).size, close.ticks.length, close.ticks.join(" "));
+  assert.ok(close.ticks.every(tick => !/^[012]\.\d/.test(tick)), close.ticks.join(" "));
+  assert.equal(close.dots, 0);
+  assert.equal(drawn(chart("Loss", [{name: "loss", style: 0, steps: [0], values: [5]}], {})).dots, 1);
+  assert.equal(drawn(chart("Loss", [{name: "loss", style: 0, steps: [0, 1, 2], values: [5, Infinity, 4]}], {})).dots, 2);
+});
+
+const RUN = {run_id: 3, sweep: "s", configuration_id: 7, seed: 0, varied: {}, state: "running", outcome: null, last_step: 30,
+             t_train_99: null, t_test_99: null, delay: null, final_test_accuracy: null, wall_seconds: null, reason: null,
+             first_nonfinite_step: null, attempt_list: [], specification: {}};
+const CURVE = {rows: 4, series: [{metric: "train_accuracy", steps: [0, 10, 20, 30], values: [0, 0.5, 0.995, 1]},
+                                 {metric: "train_loss", steps: [0, 10, 20, 30], values: [5, 4, "Infinity", "Infinity"]}]};
+
+test("a run's page says from the curve what no result says yet", async () => {
+  const {render} = await page("run.js");
+  const shown = whole(render({detail: RUN, curve: CURVE}));
+  const facts = new Map(shown.all(each => each.tag === "dl")[0].children.map(pair => pair.children.map(each => each.textContent)));
+  assert.equal(facts.get("T_train"), "20");
+  assert.equal(facts.get("T_grok"), "—");
+  assert.equal(facts.get("First value that is not finite"), "step 20");
+  assert.ok(shown.withClass("marker-name").some(each => each.textContent === "not finite"));
+});
