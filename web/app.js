@@ -2,8 +2,10 @@
 import {element} from "./elements.js";
 import {get, Refused} from "./data.js";
 import {keepPlace, takePlace} from "./place.js";
+import * as configuration from "./configuration.js";
 import * as overview from "./overview.js";
 import * as run from "./run.js";
+import * as runs from "./runs.js";
 import * as sweep from "./sweep.js";
 import * as workers from "./workers.js";
 
@@ -28,6 +30,8 @@ function parse(hash) {
   });
   const [name = "", ...path] = parts;
   if (name === "sweeps" && path.length === 0) return {page: overview, path};
+  if (name === "sweeps" && path.length === 2) return {page: configuration, path};
+  if (name === "runs" && (path.length === 0 || !/^\d+$/.test(path[0]))) return {page: runs, path};
   return {page: Object.hasOwn(PAGES, name) ? PAGES[name] : null, path};
 }
 
@@ -94,7 +98,7 @@ function navigate() {
     clearTimeout(current.timer);
   }
   current = null;
-  for (const [id, pages] of [["to-sweeps", [overview, sweep, run]], ["to-workers", [workers]]]) {
+  for (const [id, pages] of [["to-sweeps", [overview, sweep, configuration, runs, run]], ["to-workers", [workers]]]) {
     const link = document.getElementById(id);
     if (pages.includes(page)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -122,6 +126,6 @@ document.getElementById("skip").addEventListener("click", event => {
   event.preventDefault();
   main.focus();
 });
-navigate();
 const place = takePlace();
 if (location.hash === "" && place !== "") history.replaceState(null, "", place);
+navigate();

@@ -78,3 +78,33 @@ test("a run's page says from the curve what no result says yet", async () => {
   assert.equal(facts.get("First value that is not finite"), "step 20");
   assert.ok(shown.withClass("marker-name").some(each => each.textContent === "not finite"));
 });
+
+test("a large sweep has pages", async () => {
+  const {render} = await page("sweep.js");
+  const links = (number, more) => whole(render({sweep: {...SWEEP, configurations: 1201}, page: number,
+                                               configurations: {configurations: [CONFIGURATION], more}}))
+    .withClass("pages").flatMap(each => each.all(node => node.tag === "a")).map(node => node.attributes.href);
+  assert.deepEqual(links(1, true), ["#/sweeps/s/page/2"]);
+  assert.deepEqual(links(2, true), ["#/sweeps/s/page/1", "#/sweeps/s/page/3"]);
+  assert.deepEqual(links(3, false), ["#/sweeps/s/page/2"]);
+});
+
+test("the overview's numbers lead to the runs in that state", async () => {
+  const {render} = await page("overview.js");
+  const shown = whole(render({sweeps: {sweeps: [SWEEP], more: false}, workers: {workers: [], more: false}}));
+  assert.deepEqual(shown.withClass("figure").map(each => each.all(node => node.tag === "a")[0].attributes.href),
+                   ["running", "queued", "finished", "failed"].map(state => `#/runs/state/${state}`).concat("#/workers"));
+  const list = await page("runs.js");
+  const rows = whole(list.render({state: "running", after: "", runs: {runs: [RUN], more: true}}));
+  assert.deepEqual(rows.column("Run"), ["3"]);
+  assert.equal(rows.withClass("pages")[0].all(node => node.tag === "a")[0].attributes.href, "#/runs/state/running/after/3");
+});
+
+test("a configuration's page draws a curve for each seed", async () => {
+  const {render} = await page("configuration.js");
+  const lines = [0, 1].map(seed => ({name: `seed ${seed}`, style: `seed-${seed}`, steps: [0, 1], values: [0, "NaN"]}));
+  const shown = whole(render({sweep: SWEEP, runs: {runs: [RUN], more: false},
+                              curves: {metrics: ["test_loss"], metric: "test_loss", lines, left_out: 0}}));
+  const paths = shown.all(each => each.tag === "path");
+  assert.deepEqual(paths.map(each => each.attributes.class), ["line line-seed-0", "line line-seed-1"]);
+});
