@@ -181,12 +181,12 @@ TEST_F(Lists, EmptyListsAreEmptyDocuments) {
 }
 
 TEST_F(Lists, RunsHandsItsFiltersOn) {
-  Run({"runs", "--where", "optimizer.weight_decay=0.3", "--state", "failed,running", "--outcome", "grokked", "last",
-       "--newest-first"});
+  Run({"runs", "--where", "optimizer.weight_decay=0.3", "--state", "failed,running", "--outcome", "grokked,memorised",
+       "last", "--newest-first"});
   ASSERT_THAT(fake.list_runs_requests, SizeIs(1));
   const v1::ListRunsRequest& request = fake.list_runs_requests[0];
   EXPECT_EQ(request.sweep(), "last");
-  EXPECT_EQ(request.outcome(), "grokked");
+  EXPECT_EQ(request.outcome(), "grokked,memorised");
   EXPECT_THAT(request.states(), ElementsAre(v1::RUN_STATE_FAILED, v1::RUN_STATE_RUNNING));
   EXPECT_EQ(request.parameters().at("optimizer.weight_decay"), "0.3");
   EXPECT_TRUE(request.newest_first());
@@ -234,7 +234,11 @@ TEST_F(Lists, ShowTellsRunsFromSweeps) {
 TEST_F(Lists, AFilterThatMatchesNothingIsMeantWell) {
   EXPECT_EQ(Run({"runs"}).err, "seedbed: no runs match\n");
   EXPECT_EQ(Run({"runs", "--outcome", "grokked"}).err, "seedbed: no runs match\n");
-  EXPECT_EQ(Run({"runs", "--outcome", "groked"}).err, "seedbed: no runs match. Did you mean --outcome grokked?\n");
+  const Result unknown = Run({"runs", "--outcome", "grokked,groked"});
+  EXPECT_EQ(unknown.code, kExitUsage);
+  EXPECT_EQ(unknown.err,
+            "seedbed: \"groked\" is no outcome: expected diverged, generalised, grokked, memorised, not_memorised. Did "
+            "you mean grokked?\n");
   EXPECT_EQ(Run({"runs", "--where", "weight_decay=0"}).err,
             "seedbed: no runs match. Did you mean --where optimizer.weight_decay=0?\n");
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "coordinator/lease_specifications.h"
 #include "coordinator/listing.h"
@@ -44,7 +45,9 @@ absl::StatusOr<RunFilter> FilterOf(const v1::ListRunsRequest& request) {
     SEEDBED_ASSIGN_OR_RETURN(const core::RunState known, FromProto(static_cast<v1::RunState>(state)));
     filter.states.push_back(known);
   }
-  if (!request.outcome().empty()) filter.outcomes.push_back(request.outcome());
+  for (const absl::string_view outcome : absl::StrSplit(request.outcome(), ',', absl::SkipEmpty())) {
+    filter.outcomes.emplace_back(outcome);
+  }
   const std::map<std::string, std::string> parameters(request.parameters().begin(), request.parameters().end());
   for (const auto& [name, value] : parameters) filter.parameters.emplace_back(name, ParameterValueJson(value));
   if (request.limit() < 0) return absl::InvalidArgumentError("limit: expected 0 (no limit) or more");

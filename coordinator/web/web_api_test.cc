@@ -124,12 +124,14 @@ TEST_F(WebApiTest, MistakesAreSaidSo) {
   Refusal("runs/99", 404);
   Refusal("runs/99/curve", 404);
   Refusal("runs?state=odd", 400);
+  EXPECT_THAT(Refusal("runs?outcome=groked", 400).body, HasSubstr("grokked, memorised"));
   Refusal("runs?limit=0", 400);
   Refusal("runs?limit=2001", 400);
   Refusal("runs?order=up", 400);
   EXPECT_THAT(Refusal("runs?stat=queued", 400).body, HasSubstr("no parameter 'stat'"));
   Refusal("workers?gone=2", 400);
   Refusal("runs/1/curve?points=1", 400);
+  EXPECT_THAT(Refusal("runs/1/curve?metrics=foo", 400).body, HasSubstr("test_loss"));
 }
 
 TEST_F(WebApiTest, ACurveIsBounded) {
