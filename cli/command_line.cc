@@ -162,6 +162,24 @@ CLI::App* Commands::Add(const std::string& name, const std::string& description,
   if (!examples.empty()) {
     const std::vector<std::string> lines = absl::StrSplit(examples, '\n');
     command->footer("Examples:\n  " + absl::StrJoin(lines, "\n  "));
+CLI::Validator Address(int least_port, bool or_socket) {
+  return CLI::Validator(
+      [least_port, or_socket](std::string& word) {
+        if (or_socket && word.rfind("unix:", 0) == 0 && word.size() > 5) return std::string();
+        const size_t colon = word.rfind(':');
+        const std::string host = word.substr(0, colon == std::string::npos ? 0 : colon);
+        const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+        int port = 0;
+        if (!host.empty() && (bracketed || host.find(':') == std::string::npos) &&
+            absl::SimpleAtoi(word.substr(colon + 1), &port) && port >= least_port && port <= 65535) {
+          return std::string();
+        }
+        return absl::StrCat("expected HOST:PORT (port ", least_port, " to 65535)", or_socket ? " or unix:/path" : "",
+                            ", got ", word);
+      },
+      "");
+}
+
   }
   command->fallthrough();  // --json and the other global options may stand after the command too
   return command;

@@ -116,11 +116,13 @@ TEST_F(CommandLine, RunTakesItsOptions) {
   EXPECT_EQ(run_options.checkpoint_every, 2.5);
   EXPECT_EQ(run_options.least_free_disk, 100);
   for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {"--device", "tpu"}, {"--pack", "0"}, {"--checkpoint-every", "-1"}, {"--least-free-disk", "x"}}) {
+           {"--device", "tpu"}, {"--pack", "0"}, {"--checkpoint-every", "-1"}, {"--least-free-disk", "x"}, {"--http", "8080"}}) {
     const Result result = Run({"run", "f.yaml", wrong[0], wrong[1]});
     EXPECT_EQ(result.code, kExitUsage) << wrong[0];
     EXPECT_THAT(result.err, HasSubstr(wrong[0]));
   }
+  EXPECT_EQ(Run({"run", "f.yaml", "--http", "127.0.0.1:0"}).code, kExitOk);
+  EXPECT_EQ(run_options.http, "127.0.0.1:0");
   EXPECT_EQ(Run({"run", "f.yaml", "--workers", "0"}).code, kExitUsage);
   EXPECT_EQ(Run({"run"}).code, kExitUsage);
 }
