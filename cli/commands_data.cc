@@ -188,7 +188,7 @@ void AddDataCommands(Commands& commands) {
   const auto query_options = std::make_shared<QueryOptions>();
   CLI::App* query =
       commands.Add("query", "Run one SELECT over the results database",
-                   "seedbed query \"select * from configuration_results\"\n"
+                   "seedbed query \"select varied, seeds, reached_test_99, median_t_grok from configuration_results\"\n"
                    "seedbed query \"select outcome, count(*) as runs from run_results group by 1\" --csv\n"
                    "seedbed query - < question.sql");
   query->add_option("sql", query_options->sql, "The SELECT; - reads it from standard input")
