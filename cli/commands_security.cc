@@ -221,14 +221,14 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
   context.Print(absl::StrCat(
       "wrote ", directory, "/: ca.crt ca.key server.crt server.key client.crt client.key, for ",
       absl::StrJoin(hosts, " "), ", valid until ", until, "\n\nThe coordinator:\n  ",
-      WithOptions("seedbed-coordinator", {{"--listen", "0.0.0.0:7733"},
+      WithOptions("seedbed-coordinator", {{"--listen", "0.0.0.0:7070"},
                                           {"--tls-certificate", directory + "/server.crt"},
                                           {"--tls-key", directory + "/server.key"},
                                           {"--tls-client-ca", directory + "/ca.crt"}}),
       "\nA worker's token, and a worker (elsewhere: with copies of it and of ca.crt, client.crt and client.key):\n"
       "  seedbed token create --role worker --name workers --output worker.token\n  ",
       WithOptions("seedbed-worker", {{"--server", absl::StrCat(IsIpv6(hosts.front()) ? "[" : "", hosts.front(),
-                                                               IsIpv6(hosts.front()) ? "]" : "", ":7733")},
+                                                               IsIpv6(hosts.front()) ? "]" : "", ":7070")},
                                      {"--token-file", "worker.token"},
                                      {"--tls-ca", directory + "/ca.crt"},
                                      {"--tls-certificate", directory + "/client.crt"},
