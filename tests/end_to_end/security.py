@@ -70,7 +70,7 @@ class Security(EndToEndTest):
         self.seedbed(*server, "--token-file", read, "runs")
         self.assertIn("only SELECT", fails(read, "query", "delete from runs", exit_code=1))
         self.assertIn("only SELECT", fails(read, "query", "attach '/tmp/x' as x", exit_code=1))
-        fails(submit, "drain", "anybody", exit_code=1)
+        self.assertIn("`seedbed drain` needs admin", fails(submit, "drain", "anybody", exit_code=1))
         # Its own token would be refused to a worker.
         for given in (server, ("--data", "data")):
             status = self.seedbed(*given, "--token-file", submit, "status")[0]
