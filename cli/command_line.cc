@@ -91,6 +91,7 @@ std::string ExplainUsage(CLI::App& app, const std::vector<std::string>& argument
 void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_option("--server", options.server, "Coordinator to talk to: HOST:PORT or unix:/path")
       ->envname("SEEDBED_SERVER")
+      ->check(Address(/*least_port=*/1, /*or_socket=*/true))
       ->type_name("ADDRESS");
   app.add_option(
          "--data", options.data,
@@ -111,6 +112,10 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_flag("--json", options.json, "Print JSON for programs");
   app.add_flag("--no-color", options.no_color, "No colour, as with NO_COLOR set");
 }
+
+constexpr char kOptionsOfAll[] =
+    "\nOptions of every command (`seedbed --help` explains them): --server, --data, --token-file, --tls-ca,\n"
+    "--tls-certificate, --tls-key, --json, --no-color\n";
 
 int DoChosen(Commands& commands, Context& context) {
   const absl::StatusOr<int> result = commands.chosen()(context);
@@ -157,11 +162,6 @@ CLI::Validator NumberFrom(double least) {
       "");
 }
 
-CLI::App* Commands::Add(const std::string& name, const std::string& description, const std::string& examples) {
-  CLI::App* command = app_.add_subcommand(name, description);
-  if (!examples.empty()) {
-    const std::vector<std::string> lines = absl::StrSplit(examples, '\n');
-    command->footer("Examples:\n  " + absl::StrJoin(lines, "\n  "));
 CLI::Validator Address(int least_port, bool or_socket) {
   return CLI::Validator(
       [least_port, or_socket](std::string& word) {
@@ -180,6 +180,11 @@ CLI::Validator Address(int least_port, bool or_socket) {
       "");
 }
 
+CLI::App* Commands::Add(const std::string& name, const std::string& description, const std::string& examples) {
+  CLI::App* command = app_.add_subcommand(name, description);
+  if (!examples.empty()) {
+    const std::vector<std::string> lines = absl::StrSplit(examples, '\n');
+    command->footer("Examples:\n  " + absl::StrJoin(lines, "\n  "));
   }
   command->fallthrough();  // --json and the other global options may stand after the command too
   return command;
@@ -218,7 +223,7 @@ int RunCommandLine(const std::vector<std::string>& arguments, Environment& envir
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
-    environment.out->Write(chosen.empty() ? app.help() : chosen.front()->help());
+    environment.out->Write(chosen.empty() ? app.help() : chosen.front()->help("seedbed") + kOptionsOfAll);
     environment.out->Flush();
     return kExitOk;
   } catch (const CLI::CallForVersion&) {

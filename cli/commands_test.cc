@@ -30,6 +30,8 @@ TEST_F(CommandLine, HelpIsNoError) {
   }
   const Result help = Run({"export", "--help"});
   EXPECT_EQ(help.code, kExitOk);
+  EXPECT_THAT(help.out, HasSubstr("Usage: seedbed export "));
+  EXPECT_THAT(help.out, HasSubstr("--server, --data, "));
   EXPECT_THAT(help.out, HasSubstr("Examples:\n  seedbed export goldilocks --format csv > runs.csv\n"));
 }
 
@@ -70,6 +72,10 @@ TEST_F(CommandLine, SaysWhatAWordShouldHaveBeen) {
       {{"logs", "x"}, "run: expected a whole number of at least 1, got x\n"},
       {{"extend", "a", "--seeds", "1.5"}, "--seeds: expected a whole number of at least 1, got 1.5\n"},
       {{"runs", "--limit", "-1"}, "--limit: expected a whole number of at least 0, got -1\n"},
+      {{"sweeps", "--server", "127.0.0.1"},
+       "--server: expected HOST:PORT (port 1 to 65535) or unix:/path, got 127.0.0.1\n"},
+      {{"sweeps", "--server", "head:77333"},
+       "--server: expected HOST:PORT (port 1 to 65535) or unix:/path, got head:77333\n"},
       {{"wait", "--timeout", "soon"}, "--timeout: expected a number of at least 0, got soon\n"},
   };
   for (const auto& [words, message] : cases) {
