@@ -121,14 +121,14 @@ TEST_F(CommandLine, RunTakesItsOptions) {
   EXPECT_EQ(run_options.pack, "8");
   EXPECT_EQ(run_options.checkpoint_every, 2.5);
   EXPECT_EQ(run_options.least_free_disk, 100);
+  EXPECT_EQ(Run({"run", "f.yaml", "--http", "127.0.0.1:0"}).code, kExitOk);
+  EXPECT_EQ(run_options.http, "127.0.0.1:0");
   for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
            {"--device", "tpu"}, {"--pack", "0"}, {"--checkpoint-every", "-1"}, {"--least-free-disk", "x"}, {"--http", "8080"}}) {
     const Result result = Run({"run", "f.yaml", wrong[0], wrong[1]});
     EXPECT_EQ(result.code, kExitUsage) << wrong[0];
     EXPECT_THAT(result.err, HasSubstr(wrong[0]));
   }
-  EXPECT_EQ(Run({"run", "f.yaml", "--http", "127.0.0.1:0"}).code, kExitOk);
-  EXPECT_EQ(run_options.http, "127.0.0.1:0");
   EXPECT_EQ(Run({"run", "f.yaml", "--workers", "0"}).code, kExitUsage);
   EXPECT_EQ(Run({"run"}).code, kExitUsage);
 }
@@ -269,6 +269,11 @@ TEST_F(Lists, CommandsThatArePrintedCanBePasted) {
 
 TEST_F(Lists, ALogThatIsEmptyIsSaidToBe) {
   EXPECT_EQ(Run({"logs", "17"}).err, "seedbed: run 17 has written nothing\n");
+  v1::RunSummary run;
+  run.set_run_id(18);
+  run.set_state(v1::RUN_STATE_QUEUED);
+  fake.runs.push_back(run);
+  EXPECT_EQ(Run({"logs", "18"}).err, "seedbed: run 18 is queued and has not started\n");
   EXPECT_EQ(Run({"logs", "17", "--json"}).out, "{\"run_id\":17,\"text\":\"\"}\n");
 }
 
