@@ -170,10 +170,10 @@ TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {
 
   const std::string spaced = directory_ + "/my tls";
   result = Run({"tls", "init", "--directory", spaced, "--host", "::1"});
-  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7733 --tls-certificate '" + spaced +
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7070 --tls-certificate '" + spaced +
                                     "/server.crt' --tls-key '" + spaced + "/server.key' --tls-client-ca '" + spaced +
                                     "/ca.crt'\n"));
-  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server '[::1]:7733' --token-file worker.token --tls-ca '" +
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server '[::1]:7070' --token-file worker.token --tls-ca '" +
                                     spaced + "/ca.crt' "));
 
   const std::string authority = Read(tls + "/ca.crt");

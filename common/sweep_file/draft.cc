@@ -65,8 +65,13 @@ bool IsParameterOrGroup(const std::string& key) {
 
 std::string HintForUnknownKey(const std::string& key) {
   if (key == "early_terminate") return "; it belongs to W&B, here conditions that end a run stand under 'stop'";
-  // Keys of W&B's sweeps that say how to start a program or spend its service, which is decided elsewhere here.
-  for (const char* foreign : {"program", "command", "project", "entity", "controller", "job", "image_uri"}) {
+  // Keys of W&B's sweeps that say what to start or spend its service, which is decided elsewhere here.
+  for (const char* program : {"program", "command"}) {
+    if (key == program) {
+      return "; Seedbed trains its built-in trainer 'modular' and starts no program of yours: remove it";
+    }
+  }
+  for (const char* foreign : {"project", "entity", "controller", "job", "image_uri"}) {
     if (key == foreign) return "; it belongs to W&B and has no meaning here: remove it";
   }
   if (IsParameterOrGroup(key)) return "; parameters stand under 'parameters:'";

@@ -32,7 +32,8 @@ TEST(SweepMistakes, AreNamedWithTheirPlace) {
       // keys
       {"parametrs: {}", "s.yaml:5:1: unknown key 'parametrs'; did you mean 'parameters'?"},
       {"priority: 1\npriority: 2", "s.yaml:6:1: key 'priority' stands here twice; the first is on line 5"},
-      {"program: train.py", "s.yaml:5:1: unknown key 'program'; it belongs to W&B and has no meaning here"},
+      {"program: train.py", "s.yaml:5:1: unknown key 'program'; Seedbed trains its built-in trainer 'modular' and starts no"},
+      {"project: p", "s.yaml:5:1: unknown key 'project'; it belongs to W&B and has no meaning here"},
       {"early_terminate: {type: hyperband}", "conditions that end a run stand under 'stop'"},
       {"metrics.log_every: 5", "s.yaml:5:1: unknown key 'metrics.log_every'; write metrics: {log_every: …} (expected"},
       {"metrics.log_evry: 5", "s.yaml:5:1: unknown key 'metrics.log_evry'; did you mean metrics: {log_every: …}?"},

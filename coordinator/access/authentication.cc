@@ -123,7 +123,7 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
   const std::optional<Role> needed = RequiredRole(method);
   if (token.role == Role::kAdmin || (needed && Includes(token.role, *needed))) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
-      "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", method, " needs ",
+      "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", CommandOf(method), " needs ",
       needed ? RoleName(*needed) : "a role that nobody has", needed && *needed != Role::kAdmin ? " (or admin)" : "",
       "; ask the coordinator's operator for one: ", "seedbed token create --role ",
       needed ? RoleName(*needed) : "admin", " --name NAME"));

@@ -13,6 +13,26 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
+TEST_F(RpcTest, AWatcherIsToldWhatListsTellOfASweep) {
+  v1::SubmitSweepResponse submitted;
+  ASSERT_TRUE(Submit("first", SweepText("s", 1, 1) + "description: before\n", &submitted).ok());
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  v1::WatchProgressRequest request;
+  request.set_interval_milliseconds(100);
+  const auto watch = sweeps_->WatchProgress(&context, request);
+  v1::ProgressResponse progress;
+  ASSERT_TRUE(watch->Read(&progress));
+  EXPECT_EQ(progress.sweeps(0).description(), "before");
+  EXPECT_GT(progress.sweeps(0).created_at(), 0);
+  ASSERT_TRUE(Submit("second", SweepText("s", 1, 2) + "description: after\n", &submitted).ok());
+  do {
+    ASSERT_TRUE(watch->Read(&progress));
+  } while (progress.sweeps(0).runs().queued() < 2);
+  EXPECT_EQ(progress.sweeps(0).description(), "after");
+  context.TryCancel();
+}
+
 TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   const std::vector<v1::LeaseToStart> leases = LeaseAll(2);
   const Json specification = Json::parse(leases[0].specification_json());

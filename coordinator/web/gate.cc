@@ -66,6 +66,11 @@ void AnswerSignInPage(const absl::Status& why, httplib::Response* response) {
   response->set_content(page->content.data(), page->content.size(), std::string(page->type));
 }
 
+// What the page where people type a token is made of. It holds nothing of the coordinator's.
+bool BelongsToSignInPage(const std::string& path) {
+  return path == "/sign_in.js" || path == "/place.js" || path == "/style.css" || path == "/icon.svg";
+}
+
 bool WantsPage(const httplib::Request& request) {
   return request.path == "/" && absl::StrContains(request.get_header_value("Accept"), "text/html");
 }
@@ -197,6 +202,7 @@ bool Gate::Handled(const httplib::Request& request, const std::string& local_ip,
     SignIn(request, peer, now, response);
     return true;
   }
+  if (BelongsToSignInPage(request.path)) return false;
   const absl::Status status = CheckCaller(request, peer, now);
   if (status.ok()) return false;
   response->set_header("WWW-Authenticate", "Bearer");

@@ -17,7 +17,7 @@ const std::vector<std::string>& Routes() {
   static const auto* const routes = new std::vector<std::string>{"/",
                                                                  "/index.html",
                                                                  "/app.js",
-                                                                 "/style.css",
+                                                                 "/chart.js",
                                                                  "/metrics",
                                                                  "/api/v1/server",
                                                                  "/api/v1/sweeps",
@@ -40,6 +40,11 @@ TEST_F(WebTest, EveryRouteWantsATokenThatMayRead) {
     EXPECT_EQ(StatusOf(route, Bearer(worker)), 403) << route;
     for (const std::string& token : good) EXPECT_EQ(StatusOf(route, Bearer(token)), 200) << route;
   }
+  for (const std::string& part : {"/sign_in.js", "/place.js", "/style.css", "/icon.svg"}) {
+    EXPECT_EQ(StatusOf(part), 200) << part << " is of the page where a token is typed";
+  }
+  EXPECT_THAT(Get("/api/v1/sweeps").body, HasSubstr("Authorization: Bearer"));
+  EXPECT_THAT(Get("/metrics", Bearer("wrong")).body, HasSubstr("Authorization: Bearer"));
   EXPECT_EQ(StatusOf("/nothing"), 401) << "and nobody else is told what there is";
   EXPECT_EQ(StatusOf("/nothing", Bearer(good[0])), 404);
   EXPECT_EQ(StatusOf("/api/v1/nothing", Bearer(good[0])), 404);

@@ -157,8 +157,11 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(const WebOptions& op
   SEEDBED_RETURN_IF_ERROR(CheckWebOptions(options));
   SEEDBED_ASSIGN_OR_RETURN(std::shared_ptr<SSL_CTX> tls, MakeTlsContext(options.tls));
   const std::string data = coordinator->Info().directory;
-  SEEDBED_ASSIGN_OR_RETURN(const Authenticator::Options access,
+  SEEDBED_ASSIGN_OR_RETURN(Authenticator::Options access,
                            Authenticator::OptionsForTcp(data, options.token_file, options.log));
+  access.hint =
+      "send one that may read in the header `Authorization: Bearer TOKEN`. `seedbed token create --role read --name "
+      "NAME` makes one on the coordinator's machine, with --data";
   TcpAcceptor::Options acceptor_options;
   acceptor_options.first_refused_descriptor =
       options.first_refused_descriptor > 0 ? options.first_refused_descriptor : FirstRefusedDescriptor();
