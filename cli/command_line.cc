@@ -91,6 +91,7 @@ std::string ExplainUsage(CLI::App& app, const std::vector<std::string>& argument
 void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_option("--server", options.server, "Coordinator to talk to: HOST:PORT or unix:/path")
       ->envname("SEEDBED_SERVER")
+      ->check(Address(/*least_port=*/1, /*or_socket=*/true))
       ->type_name("ADDRESS");
   app.add_option(
          "--data", options.data,
@@ -111,6 +112,10 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_flag("--json", options.json, "Print JSON for programs");
   app.add_flag("--no-color", options.no_color, "No colour, as with NO_COLOR set");
 }
+
+constexpr char kOptionsOfAll[] =
+    "\nOptions of every command (`seedbed --help` explains them): --server, --data, --token-file, --tls-ca,\n"
+    "--tls-certificate, --tls-key, --json, --no-color\n";
 
 int DoChosen(Commands& commands, Context& context) {
   const absl::StatusOr<int> result = commands.chosen()(context);
@@ -153,6 +158,24 @@ CLI::Validator NumberFrom(double least) {
         double number = 0;
         if (absl::SimpleAtod(word, &number) && std::isfinite(number) && number >= least) return std::string();
         return absl::StrCat("expected a number of at least ", least, ", got ", word);
+      },
+      "");
+}
+
+CLI::Validator Address(int least_port, bool or_socket) {
+  return CLI::Validator(
+      [least_port, or_socket](std::string& word) {
+        if (or_socket && word.rfind("unix:", 0) == 0 && word.size() > 5) return std::string();
+        const size_t colon = word.rfind(':');
+        const std::string host = word.substr(0, colon == std::string::npos ? 0 : colon);
+        const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+        int port = 0;
+        if (!host.empty() && (bracketed || host.find(':') == std::string::npos) &&
+            absl::SimpleAtoi(word.substr(colon + 1), &port) && port >= least_port && port <= 65535) {
+          return std::string();
+        }
+        return absl::StrCat("expected HOST:PORT (port ", least_port, " to 65535)", or_socket ? " or unix:/path" : "",
+                            ", got ", word);
       },
       "");
 }
@@ -200,7 +223,7 @@ int RunCommandLine(const std::vector<std::string>& arguments, Environment& envir
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
-    environment.out->Write(chosen.empty() ? app.help() : chosen.front()->help());
+    environment.out->Write(chosen.empty() ? app.help() : chosen.front()->help("seedbed") + kOptionsOfAll);
     environment.out->Flush();
     return kExitOk;
   } catch (const CLI::CallForVersion&) {

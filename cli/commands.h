@@ -34,6 +34,8 @@ class Commands {
 // Checks of an option's word, which say what was expected: a whole number, or any, of at least `least`.
 CLI::Validator WholeNumber(int64_t least);
 CLI::Validator NumberFrom(double least);
+// HOST:PORT with a port from `least_port` on, or also unix:/path.
+CLI::Validator Address(int least_port, bool or_socket);
 
 void AddSweepFileCommands(Commands& commands);   // plan, submit
 void AddRunCommand(Commands& commands);          // run

@@ -30,6 +30,7 @@ struct CheckpointOptions {
   std::string file;
   std::optional<int64_t> step;
   double timeout = 60;  // seconds
+  bool force = false;
 };
 
 absl::StatusOr<int> List(Context& context, const CheckpointOptions& options) {
@@ -168,6 +169,7 @@ absl::Status Fetch(Context& context, Client& client, const CheckpointOptions& op
 absl::StatusOr<int> ExportCheckpoint(Context& context, const CheckpointOptions& options) {
   if (options.file.empty())
     return absl::InvalidArgumentError("checkpoint export needs a file to write, such as out.pt");
+  if (!options.force) SEEDBED_RETURN_IF_ERROR(CheckThatNothingIsAt(options.file));
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryDirectory> directory, TemporaryDirectory::Make());
   const std::string fetched = directory->path() + "/checkpoint";
@@ -198,6 +200,7 @@ void AddCheckpointCommands(Commands& commands) {
   command->add_option("run", options->run, "A run's id")->required()->check(WholeNumber(1))->type_name("RUN");
   command->add_option("file", options->file, "export: the file to write")->type_name("FILE");
   command->add_option("--step", options->step, "export: of this step (default: the newest)")->check(WholeNumber(0));
+  command->add_flag("--force", options->force, "export: write over a file that is there");
   command->add_option("--timeout", options->timeout, "write: seconds to wait until it is stored")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();

@@ -132,6 +132,7 @@ struct ExportCommandOptions {
   std::string format = "csv";
   std::string what = "runs";
   std::string output;
+  bool force = false;
 };
 
 // A file that appears under its name only when it is whole, and leaves nothing when interrupted.
@@ -169,6 +170,7 @@ absl::StatusOr<int> ExportCommand(Context& context, const ExportCommandOptions& 
   // Before anything is asked: a place where nothing can be written is told at once.
   std::unique_ptr<OutputFile> file;
   if (!given.output.empty() && given.output != "-") {
+    if (!given.force) SEEDBED_RETURN_IF_ERROR(CheckThatNothingIsAt(given.output));
     SEEDBED_ASSIGN_OR_RETURN(file, OutputFile::Create(given.output));
   }
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client->ListSweeps(given.selector));
@@ -188,7 +190,7 @@ void AddDataCommands(Commands& commands) {
   const auto query_options = std::make_shared<QueryOptions>();
   CLI::App* query =
       commands.Add("query", "Run one SELECT over the results database",
-                   "seedbed query \"select * from configuration_results\"\n"
+                   "seedbed query \"select varied, seeds, reached_test_99, median_t_grok from configuration_results\"\n"
                    "seedbed query \"select outcome, count(*) as runs from run_results group by 1\" --csv\n"
                    "seedbed query - < question.sql");
   query->add_option("sql", query_options->sql, "The SELECT; - reads it from standard input")
@@ -213,6 +215,7 @@ void AddDataCommands(Commands& commands) {
       ->capture_default_str();
   export_command->add_option("-o,--output", options->output, "File to write (default: standard output)")
       ->type_name("FILE");
+  export_command->add_flag("--force", options->force, "Write over a file that is there");
   commands.OnRun(export_command, [options](Context& context) { return ExportCommand(context, *options); });
 }
 

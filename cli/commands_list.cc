@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
 #include "cli/printed_command.h"
@@ -40,7 +41,7 @@ absl::StatusOr<int> ListSweeps(Context& context, const std::string& selector) {
 struct RunsOptions {
   std::string selector;
   std::vector<std::string> states;
-  std::string outcome;
+  std::vector<std::string> outcomes;
   std::vector<std::string> where;
   std::optional<int64_t> limit;
   bool newest_first = false;
@@ -60,11 +61,24 @@ absl::Status AddState(const std::string& word, v1::ListRunsRequest* request) {
   return absl::InvalidArgumentError(message);
 }
 
+absl::Status CheckOutcome(const std::string& word) {
+  std::vector<std::string> known;
+  for (const std::string& trainer : TrainerNames()) {
+    const std::vector<std::string>& outcomes = FindTrainer(trainer)->outcomes;
+    known.insert(known.end(), outcomes.begin(), outcomes.end());
+  }
+  if (std::find(known.begin(), known.end(), word) != known.end()) return absl::OkStatus();
+  const std::optional<std::string> near = NearestWord(word, known);
+  return absl::InvalidArgumentError(absl::StrCat("\"", word, "\" is no outcome: expected ", absl::StrJoin(known, ", "),
+                                                 near ? absl::StrCat(". Did you mean ", *near, "?") : ""));
+}
+
 absl::StatusOr<v1::ListRunsRequest> RequestOf(const RunsOptions& options) {
   v1::ListRunsRequest request;
   request.set_sweep(options.selector);
   for (const std::string& word : options.states) SEEDBED_RETURN_IF_ERROR(AddState(word, &request));
-  request.set_outcome(options.outcome);
+  for (const std::string& word : options.outcomes) SEEDBED_RETURN_IF_ERROR(CheckOutcome(word));
+  request.set_outcome(absl::StrJoin(options.outcomes, ","));
   for (const std::string& word : options.where) {
     const size_t equals = word.find('=');
     if (equals == 0 || equals == std::string::npos) {
@@ -77,17 +91,31 @@ absl::StatusOr<v1::ListRunsRequest> RequestOf(const RunsOptions& options) {
   return request;
 }
 
-// What a filter that matches nothing probably meant: names as tables show them, and slips.
+// Says which parameters of --where no run of the selection has, if one page holds all of them.
+absl::StatusOr<std::string> MissingParameters(Client& client, const RunsOptions& options) {
+  if (options.where.empty()) return std::string();
+  v1::ListRunsRequest request;
+  request.set_sweep(options.selector);
+  request.set_limit(kPageRows);
+  SEEDBED_ASSIGN_OR_RETURN(const v1::ListRunsResponse selection, client.ListRuns(request));
+  if (selection.runs_size() == 0 || selection.runs_size() == kPageRows) return std::string();
+  std::string text;
+  for (const std::string& word : options.where) {
+    const std::string name = word.substr(0, word.find('='));
+    const bool has = std::any_of(selection.runs().begin(), selection.runs().end(), [&name](const v1::RunSummary& run) {
+      const OrderedJson parameters = ParsedOrText(run.parameters_json());
+      return parameters.is_object() && parameters.contains(name);
+    });
+    if (!has) absl::StrAppend(&text, ": none of the runs has a parameter ", name);
+  }
+  return text;
+}
+
+// What a filter that matches nothing probably meant: names as tables show them.
 std::string HintForFilter(const RunsOptions& options) {
   std::string hint;
   for (const std::string& trainer : TrainerNames()) {
     const TrainerSchema& schema = *FindTrainer(trainer);
-    const std::vector<std::string>& outcomes = schema.outcomes;
-    if (!options.outcome.empty() && std::find(outcomes.begin(), outcomes.end(), options.outcome) == outcomes.end()) {
-      if (const auto near = NearestWord(options.outcome, outcomes)) {
-        absl::StrAppend(&hint, ". Did you mean --outcome ", *near, "?");
-      }
-    }
     for (const std::string& word : options.where) {
       const std::string name = word.substr(0, word.find('='));
       if (schema.FindParameter(name) != nullptr) continue;
@@ -143,7 +171,8 @@ absl::StatusOr<int> ListRuns(Context& context, const RunsOptions& options) {
   const bool more = limit != 0 && all.runs_size() > limit;
   if (more) all.mutable_runs()->RemoveLast();
   if (all.runs_size() == 0) {
-    context.Note("no runs match" + HintForFilter(options));
+    SEEDBED_ASSIGN_OR_RETURN(const std::string missing, MissingParameters(*client, options));
+    context.Note(absl::StrCat("no runs match", missing, HintForFilter(options)));
     return kExitOk;
   }
   context.Print(RenderRuns(all, context.style()));
@@ -195,7 +224,10 @@ void AddListCommands(Commands& commands) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("STATE");
-  runs->add_option("--outcome", options->outcome, "Only this outcome, e.g. grokked")->type_name("OUTCOME");
+  runs->add_option("--outcome", options->outcomes, "Only these outcomes, e.g. grokked,memorised")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("OUTCOME");
   runs->add_option("--where", options->where, "Only runs whose parameter has this value; may be given several times")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");

@@ -173,7 +173,9 @@ absl::StatusOr<int> ShowStatus(Context& context, const ProgressOptions& options)
   context.Print(absl::StrCat("database     ", info.database_path(), "\n"));
   if (info.degraded()) {
     context.Print(Paint(context.style(), Color::kRed,
-                        absl::StrCat("degraded     it cannot write: ", info.degraded_reason(), "\n")));
+                        absl::StrCat("degraded     it cannot write: ", info.degraded_reason(),
+                                     "\n             What follows is what was stored last: `running` counts runs "
+                                     "that wait at a worker too.\n")));
   }
   if (info.metrics_held()) {
     context.Print(

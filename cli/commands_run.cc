@@ -33,6 +33,7 @@ void AddRunCommand(Commands& commands) {
                                "seedbed run studies/quickstart.yaml\n"
                                "seedbed run sweep.yaml seeds=5 --data results --slots 4\n"
                                "seedbed run sweep.yaml        # again: goes on where it stopped\n"
+                               "seedbed run sweep.yaml --http 127.0.0.1:8080\n"
                                "seedbed run sweep.yaml --json | jq '.results[].median_delay'");
   run->add_option("file", options->file, "Sweep file (YAML); - reads standard input")->required()->type_name("FILE");
   run->add_option("overrides", options->overrides, "Changes to the file, e.g. seeds=3 optimizer.weight_decay=1e-4,1e-3")
@@ -52,6 +53,9 @@ void AddRunCommand(Commands& commands) {
   run->add_option("--least-free-disk", options->least_free_disk,
                   "MiB of free disk below which metric rows wait (default: the coordinator's)")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  run->add_option("--http", options->http,
+                  "Serve the dashboard there meanwhile, HOST:PORT (port 0: a free one); prints a link that opens it")
+      ->check(Address(/*least_port=*/0, /*or_socket=*/false));
   commands.OnRun(run, [options](Context& context) { return context.environment().run(context, *options); });
 }
 

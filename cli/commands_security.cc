@@ -14,17 +14,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "cli/commands.h"
+#include "cli/dashboard_link.h"
 #include "cli/printed_command.h"
 #include "cli/render/table.h"
 #include "cli/unreachable.h"
 #include "common/base/status_macros.h"
-#include "common/secrets/bearer_token.h"
 #include "common/secrets/certificates.h"
 #include "common/secrets/private_file.h"
-#include "common/secrets/sign_in_code.h"
 #include "common/secrets/token_store.h"
 #include "coordinator/server_file.h"
 #include "coordinator/storage/data_directory.h"
@@ -223,14 +221,14 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
   context.Print(absl::StrCat(
       "wrote ", directory, "/: ca.crt ca.key server.crt server.key client.crt client.key, for ",
       absl::StrJoin(hosts, " "), ", valid until ", until, "\n\nThe coordinator:\n  ",
-      WithOptions("seedbed-coordinator", {{"--listen", "0.0.0.0:7733"},
+      WithOptions("seedbed-coordinator", {{"--listen", "0.0.0.0:7070"},
                                           {"--tls-certificate", directory + "/server.crt"},
                                           {"--tls-key", directory + "/server.key"},
                                           {"--tls-client-ca", directory + "/ca.crt"}}),
       "\nA worker's token, and a worker (elsewhere: with copies of it and of ca.crt, client.crt and client.key):\n"
       "  seedbed token create --role worker --name workers --output worker.token\n  ",
       WithOptions("seedbed-worker", {{"--server", absl::StrCat(IsIpv6(hosts.front()) ? "[" : "", hosts.front(),
-                                                               IsIpv6(hosts.front()) ? "]" : "", ":7733")},
+                                                               IsIpv6(hosts.front()) ? "]" : "", ":7070")},
                                      {"--token-file", "worker.token"},
                                      {"--tls-ca", directory + "/ca.crt"},
                                      {"--tls-certificate", directory + "/client.crt"},
@@ -241,12 +239,11 @@ absl::StatusOr<int> InitTls(Context& context, const TlsOptions& options) {
 
 // --- dashboard
 
-// A browser on this machine finds it there, whatever it listens on.
-std::string Reachable(const std::string& url) {
-  for (const auto& [all, here] : {std::pair("://0.0.0.0:", "://127.0.0.1:"), std::pair("://[::]:", "://[::1]:")}) {
-    if (absl::StrContains(url, all)) return absl::StrReplaceAll(url, {{all, here}});
-  }
-  return url;
+std::string WithHttp(const std::string& directory) {
+  const std::vector<std::pair<std::string, std::string>> options = {{"--data", directory},
+                                                                    {"--http", "127.0.0.1:8080"}};
+  return absl::StrCat("`", WithOptions("seedbed run FILE", options), "`, which trains too, or `",
+                      WithOptions("seedbed-coordinator", options), "`");
 }
 
 absl::StatusOr<int> Dashboard(Context& context) {
@@ -258,18 +255,16 @@ absl::StatusOr<int> Dashboard(Context& context) {
   const std::string directory = DataDirectory(context.options);
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<ServerFile> file, ReadServerFile(directory));
   if (!file || DataLockHolder(directory) == 0) {
-    absl::Status nobody = absl::UnavailableError(absl::StrCat("no coordinator runs on ", directory,
-                                                              "; start `seedbed-coordinator --data ", directory,
-                                                              " --http 127.0.0.1:8080`"));
+    absl::Status nobody = absl::UnavailableError(absl::StrCat("no coordinator runs on ", directory, "; start one with ", WithHttp(directory)));
     nobody.SetPayload(kNobodyAnswers, absl::Cord());
     return nobody;
   }
   if (file->http.empty()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the coordinator on ", directory, " serves no dashboard; start it with --http 127.0.0.1:8080"));
+        absl::StrCat("the coordinator on ", directory,
+                     " serves no dashboard; stop it, and start it with --http: ", WithHttp(directory)));
   }
-  SEEDBED_ASSIGN_OR_RETURN(const std::string token, GivenToken(file->token_file));
-  const std::string link = absl::StrCat(Reachable(file->http), "/?code=", MakeSignInCode(token, absl::Now()));
+  SEEDBED_ASSIGN_OR_RETURN(const std::string link, DashboardLink(*file));
   if (context.options.json) {
     context.PrintJson({{"url", file->http}, {"link", link}});
     return kExitOk;

@@ -145,7 +145,7 @@ TEST_F(SecurityCommands, ALinkToTheDashboardNeedsOneThatRuns) {
   ASSERT_EQ(result.code, kExitOk) << result.err;
   EXPECT_THAT(result.out, StartsWith("https://127.0.0.1:8080/?code="));
   EXPECT_THAT(result.out, Not(HasSubstr(std::string(32, 'x'))));
-  SignInCodes codes(std::string(32, 'x'));
+  SignInCodes codes(std::string(32, 'x'), absl::InfinitePast());
   const Result json = Run({"--data", directory_, "dashboard", "--json"});
   const std::string link = Parse(json.out)["link"];
   EXPECT_EQ(Parse(json.out)["url"], "https://0.0.0.0:8080");
@@ -170,10 +170,10 @@ TEST_F(SecurityCommands, TlsInitMakesWhatBothSidesLoad) {
 
   const std::string spaced = directory_ + "/my tls";
   result = Run({"tls", "init", "--directory", spaced, "--host", "::1"});
-  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7733 --tls-certificate '" + spaced +
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-coordinator --listen 0.0.0.0:7070 --tls-certificate '" + spaced +
                                     "/server.crt' --tls-key '" + spaced + "/server.key' --tls-client-ca '" + spaced +
                                     "/ca.crt'\n"));
-  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server '[::1]:7733' --token-file worker.token --tls-ca '" +
+  EXPECT_THAT(result.out, HasSubstr("\n  seedbed-worker --server '[::1]:7070' --token-file worker.token --tls-ca '" +
                                     spaced + "/ca.crt' "));
 
   const std::string authority = Read(tls + "/ca.crt");

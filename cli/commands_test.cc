@@ -30,6 +30,8 @@ TEST_F(CommandLine, HelpIsNoError) {
   }
   const Result help = Run({"export", "--help"});
   EXPECT_EQ(help.code, kExitOk);
+  EXPECT_THAT(help.out, HasSubstr("Usage: seedbed export "));
+  EXPECT_THAT(help.out, HasSubstr("--server, --data, "));
   EXPECT_THAT(help.out, HasSubstr("Examples:\n  seedbed export goldilocks --format csv > runs.csv\n"));
 }
 
@@ -70,6 +72,10 @@ TEST_F(CommandLine, SaysWhatAWordShouldHaveBeen) {
       {{"logs", "x"}, "run: expected a whole number of at least 1, got x\n"},
       {{"extend", "a", "--seeds", "1.5"}, "--seeds: expected a whole number of at least 1, got 1.5\n"},
       {{"runs", "--limit", "-1"}, "--limit: expected a whole number of at least 0, got -1\n"},
+      {{"sweeps", "--server", "127.0.0.1"},
+       "--server: expected HOST:PORT (port 1 to 65535) or unix:/path, got 127.0.0.1\n"},
+      {{"sweeps", "--server", "head:77333"},
+       "--server: expected HOST:PORT (port 1 to 65535) or unix:/path, got head:77333\n"},
       {{"wait", "--timeout", "soon"}, "--timeout: expected a number of at least 0, got soon\n"},
   };
   for (const auto& [words, message] : cases) {
@@ -115,8 +121,10 @@ TEST_F(CommandLine, RunTakesItsOptions) {
   EXPECT_EQ(run_options.pack, "8");
   EXPECT_EQ(run_options.checkpoint_every, 2.5);
   EXPECT_EQ(run_options.least_free_disk, 100);
+  EXPECT_EQ(Run({"run", "f.yaml", "--http", "127.0.0.1:0"}).code, kExitOk);
+  EXPECT_EQ(run_options.http, "127.0.0.1:0");
   for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {"--device", "tpu"}, {"--pack", "0"}, {"--checkpoint-every", "-1"}, {"--least-free-disk", "x"}}) {
+           {"--device", "tpu"}, {"--pack", "0"}, {"--checkpoint-every", "-1"}, {"--least-free-disk", "x"}, {"--http", "8080"}}) {
     const Result result = Run({"run", "f.yaml", wrong[0], wrong[1]});
     EXPECT_EQ(result.code, kExitUsage) << wrong[0];
     EXPECT_THAT(result.err, HasSubstr(wrong[0]));
@@ -181,12 +189,12 @@ TEST_F(Lists, EmptyListsAreEmptyDocuments) {
 }
 
 TEST_F(Lists, RunsHandsItsFiltersOn) {
-  Run({"runs", "--where", "optimizer.weight_decay=0.3", "--state", "failed,running", "--outcome", "grokked", "last",
-       "--newest-first"});
+  Run({"runs", "--where", "optimizer.weight_decay=0.3", "--state", "failed,running", "--outcome", "grokked,memorised",
+       "last", "--newest-first"});
   ASSERT_THAT(fake.list_runs_requests, SizeIs(1));
   const v1::ListRunsRequest& request = fake.list_runs_requests[0];
   EXPECT_EQ(request.sweep(), "last");
-  EXPECT_EQ(request.outcome(), "grokked");
+  EXPECT_EQ(request.outcome(), "grokked,memorised");
   EXPECT_THAT(request.states(), ElementsAre(v1::RUN_STATE_FAILED, v1::RUN_STATE_RUNNING));
   EXPECT_EQ(request.parameters().at("optimizer.weight_decay"), "0.3");
   EXPECT_TRUE(request.newest_first());
@@ -234,7 +242,11 @@ TEST_F(Lists, ShowTellsRunsFromSweeps) {
 TEST_F(Lists, AFilterThatMatchesNothingIsMeantWell) {
   EXPECT_EQ(Run({"runs"}).err, "seedbed: no runs match\n");
   EXPECT_EQ(Run({"runs", "--outcome", "grokked"}).err, "seedbed: no runs match\n");
-  EXPECT_EQ(Run({"runs", "--outcome", "groked"}).err, "seedbed: no runs match. Did you mean --outcome grokked?\n");
+  const Result unknown = Run({"runs", "--outcome", "grokked,groked"});
+  EXPECT_EQ(unknown.code, kExitUsage);
+  EXPECT_EQ(unknown.err,
+            "seedbed: \"groked\" is no outcome: expected diverged, generalised, grokked, memorised, not_memorised. Did "
+            "you mean grokked?\n");
   EXPECT_EQ(Run({"runs", "--where", "weight_decay=0"}).err,
             "seedbed: no runs match. Did you mean --where optimizer.weight_decay=0?\n");
 }
@@ -257,6 +269,11 @@ TEST_F(Lists, CommandsThatArePrintedCanBePasted) {
 
 TEST_F(Lists, ALogThatIsEmptyIsSaidToBe) {
   EXPECT_EQ(Run({"logs", "17"}).err, "seedbed: run 17 has written nothing\n");
+  v1::RunSummary run;
+  run.set_run_id(18);
+  run.set_state(v1::RUN_STATE_QUEUED);
+  fake.runs.push_back(run);
+  EXPECT_EQ(Run({"logs", "18"}).err, "seedbed: run 18 is queued and has not started\n");
   EXPECT_EQ(Run({"logs", "17", "--json"}).out, "{\"run_id\":17,\"text\":\"\"}\n");
 }
 

@@ -27,6 +27,9 @@ absl::StatusOr<TlsPems> TlsFor(const GlobalOptions& options, const std::string& 
   return LoadTlsPems(options.tls, TlsSide::kClient, absl::Now());
 }
 
+// People's tokens are refused to workers, which need one of their own; the data directory's is an admin's.
+constexpr char kWorkerToken[] = "WORKER.token";
+
 // For `address`, with the files that reach it from here.
 std::string WorkerCommand(const std::string& address, const std::string& token_file, const TlsFiles& tls) {
   const bool is_unix = absl::StartsWith(address, "unix:");
@@ -107,7 +110,7 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   if (!options.server.empty()) {
     SEEDBED_ASSIGN_OR_RETURN(const TlsPems tls, TlsFor(options, options.server));
     connection.client = Client::ForAddress(options.server, token, tls);
-    connection.worker_command = WorkerCommand(options.server, options.token_file, options.tls);
+    connection.worker_command = WorkerCommand(options.server, kWorkerToken, options.tls);
     return connection;
   }
   const std::string directory = DataDirectory(options);
@@ -115,7 +118,7 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   if (!running.has_value()) return OpenInProcess(directory, access);
   SEEDBED_ASSIGN_OR_RETURN(connection.client, ClientOf(*running, options));
   connection.worker_command =
-      WorkerCommand(running->address, options.token_file.empty() ? running->token_file : options.token_file,
+      WorkerCommand(running->address, options.token_file.empty() ? running->token_file : kWorkerToken,
                     running->tls ? options.tls : TlsFiles());
   return connection;
 }

@@ -144,7 +144,8 @@ absl::Status ExportSteps(Client& client, const ExportOptions& options, Output& o
   int64_t run = -1;
   int64_t step = -1;
   while (!output.closed()) {
-    // A comparison of rows follows the primary key (run_id, step), so that a page costs its own rows only.
+    // The view is read by run, and a comparison of rows begins at its first run: a page costs its own rows and the
+    // sorting of the run that it begins or ends with.
     const std::string sql =
         absl::StrCat("select sweeps.name, ", ColumnList(columns, "steps"),
                      " from steps join runs using (run_id) join sweeps using (sweep_id)",

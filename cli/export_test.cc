@@ -155,6 +155,10 @@ TEST_F(ExportTest, WritesAFileAsAWhole) {
   std::string first;
   std::getline(file, first);
   EXPECT_EQ(first, "sweep,run_id,step,loss");
+  const Result again = Run({"export", "--what", "steps", "--output", path});
+  EXPECT_EQ(again.code, kExitFailed);
+  EXPECT_THAT(again.err, HasSubstr("--force"));
+  EXPECT_EQ(Run({"export", "--what", "steps", "--output", path, "--force"}).code, kExitOk);
   std::remove(path.c_str());
   EXPECT_EQ(Run({"export", "--output", "/nonexistent/x.csv"}).code, kExitFailed);
 }

@@ -1,6 +1,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -47,6 +48,12 @@ absl::StatusCode DescriptorOutput::Send(std::string_view text, std::string* erro
     }
   }
   return absl::StatusCode::kOk;
+}
+
+absl::Status CheckThatNothingIsAt(const std::string& path) {
+  struct stat found {};
+  if (lstat(path.c_str(), &found) != 0) return absl::OkStatus();  // whoever opens it says what else is wrong
+  return absl::AlreadyExistsError(absl::StrCat(path, " is there already; give another name, or --force to write over it"));
 }
 
 }  // namespace seedbed::cli

@@ -56,4 +56,7 @@ class StringOutput final : public Output {
   std::string text_;
 };
 
+// ALREADY_EXISTS if there is a file of this name: commands write over one only with --force.
+absl::Status CheckThatNothingIsAt(const std::string& path);
+
 }  // namespace seedbed::cli

@@ -59,6 +59,8 @@ struct CommitLoopOptions {
   // Removes checkpoints' files, by their paths below the data directory, after the commit that drops them; quick. None:
   // they stay.
   std::function<void(std::vector<std::string>)> remove_files;
+  // Called when commits work again after one has failed; quick. None: nobody wants to know.
+  std::function<void()> on_recovered;
   // For tests: called by the loop's thread after every batch, committed or volatile, with what memory and database say,
   // unless more has been decided since.
   std::function<void(const core::State&, Store&)> after_batch;
@@ -199,6 +201,7 @@ class CommitLoop {
 
   void EnterDegraded(const absl::Status& failure, Turn failed);
   void TryToRecover();
+  void SayItCannotBeLoaded(const absl::Status& problem);
   // Answers everybody in them with `why`.
   void RefuseAll(std::vector<Item> items, const absl::Status& why);
   void RefuseAll(std::deque<ReportItem> reports, const absl::Status& why);

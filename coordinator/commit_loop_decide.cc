@@ -97,7 +97,8 @@ void CommitLoop::DoReport(ReportItem item, Turn* turn) {
   if (run != nullptr && run->fence == report.lease.fence && report.last_step >= 0) {
     progress_.ObserveStep(*state_, run->id, report.last_step, true, turn->batch.now.monotonic);
   }
-  const absl::Status names = item.rows ? metric_names_.Admit(*item.rows) : absl::OkStatus();
+  const absl::Status names = item.rows ? metric_names_.Check(*item.rows) : absl::OkStatus();
+  // Were it refused anyway, the core still says so: it judges lease and fence first.
   if (absl::IsInvalidArgument(names)) {
     report.malformed = true;
     report.end = core::Report::End{core::AttemptEnd::kFailed, std::string(names.message()), 1, {}, {}};
@@ -110,7 +111,10 @@ void CommitLoop::DoReport(ReportItem item, Turn* turn) {
   } else if (const auto* verdict = std::get_if<core::ReportAnswer>(&*answer)) {
     result = *verdict;
     if (verdict->verdict == core::ReportVerdict::kAccepted) {
-      if (item.rows && !item.rows->steps.empty()) turn->batch.metrics.push_back(*std::move(item.rows));
+      if (item.rows && !item.rows->steps.empty()) {
+        metric_names_.Add(*item.rows);
+        turn->batch.metrics.push_back(*std::move(item.rows));
+      }
       HeldCalls::Call* held = report.end ? held_.Find(report.worker) : nullptr;
       if (held != nullptr) {
         // The held call was made before the end: asked again as it stands, it would name a lease that is over.

@@ -85,12 +85,24 @@ void CommitLoop::EnterDegraded(const absl::Status& failure, Turn failed) {
   for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
 }
 
+void CommitLoop::SayItCannotBeLoaded(const absl::Status& problem) {
+  std::string reason = absl::StrCat("commits would work again, but the database cannot be loaded: ", problem.message());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (reason == degraded_reason_) return;  // it is tried every few seconds
+  options_.log(LogLevel::kError, reason);
+  degraded_reason_ = std::move(reason);
+}
+
 void CommitLoop::TryToRecover() {
   absl::Status status = store_->ProbeWrite();
   if (status.ok()) {
     absl::StatusOr<core::State> state = store_->Load(options_.settings, clock_->Now().monotonic);
     status = state.status();
-    if (status.ok()) state_.emplace(*std::move(state));
+    if (status.ok()) {
+      state_.emplace(*std::move(state));
+    } else {
+      SayItCannotBeLoaded(status);
+    }
   }
   if (!status.ok()) {
     probe_delay_ = std::min(probe_delay_ * 2, options_.last_retry);
@@ -105,6 +117,7 @@ void CommitLoop::TryToRecover() {
   }
   next_tick_ = std::chrono::steady_clock::now();
   options_.log(LogLevel::kWarning, "commits work again; every lease has a fresh grace period");
+  if (options_.on_recovered) options_.on_recovered();
 }
 
 }  // namespace seedbed

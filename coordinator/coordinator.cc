@@ -27,7 +27,10 @@ absl::Status LeaseError(const core::LeaseKey& lease, const std::string& problem)
 // The longest that opening waits for the lengths of old runs, which only make estimates better.
 constexpr absl::Duration kProgressLimit = absl::Seconds(1);
 // At least as many as there are threads that read, so that none waits for another's long query.
-constexpr int kReaderConnections = 14;
+constexpr int kReaderConnections = 17;
+
+// Of the time that a commit waits for readers where they and the writer take turns.
+constexpr absl::Duration kSparedForCommits = absl::Seconds(2);
 
 constexpr int64_t kFirstDeletingChunk = 64;  // runs
 constexpr double kLongChunkSeconds = 0.15;
@@ -78,6 +81,11 @@ absl::Status Coordinator::OpenStore() {
   epoch_ = store->epoch();
   ReaderOptions reader_options;
   reader_options.most_connections = kReaderConnections;
+  if (options_.journal == StoreOptions::Journal::kDelete) {
+    // A commit waits for whoever reads, and fails when it has waited for its time.
+    reader_options.query_limit = store_options.busy_timeout - kSparedForCommits;
+    reader_options.longest_stream = reader_options.query_limit;
+  }
   SEEDBED_ASSIGN_OR_RETURN(reader_, Reader::Open(store->database_path(), reader_options));
   reader_options.most_connections = 1;
   SEEDBED_ASSIGN_OR_RETURN(loop_reader_, Reader::Open(store->database_path(), reader_options));
@@ -96,6 +104,11 @@ absl::Status Coordinator::OpenStore() {
   loop_options.settings = options_.settings;
   loop_options.log = options_.log;
   loop_options.remove_files = [this](std::vector<std::string> paths) { files_->Remove(std::move(paths)); };
+  loop_options.on_recovered = [this] {
+    const std::lock_guard<std::mutex> lock(deletions_mutex_);
+    deletions_may_be_left_ = true;
+    deletions_wake_.notify_all();
+  };
   loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
                                        clock_, loop_reader_.get(), logs_.get());
   loop_->Start();
@@ -108,12 +121,17 @@ absl::Status Coordinator::OpenStore() {
   housekeeping.free_bytes = options_.free_bytes;
   housekeeping.log = options_.log;
   housekeeper_ = std::make_unique<Housekeeper>(std::move(housekeeping), loop_.get());
-  deletions_ = std::thread([this] { FinishDeletions(); });
+  deletions_ = std::thread([this] { WatchDeletions(); });
   return absl::OkStatus();
 }
 
 Coordinator::~Coordinator() {
   PrepareToStop();
+  {
+    const std::lock_guard<std::mutex> lock(deletions_mutex_);
+    stopping_ = true;
+    deletions_wake_.notify_all();
+  }
   if (deletions_.joinable()) deletions_.join();
   housekeeper_.reset();
   if (loop_) loop_->Stop();
@@ -163,6 +181,18 @@ void Coordinator::VoidOldLeases() {
   }
 }
 
+void Coordinator::WatchDeletions() {
+  std::unique_lock<std::mutex> lock(deletions_mutex_);
+  while (true) {
+    deletions_wake_.wait(lock, [this] { return deletions_may_be_left_ || stopping_; });
+    if (stopping_) return;
+    deletions_may_be_left_ = false;
+    lock.unlock();
+    FinishDeletions();
+    lock.lock();
+  }
+}
+
 void Coordinator::FinishDeletions() {
   std::vector<SweepId> unfinished;
   const absl::Status looked = Inspect([&unfinished](LiveView view) {
@@ -175,9 +205,11 @@ void Coordinator::FinishDeletions() {
     core::DeleteSweep command;
     command.sweep = sweep;
     const absl::StatusOr<int64_t> deleted = ExecuteInChunks(command);
-    if (!deleted.ok()) {
+    // Whoever asked for it may have brought it to its end meanwhile.
+    if (!deleted.ok() && !absl::IsNotFound(deleted.status())) {
       options_.log(LogLevel::kWarning, absl::StrCat("the deletion of sweep ", sweep.value(),
-                                                    " goes on at the next start: ", deleted.status().ToString()));
+                                                    " goes on when commits work again, or at the next start: ",
+                                                    deleted.status().ToString()));
     }
   }
 }
@@ -293,6 +325,11 @@ absl::StatusOr<CheckpointRow> Coordinator::FindCheckpoint(RunId run, std::option
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows, reader_->ListCheckpoints(run));
   for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
     if (step && row->step != *step) continue;
+    if (!IsCheckpointPath(row->path)) {
+      return absl::DataLossError(absl::StrCat("the checkpoint of run ", run.value(), " at step ", row->step,
+                                              " lies at '", row->path,
+                                              "'; let `seedbed doctor` examine the directory"));
+    }
     CheckpointRow found = *row;
     found.path = absl::StrCat(options_.directory, "/", row->path);
     return found;
@@ -311,7 +348,7 @@ absl::StatusOr<core::Answer> Coordinator::ExecuteAndWait(core::Command command) 
   return answer.get();
 }
 
-absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command) {
+absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command, const std::function<bool()>& is_wanted) {
   int64_t changed = 0;
   // A run that goes takes its rows with it, and they may be many: others wait no longer than for one chunk.
   int64_t* most = MostOfRowDeleting(&command);
@@ -326,6 +363,10 @@ absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command) {
     if (chunk == nullptr) return changed;
     changed += chunk->changed;
     if (!chunk->more) return changed;
+    if (is_wanted && !is_wanted()) {
+      return absl::CancelledError(
+          absl::StrCat("the caller is gone: ", changed, " runs were changed; ask again to go on with the rest"));
+    }
     if (auto* extend = std::get_if<core::ExtendSeeds>(&command)) extend->from_ordinal = chunk->next;
   }
 }

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -100,8 +102,9 @@ class Coordinator {
 
   // Block the calling thread until the commit; never from a callback of the above.
   absl::StatusOr<core::Answer> ExecuteAndWait(core::Command command);
-  // Repeats a chunked command until nothing is left to do; returns the sum of `changed`.
-  absl::StatusOr<int64_t> ExecuteInChunks(core::Command command);
+  // Repeats a chunked command until nothing is left to do; returns the sum of `changed`. CANCELLED between two chunks
+  // once `is_wanted`, if given, says no.
+  absl::StatusOr<int64_t> ExecuteInChunks(core::Command command, const std::function<bool()>& is_wanted = nullptr);
   // Calls `look` on the loop's thread, between two batches; it must be quick. UNAVAILABLE while there is no state.
   absl::Status Inspect(const std::function<void(LiveView)>& look);
 
@@ -110,6 +113,7 @@ class Coordinator {
   absl::Status OpenStore();
   Progress LoadProgress();
   void VoidOldLeases();
+  void WatchDeletions();
   void FinishDeletions();
   absl::StatusOr<std::unique_ptr<CheckpointUploads::Upload>> ClaimRoom(const WorkerId& worker,
                                                                        const core::LeaseKey& lease, int64_t size);
@@ -130,7 +134,12 @@ class Coordinator {
   bool quota_reached_ = false;        // guarded by claiming_
   std::unique_ptr<CommitLoop> loop_;  // none if read-only
   std::unique_ptr<Housekeeper> housekeeper_;
-  std::thread deletions_;  // takes up deletions that an earlier process left unfinished
+  // Takes up deletions that an earlier process, or a failed commit, left unfinished.
+  std::thread deletions_;
+  std::mutex deletions_mutex_;
+  std::condition_variable deletions_wake_;
+  bool deletions_may_be_left_ = true;  // guarded by deletions_mutex_, as the next
+  bool stopping_ = false;
 };
 
 }  // namespace seedbed

@@ -185,5 +185,52 @@ TEST_F(CoordinatorTest, MoreMetricNamesThanAreTakenFailTheAttempt) {
   EXPECT_EQ(RowsInDatabase(lease.run), 0);
 }
 
+// Rows of one step with `count` metrics that are named after `prefix`.
+MetricRows NamesOf(RunId run, int64_t step, const std::string& prefix, size_t count) {
+  MetricRows rows;
+  rows.run = run;
+  rows.steps = {step};
+  for (size_t i = 0; i < count; ++i) rows.series.push_back({prefix + std::to_string(i), {1.0}});
+  return rows;
+}
+
+TEST_F(CoordinatorTest, RefusedReportsTakeNoMetricNames) {
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  core::LeaseKey stale = lease;
+  stale.fence = lease.fence.Next();
+  const size_t part = MetricNames::kMostNewOfRun;
+  for (size_t i = 0; i < MetricNames::kMost / part; ++i) {
+    const MetricRows rows = NamesOf(RunId(1000 + static_cast<int64_t>(i)), 0, "x" + std::to_string(i) + "_", part);
+    core::LeaseKey unknown = lease;
+    unknown.run = rows.run;
+    EXPECT_EQ(ReportAndWait(ReportOf("w", unknown, 1, 0), rows).verdict, core::ReportVerdict::kRefused);
+    EXPECT_EQ(ReportAndWait(ReportOf("w", stale, 1, 0), rows).verdict, core::ReportVerdict::kRefused);
+  }
+  const core::ReportAnswer answer = ReportAndWait(ReportOf("w", lease, 1, 0), NamesOf(lease.run, 0, "mine", part));
+  EXPECT_EQ(answer.verdict, core::ReportVerdict::kAccepted) << answer.reason;
+}
+
+TEST_F(CoordinatorTest, OneRunDoesNotUseUpTheMetricNamesOfAll) {
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 2)).ok());
+  const core::LeaseKey greedy = LeaseOne("w");
+  const core::LeaseKey modest = LeaseOne("v");
+  const size_t part = MetricNames::kMostNewOfRun / 2;
+  for (int64_t step = 0; step < 2; ++step) {
+    const core::Report report = ReportOf("w", greedy, step + 1, step);
+    const MetricRows rows = NamesOf(greedy.run, step, "at" + std::to_string(step) + "_", part);
+    EXPECT_EQ(ReportAndWait(report, rows).verdict, core::ReportVerdict::kAccepted);
+  }
+  const core::ReportAnswer refused = ReportAndWait(ReportOf("w", greedy, 3, 2), NamesOf(greedy.run, 2, "more", 1));
+  EXPECT_EQ(refused.verdict, core::ReportVerdict::kRefused);
+  EXPECT_THAT(refused.reason, HasSubstr("that no run had before"));
+  // Others may name what they like, and what was named already counts for nobody.
+  MetricRows rows = NamesOf(modest.run, 0, "at0_", part);
+  rows.series.push_back({"mine", {1.0}});
+  EXPECT_EQ(ReportAndWait(ReportOf("v", modest, 1, 0), std::move(rows)).verdict, core::ReportVerdict::kAccepted);
+}
+
 }  // namespace
 }  // namespace seedbed::coordinator_test

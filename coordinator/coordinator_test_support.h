@@ -43,6 +43,36 @@ class TemporaryDirectory {
   std::string path_;
 };
 
+// For a coordinator behind a server: nothing waits for long, no disk has to be quick, and none is ever full.
+inline CoordinatorOptions ServedOptions(const std::string& data_directory) {
+  CoordinatorOptions options;
+  options.directory = data_directory;
+  options.synchronous = StoreOptions::Synchronous::kOff;
+  options.loop.tick_every = absl::Milliseconds(20);
+  options.loop.metric_delay = absl::Milliseconds(1);
+  options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
+  return options;
+}
+
+// Keeps what is logged. Thread-safe.
+class KeptLog {
+ public:
+  LogLine Writer() {
+    return [this](LogLevel, const std::string& text) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      text_ += text + "\n";
+    };
+  }
+  std::string text() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return text_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
 // Stands still until told to move; thread-safe, since the loop reads it.
 class ManualClock final : public Clock {
  public:

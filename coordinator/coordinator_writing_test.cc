@@ -1,8 +1,12 @@
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
+#include <functional>
 #include <future>
+#include <memory>
 #include <string>
 
 #include "coordinator/coordinator_fixture.h"
@@ -32,6 +36,28 @@ class WriteLock {
   }
   const int shared_memory_;
 };
+
+bool Sleeps(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const size_t end_of_name = stat.rfind(')');
+  return end_of_name != std::string::npos && stat.compare(end_of_name, 3, ") S") == 0;
+}
+
+// `work` in a thread of its own, which has come to where it waits, or has ended.
+template <typename Result>
+std::future<Result> UntilItWaits(std::function<Result()> work) {
+  const auto thread = std::make_shared<std::promise<pid_t>>();
+  std::future<Result> result = std::async(std::launch::async, [thread, work = std::move(work)] {
+    thread->set_value(static_cast<pid_t>(syscall(SYS_gettid)));
+    return work();
+  });
+  const pid_t id = thread->get_future().get();
+  EXPECT_TRUE(Eventually(
+      [&] { return Sleeps(id) || result.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+  return result;
+}
 
 class WritingTest : public CoordinatorTest {
  protected:
@@ -69,12 +95,13 @@ TEST_F(WritingTest, AQuietHeartbeatIsAnsweredWhileACommitWaits) {
 
 TEST_F(WritingTest, NewsWaitForTheCommitThatTheyComeFrom) {
   Begin();
+  Synchronize(CallOf("v", 1, 0));
   ASSERT_TRUE(lock_->Take());
   Pending<core::Answer> halt;
   coordinator_->Execute(core::PauseSweep{SweepId(1), true}, halt.Callback());
   Pending<SynchronizeReply> told;
   coordinator_->Synchronize(Heartbeat(), told.Callback());
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  Synchronize(CallOf("v", 2, 0));  // was decided after it, and has no news
   EXPECT_FALSE(told.IsThere()) << "its lease is asked back by what is not durable yet";
   ASSERT_TRUE(lock_->Release());
   EXPECT_TRUE(halt.Get().ok());
@@ -88,12 +115,12 @@ TEST_F(WritingTest, WhoLooksSeesOnlyWhatIsDurable) {
   ASSERT_TRUE(lock_->Take());
   Pending<core::Answer> pause;
   coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
-  std::future<core::SweepState> seen = std::async(std::launch::async, [this] {
+  std::future<core::SweepState> seen = UntilItWaits<core::SweepState>([this] {
     core::SweepState state = core::SweepState::kSubmitting;
     EXPECT_TRUE(coordinator_->Inspect([&](LiveView view) { state = view.state.FindSweep(SweepId(1))->state; }).ok());
     return state;
   });
-  EXPECT_EQ(seen.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  EXPECT_EQ(seen.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
   ASSERT_TRUE(lock_->Release());
   EXPECT_EQ(seen.get(), core::SweepState::kPaused);
   EXPECT_TRUE(pause.Get().ok());
@@ -125,8 +152,7 @@ TEST_F(WritingTest, StoppingWritesWhatWasDecidedMeanwhile) {
   Synchronize(Heartbeat());
   Pending<core::ReportAnswer> report;
   Report(&report, ReportOf("w", lease_, 1, 9), RowsOf(lease_.run, 0, 10));
-  std::future<void> stopped = std::async(std::launch::async, [this] { coordinator_->PrepareToStop(); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::future<void> stopped = UntilItWaits<void>([this] { coordinator_->PrepareToStop(); });
   ASSERT_TRUE(lock_->Release());
   stopped.get();
   EXPECT_TRUE(pause.Get().ok());

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/sha256.h"
@@ -31,7 +30,7 @@ constexpr char kRemoveOrphans[] = "the next start of a coordinator removes them,
 
 // Empty if the file is as its row says, otherwise what is wrong with it.
 std::string ProblemOf(const std::string& path, const CheckpointFile& file, bool quick) {
-  if (!absl::StartsWith(file.path, "checkpoints/") || absl::StrContains(file.path, "..")) return "lies elsewhere";
+  if (!IsCheckpointPath(file.path)) return "lies elsewhere";
   struct stat found;
   if (stat(path.c_str(), &found) != 0) return errno == ENOENT ? "is missing" : std::strerror(errno);
   if (found.st_size != file.bytes) return absl::StrCat("has ", found.st_size, " bytes instead of ", file.bytes);

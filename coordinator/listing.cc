@@ -106,6 +106,10 @@ std::map<WorkerId, LiveWorker> LiveWorkersOf(Coordinator* coordinator, const std
           if (entry == nullptr) continue;
           LiveWorker& live = facts[worker];
           live.leases.assign(entry->leases.begin(), entry->leases.end());
+          live.training = std::count_if(live.leases.begin(), live.leases.end(), [&view](const RunId run) {
+            const LiveRun* known = view.progress.FindLive(run);
+            return known == nullptr || known->training;
+          });
           if (entry->synchronize_number == 0) continue;
           live.seconds_since_seen = std::max<int64_t>(0, absl::ToInt64Seconds(view.now - entry->last_seen));
         }

@@ -38,6 +38,7 @@ std::map<RunId, LiveFacts> LiveFactsOf(Coordinator* coordinator, const std::vect
 // Likewise of workers that this coordinator has heard of.
 struct LiveWorker {
   std::vector<RunId> leases;
+  int64_t training = 0;  // of these; the others wait there for a slot
   int64_t seconds_since_seen = -1;  // -1: not heard of since this coordinator started
 };
 std::map<WorkerId, LiveWorker> LiveWorkersOf(Coordinator* coordinator, const std::vector<WorkerId>& workers);

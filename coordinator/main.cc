@@ -323,7 +323,10 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::cerr << "seedbed-coordinator: " << error.what()
+              << "\n  `seedbed-coordinator --help` says what can be given.\n";
+    return kUsage;
   }
   // Before any thread: all of them leave these signals to WaitForTheEnd.
   const sigset_t signals = StopSignals();

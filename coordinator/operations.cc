@@ -178,7 +178,11 @@ bool ChangesState(const SweepAction& action) {
 
 // Does `action` to `runs` of one sweep, or to all of it.
 absl::StatusOr<int64_t> ControlRuns(Coordinator* coordinator, const SweepAction& action, SweepId sweep,
-                                    const std::vector<RunId>& runs) {
+                                    const std::vector<RunId>& runs, const std::function<bool()>& is_wanted) {
+  // What was begun otherwise is not to stay half done: a deletion, a cancellation.
+  if (std::holds_alternative<ExtendAction>(action)) {
+    return coordinator->ExecuteInChunks(CommandFor(action, sweep, {}), is_wanted);
+  }
   if (runs.empty()) return coordinator->ExecuteInChunks(CommandFor(action, sweep, {}));
   constexpr size_t kMost = static_cast<size_t>(core::kMostRunsPerChunk);
   int64_t changed = 0;
@@ -194,7 +198,7 @@ absl::StatusOr<int64_t> ControlRuns(Coordinator* coordinator, const SweepAction&
 
 // Does `action` to one sweep, or to `runs` of it, and adds what came of it to `result`, also where it fails.
 absl::Status ControlOne(Coordinator* coordinator, const SweepAction& action, SweepId sweep, std::string name,
-                        const std::vector<RunId>& runs, ControlResult* result) {
+                        const std::vector<RunId>& runs, const std::function<bool()>& is_wanted, ControlResult* result) {
   int64_t changed = 1;
   absl::Status status;
   std::string why_not;
@@ -203,7 +207,7 @@ absl::Status ControlOne(Coordinator* coordinator, const SweepAction& action, Swe
     status = answer.status();
     if (answer.ok()) why_not = *answer;
   } else {
-    const absl::StatusOr<int64_t> answer = ControlRuns(coordinator, action, sweep, runs);
+    const absl::StatusOr<int64_t> answer = ControlRuns(coordinator, action, sweep, runs, is_wanted);
     status = answer.status();
     if (answer.ok()) changed = *answer;
   }
@@ -274,7 +278,8 @@ absl::StatusOr<std::vector<SweepId>> SelectSweeps(Coordinator* coordinator, cons
 }
 
 absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
-                                            const std::vector<RunId>& runs, const SweepAction& action) {
+                                            const std::vector<RunId>& runs, const SweepAction& action,
+                                            const std::function<bool()>& is_wanted) {
   SEEDBED_RETURN_IF_ERROR(CheckAction(selector, runs, action));
   std::map<SweepId, std::vector<RunId>> groups;
   if (runs.empty()) {
@@ -295,7 +300,7 @@ absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std:
       const core::SweepEntry* entry = view.state.FindSweep(id);
       if (entry != nullptr) name = entry->name;
     }));
-    const absl::Status done = ControlOne(coordinator, action, sweep, std::move(name), part, &result);
+    const absl::Status done = ControlOne(coordinator, action, sweep, std::move(name), part, is_wanted, &result);
     if (absl::IsFailedPrecondition(done)) {
       passed_over.Update(done);
       ++failures;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -61,9 +62,11 @@ struct ControlResult {
   std::vector<UnchangedSweep> unchanged;  // in no state for the action
 };
 // On the sweeps of a selector, which may not be empty here, or (cancel, retry, checkpoint) on `runs` alone. Where
-// several sweeps are named, those for which the action is an error are passed over, unless it is one for all.
+// several sweeps are named, those for which the action is an error are passed over, unless it is one for all. An
+// extension ends once `is_wanted`, if given, says no (CANCELLED): the same one again goes on with it.
 absl::StatusOr<ControlResult> ControlSweeps(Coordinator* coordinator, const std::string& selector,
-                                            const std::vector<RunId>& runs, const SweepAction& action);
+                                            const std::vector<RunId>& runs, const SweepAction& action,
+                                            const std::function<bool()>& is_wanted = nullptr);
 
 enum class WorkerAction {
   kDrain,

@@ -75,7 +75,7 @@ void Progress::ObserveStep(const core::State& state, RunId id, int64_t step, boo
   }
   // The first word on a run that was granted by an earlier process says where it stands, not how fast it went.
   if (fresh || step <= live.step) return;
-  steps_by_second_[SecondOf(now)] += step - std::max<int64_t>(live.step, 0);
+  steps_by_second_[SecondOf(now)] += static_cast<double>(step - std::max<int64_t>(live.step, 0));
   if (!first_step_at_) first_step_at_ = now;
   live.step = step;
   ++revision_;
@@ -101,12 +101,12 @@ void Progress::ForgetEndedAfter(int64_t number) {
 
 double Progress::StepsPerSecond(absl::Duration now) const {
   if (!first_step_at_) return 0;
-  int64_t steps = 0;
+  double steps = 0;
   for (const auto& [second, count] : steps_by_second_) {
     if (second >= SecondOf(now - kWindow)) steps += count;
   }
   const absl::Duration window = std::clamp(now - *first_step_at_, kShortestWindow, kWindow);
-  return static_cast<double>(steps) / absl::ToDoubleSeconds(window);
+  return steps / absl::ToDoubleSeconds(window);
 }
 
 int64_t Progress::BudgetSteps(const core::SweepEntry& sweep) {

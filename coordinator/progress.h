@@ -80,7 +80,7 @@ class Progress {
                   const std::optional<core::RunResult>& result);
 
   absl::flat_hash_map<RunId, LiveRun> live_;
-  std::map<int64_t, int64_t> steps_by_second_;  // of the monotonic clock, within the window
+  std::map<int64_t, double> steps_by_second_;  // of the monotonic clock, within the window
   std::optional<absl::Duration> first_step_at_;
   absl::flat_hash_map<SweepId, EndedSteps> ended_steps_;
   absl::flat_hash_map<SweepId, int64_t> budgets_;

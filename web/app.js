@@ -1,8 +1,11 @@
 // Shows the page that the address names, and asks for its data again every few seconds while somebody looks.
 import {element} from "./elements.js";
 import {get, Refused} from "./data.js";
+import {keepPlace, takePlace} from "./place.js";
+import * as configuration from "./configuration.js";
 import * as overview from "./overview.js";
 import * as run from "./run.js";
+import * as runs from "./runs.js";
 import * as sweep from "./sweep.js";
 import * as workers from "./workers.js";
 
@@ -27,6 +30,8 @@ function parse(hash) {
   });
   const [name = "", ...path] = parts;
   if (name === "sweeps" && path.length === 0) return {page: overview, path};
+  if (name === "sweeps" && path.length === 2) return {page: configuration, path};
+  if (name === "runs" && (path.length === 0 || !/^\d+$/.test(path[0]))) return {page: runs, path};
   return {page: Object.hasOwn(PAGES, name) ? PAGES[name] : null, path};
 }
 
@@ -48,7 +53,8 @@ function showTrouble(server) {
 
 function showProblem(error, view) {
   if (error instanceof Refused && error.status === 401) {
-    show([element("h1", {}, "Signed out"), element("p", {}, error.message),
+    keepPlace(location.hash);
+    show([element("h1", {}, "Signed out"), element("p", {}, "The token that opened this page was revoked, or the coordinator was restarted."),
           element("p", {}, element("a", {href: "/"}, "Sign in"))]);
     connection.textContent = "signed out";
     return false;
@@ -92,7 +98,7 @@ function navigate() {
     clearTimeout(current.timer);
   }
   current = null;
-  for (const [id, pages] of [["to-sweeps", [overview, sweep, run]], ["to-workers", [workers]]]) {
+  for (const [id, pages] of [["to-sweeps", [overview, sweep, configuration, runs, run]], ["to-workers", [workers]]]) {
     const link = document.getElementById(id);
     if (pages.includes(page)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -120,4 +126,6 @@ document.getElementById("skip").addEventListener("click", event => {
   event.preventDefault();
   main.focus();
 });
+const place = takePlace();
+if (location.hash === "" && place !== "") history.replaceState(null, "", place);
 navigate();

@@ -1,6 +1,6 @@
 // Line charts as SVG: two scales, a few lines, and a reading of the values at one step by pointer or arrow keys.
 import {element, svg} from "./elements.js";
-import {compact, count} from "./format.js";
+import {compact, count, tickText} from "./format.js";
 
 const HEIGHT = 240;
 const MARGIN = {left: 52, right: 26, top: 14, bottom: 30};
@@ -9,10 +9,10 @@ function finite(values) {
   return values.filter(Number.isFinite);
 }
 
-// Nice round values between low and high.
-function linearTicks(low, high, most) {
+// Nice round values between low and high, at least `least` apart.
+function linearTicks(low, high, most, least = 0) {
   const span = high - low || 1;
-  const rough = span / most;
+  const rough = Math.max(span / most, least);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(each => each * power).find(each => each >= rough);
   const ticks = [];
@@ -29,14 +29,18 @@ function powersOfTen(low, high, most) {
   return ticks.length > 1 ? ticks : linearTicks(low, high, most).filter(tick => tick > 0);
 }
 
-// From values to places: {place(value), ticks}. A logarithmic one starts above 0: what is not is put at its start.
-function scale(low, high, from, to, logarithmic, most) {
+// From values to places: {place(value), ticks, text(tick)}. A logarithmic one starts above 0: what is not is put at its
+// start.
+function scale(low, high, from, to, logarithmic, most, least) {
   if (low === high) [low, high] = logarithmic ? [low / 2, high * 2] : [low - 0.5, high + 0.5];
   const value = logarithmic ? x => Math.log(Math.max(x, low)) : x => x;
   const [start, end] = [value(low), value(high)];
+  const ticks = logarithmic ? powersOfTen(low, high, most) : linearTicks(low, high, most, least);
+  const apart = Math.min(...ticks.slice(1).map((tick, i) => tick - ticks[i]));
   return {
     place: x => from + (to - from) * (value(x) - start) / (end - start),
-    ticks: logarithmic ? powersOfTen(low, high, most) : linearTicks(low, high, most),
+    ticks,
+    text: tick => Number.isFinite(apart) ? tickText(tick, apart) : compact(tick),
   };
 }
 
@@ -44,8 +48,8 @@ function scales(lines, options, width) {
   const steps = lines.flatMap(line => line.steps);
   const lastStep = Math.max(1, ...steps);
   const x = options.logSteps
-    ? scale(Math.min(1, lastStep), Math.max(lastStep, 10), MARGIN.left, width - MARGIN.right, true, 6)
-    : scale(0, lastStep, MARGIN.left, width - MARGIN.right, false, Math.max(2, Math.floor(width / 110)));
+    ? scale(Math.min(1, lastStep), Math.max(lastStep, 10), MARGIN.left, width - MARGIN.right, true, 6, 1)
+    : scale(0, lastStep, MARGIN.left, width - MARGIN.right, false, Math.max(2, Math.floor(width / 110)), 1);
   const values = finite(lines.flatMap(line => line.values));
   const positive = values.filter(each => each > 0);
   const logarithmic = Boolean(options.logValues) && positive.length > 0;
@@ -69,17 +73,24 @@ function path(line, {x, y}) {
   return text;
 }
 
+// Values without a neighbour that a line could be drawn to.
+function dots(line, {x, y}) {
+  const there = i => Number.isFinite(line.values[i]);
+  return line.values.flatMap((value, i) => there(i) && !there(i - 1) && !there(i + 1)
+    ? [svg("circle", {class: `dot dot-${line.style}`, cx: x.place(line.steps[i]).toFixed(1), cy: y.place(value).toFixed(1), r: 3})] : []);
+}
+
 function axes({x, y}, width) {
   const parts = [];
   for (const tick of y.ticks) {
     const at = y.place(tick);
     parts.push(svg("line", {class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: at, y2: at}),
-               svg("text", {class: "tick", x: MARGIN.left - 6, y: at + 4, "text-anchor": "end"}, compact(tick)));
+               svg("text", {class: "tick", x: MARGIN.left - 6, y: at + 4, "text-anchor": "end"}, y.text(tick)));
   }
   for (const tick of x.ticks) {
     const at = x.place(tick);
     parts.push(svg("line", {class: "grid", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom}),
-               svg("text", {class: "tick", x: at, y: HEIGHT - MARGIN.bottom + 18, "text-anchor": "middle"}, compact(tick)));
+               svg("text", {class: "tick", x: at, y: HEIGHT - MARGIN.bottom + 18, "text-anchor": "middle"}, x.text(tick)));
   }
   return parts;
 }
@@ -163,7 +174,7 @@ export function chart(name, lines, options) {
     const picture = svg("svg", {id, viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", tabindex: 0,
                                 "aria-label": summary(name, lines)});
     picture.append(...axes(shown, width), ...marks(options.markers ?? [], shown, width));
-    for (const line of lines) picture.append(svg("path", {class: `line line-${line.style}`, d: path(line, shown)}));
+    for (const line of lines) picture.append(svg("path", {class: `line line-${line.style}`, d: path(line, shown)}), ...dots(line, shown));
     addReading(picture, lines, shown, readout, width);
     place.replaceChildren(picture);
   };

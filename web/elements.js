@@ -1,4 +1,5 @@
 // Builds elements. Whatever comes from the database becomes text or an attribute's value, never markup.
+import {count} from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -8,7 +9,7 @@ function fill(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child !== null && child !== undefined) node.append(child);
   }
   return node;
@@ -43,7 +44,7 @@ const STATES = ["finished", "running", "failed", "cancelled", "queued"];
 // How far a set of runs is: a bar with one part a state, and the same in words.
 export function progress(runs) {
   const done = runs.finished + runs.failed + runs.cancelled;
-  const said = STATES.filter(state => runs[state] > 0).map(state => `${runs[state]} ${state}`).join(", ");
+  const said = STATES.filter(state => runs[state] > 0).map(state => `${count(runs[state])} ${state}`).join(", ");
   const bar = svg("svg", {class: "progress", viewBox: "0 0 100 8", preserveAspectRatio: "none", role: "img",
                           "aria-label": said || "no runs"});
   bar.append(svg("title", {}, said || "no runs"));
@@ -53,7 +54,7 @@ export function progress(runs) {
     if (width > 0) bar.append(svg("rect", {class: `fill-${state}`, x, y: 0, width, height: 8}));
     x += width;
   }
-  return element("span", {class: "progress-line"}, bar, element("span", {class: "figures"}, `${done}/${runs.total}`));
+  return element("span", {class: "progress-line"}, bar, element("span", {class: "figures"}, `${count(done)}/${count(runs.total)}`));
 }
 
 export function badge(name) {

@@ -28,6 +28,15 @@ export function compact(value) {
   return size >= 1000 ? whole.format(value) : String(Number(value.toPrecision(3)));
 }
 
+// Ticks that are `step` apart, with as many digits as tell them apart.
+export function tickText(value, step) {
+  const digits = Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(step) + 1e-9) + 1;
+  if (value === 0 || digits <= 2) return compact(value);
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(Math.min(digits - 1, 15)).replace("e+", "e");
+  return value.toLocaleString("en-US", {maximumSignificantDigits: Math.min(digits, 15)});
+}
+
 // Microseconds of UTC.
 export function time(microseconds) {
   return microseconds ? moment.format(new Date(microseconds / 1000)) : NOTHING;
@@ -52,8 +61,14 @@ export function shortNames(names) {
   return new Map(names.map(name => [name, seen.get(last(name)) > 1 ? name : last(name)]));
 }
 
+// As the command line writes it: with a power of ten where that is shorter, of which it counts the sign and two digits.
 export function parameter(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (typeof value === "string") return value;
+  if (typeof value !== "number" || (Number.isInteger(value) && Math.abs(value) < 1e15)) return JSON.stringify(value);
+  const [digits, power] = value.toExponential().split("e");
+  const plain = String(value);
+  const shorter = plain.length <= digits.length + 2 + Math.max(2, power.length - 1);
+  return shorter && !plain.includes("e") ? plain : `${digits}e${power.replace("+", "")}`;
 }
 
 // A median over seeds of which some never got there: beyond the budget if fewer than half did, nothing if none did.

@@ -13,16 +13,17 @@ function sum(sweeps, state) {
   return sweeps.reduce((total, sweep) => total + sweep.runs[state], 0);
 }
 
-function figure(value, name) {
-  return element("div", {class: "figure"}, element("strong", {}, count(value)), element("span", {}, name));
+function figure(value, name, to) {
+  return element("div", {class: "figure"}, element("strong", {}, link(to, count(value), {id: `figure-${to.join("-")}`})),
+                 element("span", {}, name));
 }
 
 export function render({sweeps, workers}) {
   const list = [...sweeps.sweeps].reverse();
   const heading = element("h1", {}, "Sweeps");
   const figures = element("div", {class: "figure-row"},
-    figure(sum(list, "running"), "running"), figure(sum(list, "queued"), "queued"), figure(sum(list, "finished"), "finished"),
-    figure(sum(list, "failed"), "failed"), figure(workers.workers.length, workers.workers.length === 1 ? "worker" : "workers"));
+    ["running", "queued", "finished", "failed"].map(state => figure(sum(list, state), state, ["runs", "state", state])),
+    figure(workers.workers.length, workers.workers.length === 1 ? "worker" : "workers", ["workers"]));
   if (list.length === 0) {
     return [heading, figures, element("p", {class: "quiet"}, "No sweeps yet. ", element("code", {}, "seedbed submit FILE"), " adds one.")];
   }

@@ -24,9 +24,25 @@ function lines(curve, names) {
   }).filter(line => line);
 }
 
-function markers(detail) {
-  return [["T_train", detail.t_train_99], ["T_grok", detail.t_test_99]]
-    .filter(([, step]) => typeof step === "number").map(([name, step]) => ({name, step}));
+// The first step at 99 % accuracy: of the result, or of the curve while there is none.
+export function reached(detail, curve, stored, metric) {
+  if (detail.state !== "running" || typeof stored === "number") return stored;
+  const series = curve.series.find(each => each.metric === metric);
+  const first = series ? series.values.findIndex(value => toNumber(value) >= 0.99) : -1;
+  return first < 0 ? null : series.steps[first];
+}
+
+// Where the first value is that is no number. A curve has those that are infinite; a result knows of the others too.
+export function nonFinite(detail, curve) {
+  if (typeof detail.first_nonfinite_step === "number") return detail.first_nonfinite_step;
+  const steps = curve.series.map(series => series.steps[series.values.findIndex(value => typeof value === "string")]);
+  return Math.min(...steps.filter(step => step !== undefined), Infinity);
+}
+
+function markers({detail, curve}) {
+  return [["T_train", reached(detail, curve, detail.t_train_99, "train_accuracy")],
+          ["T_grok", reached(detail, curve, detail.t_test_99, "test_accuracy")], ["not finite", nonFinite(detail, curve)]]
+    .filter(([, step]) => Number.isFinite(step)).map(([name, step]) => ({name, step}));
 }
 
 // Redraws the curves alone.
@@ -43,7 +59,7 @@ function drawCurves(place, {detail, curve}) {
     redraw();
   }}, element("option", {value: ""}, "none"), others.map(name => element("option", {value: name}, words(name))));
   select.value = others.includes(choice.metric) ? choice.metric : "";
-  const options = {logSteps: choice.logSteps, markers: markers(detail)};
+  const options = {logSteps: choice.logSteps, markers: markers({detail, curve})};
   const focused = document.activeElement?.id;
   place.replaceChildren(
     element("div", {class: "controls"},
@@ -74,6 +90,9 @@ export function render(data) {
   if (curve.rows > 0) drawCurves(curves, data);
   else curves.append(element("p", {class: "quiet"}, "No metrics yet."));
   const varied = Object.entries(detail.varied ?? {});
+  const tTrain = reached(detail, curve, detail.t_train_99, "train_accuracy");
+  const tGrok = reached(detail, curve, detail.t_test_99, "test_accuracy");
+  const broken = nonFinite(detail, curve);
   return [
     element("p", {class: "crumbs"}, link([], "Sweeps"), " / ", link(["sweeps", detail.sweep], detail.sweep), " / ",
             link(["sweeps", detail.sweep, detail.configuration_id], `configuration ${detail.configuration_id}`)),
@@ -82,9 +101,10 @@ export function render(data) {
       ...varied.map(([name, value]) => [name, parameter(value)]),
       ["Seed", count(detail.seed)],
       ["Step", count(detail.last_step)],
-      ["T_train", count(detail.t_train_99)],
-      ["T_grok", count(detail.t_test_99)],
+      ["T_train", count(tTrain)],
+      ["T_grok", count(tGrok)],
       ["Delay", count(detail.delay)],
+      Number.isFinite(broken) ? ["First value that is not finite", `step ${count(broken)}`] : null,
       ["Test accuracy", accuracy(detail.final_test_accuracy)],
       ["Time", duration(detail.wall_seconds)],
       detail.reason ? ["Ended by", detail.reason] : null,

@@ -1,33 +1,41 @@
-// One sweep: a row per configuration; and one configuration: a row per seed.
+// One sweep: a row per configuration.
 import {badge, element, facts, link, progress, table} from "./elements.js";
-import {accuracy, count, medianOrBound, NOTHING, parameter, shortNames, time, words} from "./format.js";
+import {count, medianOrBound, NOTHING, parameter, shortNames, time, words} from "./format.js";
 import {get} from "./data.js";
 
-const MOST_CONFIGURATIONS = 500;
+const PAGE = 500;
 
-export const title = path => path.length > 1 ? `Configuration ${path[1]}` : path[0];
+export const title = path => path[0];
 
-export async function load([name, configuration], signal) {
-  if (configuration !== undefined) {
-    const [sweep, runs] = await Promise.all([
-      get(["sweeps", name], {}, signal), get(["runs"], {sweep: name, configuration, limit: 1000}, signal)]);
-    return {sweep, runs};
-  }
+// The address is sweeps/NAME, and then page/N for the pages beyond the first.
+export async function load([name, , number], signal) {
+  const page = Math.max(1, Number.parseInt(number ?? "1", 10) || 1);
   const [sweep, configurations] = await Promise.all([
-    get(["sweeps", name], {}, signal), get(["sweeps", name, "configurations"], {limit: MOST_CONFIGURATIONS}, signal)]);
-  return {sweep, configurations};
+    get(["sweeps", name], {}, signal),
+    get(["sweeps", name, "configurations"], {limit: PAGE, offset: (page - 1) * PAGE}, signal)]);
+  return {sweep, configurations, page};
 }
 
-export function render(data) {
-  return data.runs ? renderRuns(data) : renderSweep(data);
+function pages(sweep, configurations, page) {
+  if (page === 1 && !configurations.more) return null;
+  const first = (page - 1) * PAGE;
+  const shown = configurations.configurations.length;
+  return element("p", {class: "pages"},
+    shown > 0 ? `${count(first + 1)} to ${count(first + shown)} of ${count(sweep.configurations)} configurations`
+      : "There are no configurations so far on.",
+    page > 1 ? link(["sweeps", sweep.name, "page", page - 1], "Previous", {id: "previous"}) : null,
+    configurations.more ? link(["sweeps", sweep.name, "page", page + 1], "Next", {id: "next"}) : null);
 }
 
 function outcomes(configuration) {
-  const list = Object.entries(configuration.outcomes).sort((a, b) => b[1] - a[1]);
-  if (configuration.runs.failed > 0) list.push(["failed", configuration.runs.failed]);
+  // In the order of the command line's tables.
+  const list = Object.entries(configuration.outcomes).sort((a, b) => a[0] < b[0] ? -1 : 1);
+  for (const state of ["failed", "cancelled"]) {
+    if (configuration.runs[state] > 0) list.push([state, configuration.runs[state]]);
+  }
   if (list.length === 0) return NOTHING;
   return element("span", {class: "badges"}, list.map(([name, number]) =>
-    element("span", {class: `badge is-${name}`}, `${number} ${words(name)}`)));
+    element("span", {class: `badge is-${name}`}, `${count(number)} ${words(name)}`)));
 }
 
 function parameterColumns(names, of) {
@@ -46,7 +54,7 @@ function variedNames(rows) {
   return [...names];
 }
 
-function renderSweep({sweep, configurations}) {
+export function render({sweep, configurations, page}) {
   const rows = configurations.configurations;
   const budget = sweep.budget_steps;
   const open = row => link(["sweeps", sweep.name, row.configuration_id], `#${row.configuration_id}`,
@@ -62,37 +70,13 @@ function renderSweep({sweep, configurations}) {
       {title: "", label: "Configuration", cell: open},
       ...parameterColumns(variedNames(rows), row => row.varied),
       {title: "Seeds done", cell: row => progress(row.runs)},
-      {title: "Reached", number: true, cell: row => `${row.reached_test_99}/${row.runs.finished}`},
+      {title: "Reached", number: true, cell: row => `${count(row.reached_test_99)}/${count(row.seeds)}`},
       {title: "T_train", number: true, cell: row => medianOrBound(row.median_t_train, row.reached_train_99, budget)},
       {title: "T_grok", number: true, cell: row => medianOrBound(row.median_t_grok, row.reached_test_99, budget)},
       {title: "Delay", number: true, cell: row => medianOrBound(row.median_delay, row.reached_test_99, budget)},
       {title: "Outcomes", cell: outcomes},
     ], rows),
-    configurations.more ? element("p", {class: "quiet"}, `Only the first ${count(rows.length)} configurations are shown.`) : null,
+    pages(sweep, configurations, page),
     element("details", {id: "source"}, element("summary", {}, "Sweep file"), element("pre", {}, sweep.source)),
-  ];
-}
-
-function renderRuns({sweep, runs}) {
-  const rows = runs.runs;
-  const varied = rows.length > 0 ? rows[0].varied ?? {} : {};
-  const budget = sweep.budget_steps;
-  const step = run => budget && run.state === "running" ? `${count(run.last_step)} of ${count(budget)}` : count(run.last_step);
-  return [
-    element("p", {class: "crumbs"}, link([], "Sweeps"), " / ", link(["sweeps", sweep.name], sweep.name)),
-    element("h1", {}, Object.keys(varied).length > 0
-      ? Object.entries(varied).map(([name, value]) => `${name} = ${parameter(value)}`).join(", ") : "The one configuration"),
-    table("One row per seed", [
-      {title: "Seed", cell: run => link(["runs", run.run_id], `seed ${run.seed}`, {id: `run-${run.run_id}`})},
-      {title: "State", cell: run => badge(run.state)},
-      {title: "Outcome", cell: run => run.outcome ? badge(run.outcome) : NOTHING},
-      {title: "Step", number: true, cell: step},
-      {title: "T_train", number: true, cell: run => count(run.t_train_99)},
-      {title: "T_grok", number: true, cell: run => count(run.t_test_99)},
-      {title: "Delay", number: true, cell: run => count(run.delay)},
-      {title: "Test accuracy", number: true, cell: run => accuracy(run.final_test_accuracy)},
-      {title: "Worker", cell: run => run.worker ?? NOTHING},
-    ], rows),
-    runs.more ? element("p", {class: "quiet"}, `Only the first ${count(rows.length)} seeds are shown.`) : null,
   ];
 }

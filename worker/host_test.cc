@@ -146,6 +146,53 @@ TEST(StateDirectoryTest, AWorkersOwnGoesWithItAndThoseOfDeadOnesAreSwept) {
   EXPECT_FALSE(fs::exists(path));
 }
 
+// Each looks at the name of a directory where workers of this user are to keep theirs.
+absl::Status OpenBelow(const std::string& parent) {
+  return StateDirectory::OpenOwn(parent, "own").status();
+}
+
+TEST(StateDirectoryTest, TheParentIsThisUsersAlone) {
+  const TemporaryDirectory root;
+  const std::string parent = root / "missing/seedbed-1";
+  const auto own = StateDirectory::OpenOwn(parent, "own");
+  ASSERT_TRUE(own.ok()) << own.status();
+  struct stat info {};
+  ASSERT_EQ(stat(parent.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  // Ours, but open to others: closed to them.
+  const std::string open = root / "open";
+  fs::create_directory(open);
+  ASSERT_EQ(chmod(open.c_str(), 0777), 0);
+  EXPECT_TRUE(OpenBelow(open).ok());
+  ASSERT_EQ(stat(open.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  Write(root / "file", "");
+  EXPECT_THAT(std::string(OpenBelow(root / "file").message()), HasSubstr("is no directory"));
+}
+
+TEST(StateDirectoryTest, AParentOfAnotherUserIsRefused) {
+  const TemporaryDirectory root;
+  constexpr uid_t kAnother = 65534;
+  const bool may_give_away = geteuid() == 0;
+  std::string theirs = "/usr";
+  if (may_give_away) {
+    theirs = root / "theirs";
+    fs::create_directory(theirs);
+    ASSERT_EQ(chown(theirs.c_str(), kAnother, kAnother), 0);
+  }
+  const absl::Status refused = OpenBelow(theirs);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("belongs to another user"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--directory"));
+  fs::create_symlink(theirs, root / "ours");
+  EXPECT_THAT(std::string(OpenBelow(root / "ours").message()), HasSubstr("leads to a directory of another user"));
+  if (!may_give_away) GTEST_SKIP() << "only root can make links of another user";
+  fs::create_directory(root / "own");
+  fs::create_symlink(root / "own", root / "link");
+  ASSERT_EQ(lchown((root / "link").c_str(), kAnother, kAnother), 0);
+  EXPECT_THAT(std::string(OpenBelow(root / "link").message()), HasSubstr("is a symbolic link of another user"));
+}
+
 // The command line, with /bin/true as the engine. Leaves the environment as it was.
 ParsedOptions Parse(std::vector<std::string> words) {
   if (std::find(words.begin(), words.end(), "--engine") == words.end()) {

@@ -39,6 +39,28 @@ absl::Status MakePrivate(const std::string& path) {
   return absl::OkStatus();
 }
 
+// Whoever may write the parent could put anything in the place of what workers keep there, and the temporary directory,
+// which is everybody's, is where others may have made one of that name before.
+absl::Status CheckParentIsOurs(const std::string& path) {
+  const auto refused = [&path](const std::string& what) {
+    return absl::FailedPreconditionError(absl::StrCat("the directory of this user's workers, ", path, ", ", what,
+                                                      "; remove it, or give another directory with --directory"));
+  };
+  struct stat name {};
+  struct stat found {};
+  if (lstat(path.c_str(), &name) != 0 || stat(path.c_str(), &found) != 0) {
+    return refused(absl::StrCat("cannot be looked at: ", strerror(errno)));
+  }
+  if (!S_ISDIR(found.st_mode)) return refused("is no directory");
+  const uid_t us = geteuid();
+  if (name.st_uid != us) {
+    return refused(absl::StrCat(S_ISLNK(name.st_mode) ? "is a symbolic link of" : "belongs to", " another user (",
+                                name.st_uid, ")"));
+  }
+  if (found.st_uid != us) return refused(absl::StrCat("leads to a directory of another user (", found.st_uid, ")"));
+  return absl::OkStatus();
+}
+
 // The lock of a directory that no living worker has; none if one has it, or there is nothing to lock.
 UniqueFd TakeLock(const std::string& directory, int flags) {
   UniqueFd lock(open((directory + "/lock").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600));
@@ -81,6 +103,14 @@ absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::
 
 absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::OpenOwn(const std::string& parent,
                                                                         const std::string& id) {
+  std::error_code error;
+  fs::create_directories(fs::path(parent).parent_path(), error);
+  if (mkdir(parent.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot make the directory of this user's workers, ", parent,
+                                                      ": ", strerror(errno), "; give another with --directory"));
+  }
+  SEEDBED_RETURN_IF_ERROR(CheckParentIsOurs(parent));
+  SEEDBED_RETURN_IF_ERROR(MakePrivate(parent));
   SweepDead(parent);
   SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<StateDirectory> own, Open(absl::StrCat(parent, "/worker-", id)));
   own->remove_at_end_ = true;

@@ -147,7 +147,15 @@ ParsedOptions ParseWorkerOptions(int argc, char** argv, int available_cpus) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     parsed.leave = true;
-    parsed.exit_code = app.exit(error) == 0 ? 0 : 2;
+    parsed.exit_code = 2;
+    if (error.get_exit_code() == 0) {
+      parsed.exit_code = app.exit(error);
+    } else if (std::string(error.what()) == "--server is required") {
+      std::cerr << "seedbed-worker: which coordinator? Give --server HOST:PORT or unix:/path, or set SEEDBED_SERVER.\n"
+                   "  `seedbed-worker --help` says what can be given.\n";
+    } else {
+      std::cerr << "seedbed-worker: " << error.what() << "\n  `seedbed-worker --help` says what can be given.\n";
+    }
     return parsed;
   }
   const absl::Status filled = FillIn(parsed.options, texts, available_cpus);

@@ -4,8 +4,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/connection.h"
+#include "cli/dashboard_link.h"
 #include "cli/embedded/embedded_run.h"
 #include "common/base/status_macros.h"
+#include "coordinator/server_file.h"
 #include "coordinator/storage/data_directory.h"
 
 namespace seedbed::cli {
@@ -28,6 +30,7 @@ absl::Status EmbeddedRun::StartCoordinator(const std::string& data) {
   if (options_.least_free_disk) {
     command.arguments.insert(command.arguments.end(), {"--least-free-disk", absl::StrCat(*options_.least_free_disk)});
   }
+  if (!options_.http.empty()) command.arguments.insert(command.arguments.end(), {"--http", options_.http});
   // Workers of before cannot reach the new socket. When it is started again, ours can.
   command.at_first = {"--workers-are-gone"};
   command.log_path = data + "/coordinator.log";
@@ -35,7 +38,25 @@ absl::Status EmbeddedRun::StartCoordinator(const std::string& data) {
   ours_ = true;
   first_worker_ = 1;
   client_ = Client::ForAddress(address_, "");
-  return WaitForCoordinator();
+  SEEDBED_RETURN_IF_ERROR(WaitForCoordinator());
+  return options_.http.empty() || interrupted() ? absl::OkStatus() : MentionDashboard(data);
+}
+
+absl::Status EmbeddedRun::MentionDashboard(const std::string& data) {
+  // It serves before it writes its file, so that may take a moment more.
+  const absl::Time deadline = absl::Now() + kStartLimit;
+  while (!interrupted() && absl::Now() < deadline) {
+    SEEDBED_ASSIGN_OR_RETURN(const std::optional<ServerFile> file, ReadServerFile(data));
+    if (file && !file->http.empty() && file->pid == DataLockHolder(data)) {
+      SEEDBED_ASSIGN_OR_RETURN(const std::string link, DashboardLink(*file));
+      context_.Note(absl::StrCat("the dashboard, until this command ends: ", link,
+                                 "\n  The link opens it once, within five minutes; `", context_.Command("dashboard"),
+                                 "` prints another."));
+      return absl::OkStatus();
+    }
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status EmbeddedRun::WaitForCoordinator() {
@@ -78,6 +99,10 @@ absl::Status EmbeddedRun::UseRunning(const RunningCoordinator& running) {
   SEEDBED_RETURN_IF_ERROR(client_->GetServerInfo().status());
   context_.Note(absl::StrCat("using the coordinator that runs on ", DataDirectory(context_.options), " (process ",
                              running.pid, ", ", address_, ")"));
+  if (!options_.http.empty()) {
+    context_.Note(absl::StrCat("--http is left out: that coordinator is running already; `",
+                               context_.Command("dashboard"), "` opens its dashboard, if it has one"));
+  }
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@ struct EmbeddedOptions {
   std::string device = "auto";
   std::string pack = "auto";               // runs that an engine trains together
   std::optional<double> checkpoint_every;  // seconds; default: the worker's
+  std::string http;                        // HOST:PORT of the dashboard; empty: none
   std::optional<int64_t> least_free_disk;  // MiB; default: the coordinator's
 };
 

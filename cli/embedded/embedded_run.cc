@@ -243,9 +243,13 @@ int EmbeddedRun::Interrupted() {
 }
 
 std::string EmbeddedRun::HowToOpenDatabase() const {
-  if (!context_.options.server.empty()) return context_.Command("query \"select * from configuration_results\"");
-  return absl::StrCat("sqlite3 ", ShellWord(WithoutDot(DatabasePath(DataDirectory(context_.options)))),
-                      " \"select * from configuration_results\"");
+  // Few enough columns for a terminal. A sweep's name needs no quoting.
+  const std::string sql = absl::StrCat(
+      " \"select varied, seeds, reached_test_99, median_t_train, median_t_grok, median_delay from configuration_results "
+      "where sweep = '",
+      submitted_.name(), "'\"");
+  if (!context_.options.server.empty()) return context_.Command("query") + sql;
+  return absl::StrCat("sqlite3 -box ", ShellWord(WithoutDot(DatabasePath(DataDirectory(context_.options)))), sql);
 }
 
 absl::Status EmbeddedRun::MentionFailures() {

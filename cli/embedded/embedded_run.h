@@ -35,6 +35,7 @@ class EmbeddedRun {
   absl::Status UseRunning(const RunningCoordinator& running);
   absl::Status StartCoordinator(const std::string& data);
   absl::Status WaitForCoordinator();
+  absl::Status MentionDashboard(const std::string& data);
   absl::Status StartWorkers();
   absl::Status Submit();
   absl::Status MentionOtherSweeps();

@@ -31,6 +31,10 @@ std::string FormatCount(int64_t count) {
   return digits;
 }
 
+std::string FormatStep(int64_t step) {
+  return step < 0 ? std::string() : FormatCount(step);
+}
+
 std::string FormatPlural(int64_t count, const std::string& noun) {
   return absl::StrCat(FormatCount(count), " ", noun, count == 1 ? "" : "s");
 }

@@ -17,6 +17,8 @@ std::string FormatDuration(double seconds);
 std::string FormatCount(int64_t count);
 
 // "12 runs", "1 run": the noun gets an s unless there is exactly one.
+// A step that was reached; "" for -1, which is none.
+std::string FormatStep(int64_t step);
 std::string FormatPlural(int64_t count, const std::string& noun);
 
 // Whole numbers as FormatCount, others with one decimal below 1,000 ("12.5").

@@ -121,7 +121,7 @@ std::string RenderRun(const v1::GetRunResponse& detail, const Style& style) {
                     Paint(style, ColorOfOutcome(run.outcome()), Printable(run.outcome())), "\n");
   }
   AddLine("reason", run.reason(), &text);
-  if (run.attempts() > 0) AddLine("last step", FormatCount(run.last_step()), &text);
+  if (run.attempts() > 0) AddLine("last step", FormatStep(run.last_step()), &text);
   AddLine("worker", run.worker(), &text);
   AddLine("started", FormatTime(run.started_at()), &text);
   AddLine("ended", FormatTime(run.ended_at()), &text);
@@ -141,7 +141,7 @@ std::string RenderRun(const v1::GetRunResponse& detail, const Style& style) {
                  {"reason", kLeft, true}});
     for (const v1::AttemptSummary& attempt : detail.attempts()) {
       table.Add({absl::StrCat(attempt.attempt()), attempt.worker(), FormatTime(attempt.started_at()),
-                 TimeTaken(attempt.started_at(), attempt.ended_at()), FormatCount(attempt.last_step()),
+                 TimeTaken(attempt.started_at(), attempt.ended_at()), FormatStep(attempt.last_step()),
                  attempt.end() == v1::ATTEMPT_END_UNSPECIFIED ? "running" : EndName(attempt.end()), attempt.reason()});
     }
     absl::StrAppend(&text, "\n", Paint(style, Color::kBold, "Attempts"), "\n", table.Render(style));

@@ -96,6 +96,19 @@ TEST(Runs, AreWholeWhereThereIsRoomOrNoTerminal) {
   }
 }
 
+TEST(Runs, ThatNeverBeganHaveNoStep) {
+  v1::GetRunResponse detail;
+  *detail.mutable_run() = EightRuns().runs(0);
+  detail.mutable_run()->set_state(v1::RUN_STATE_CANCELLED);
+  detail.mutable_run()->set_last_step(-1);
+  detail.mutable_run()->set_worker("w");
+  detail.add_attempts()->set_last_step(-1);
+  EXPECT_THAT(RenderRun(detail, Style{}), Not(HasSubstr(" -1")));
+  v1::ListRunsResponse runs;
+  *runs.add_runs() = detail.run();
+  EXPECT_THAT(RenderRuns(runs, Style{}), Not(HasSubstr(" -1")));
+}
+
 TEST(Runs, OfDifferentSweepsKeepTheirNames) {
   v1::ListRunsResponse runs = EightRuns();
   runs.mutable_runs(3)->set_sweep("b");

@@ -155,7 +155,8 @@ std::string RenderEndedRun(const v1::FinishedRun& run, bool name_sweep, const St
   const std::string varied = FormatVaried(run.varied_json());
   if (!varied.empty()) where.push_back(varied);
   where.push_back(absl::StrCat("seed ", run.seed()));
-  absl::StrAppend(&line, " (", Printable(absl::StrJoin(where, ", ")), "), ", FormatPlural(run.last_step(), "step"));
+  absl::StrAppend(&line, " (", Printable(absl::StrJoin(where, ", ")), "), ",
+                  run.last_step() < 0 ? "no step" : FormatPlural(run.last_step(), "step"));
   if (run.state() == v1::RUN_STATE_FAILED && !run.reason().empty())
     absl::StrAppend(&line, ": ", Printable(run.reason()));
   return line;

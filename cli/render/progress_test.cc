@@ -53,6 +53,14 @@ TEST(LiveBlock, ShowsBarRateTimeAndTheLastOutcomes) {
   EXPECT_EQ(lines[3], "  run 5 failed (seed 2), 10 steps: out of disk");
 }
 
+TEST(EndedRun, NamesNoStepWhereNoneWasReported) {
+  v1::FinishedRun run;
+  run.set_run_id(5);
+  run.set_state(v1::RUN_STATE_CANCELLED);
+  run.set_last_step(-1);
+  EXPECT_EQ(RenderEndedRun(run, false, Style{}), "run 5 cancelled (seed 0), no step");
+}
+
 TEST(LiveBlock, FitsEveryWidth) {
   ProgressState state;
   state.Update(Parse(kHalfway));

@@ -28,6 +28,12 @@ OrderedJson TextOrNull(const std::string& text) {
   return text;
 }
 
+// Messages have -1 where no step was reported.
+OrderedJson StepOrNull(int64_t step) {
+  if (step < 0) return nullptr;
+  return step;
+}
+
 OrderedJson Number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
@@ -158,7 +164,7 @@ OrderedJson ToJson(const v1::RunSummary& run) {
           {"state", StateName(run.state())},
           {"outcome", TextOrNull(run.outcome())},
           {"attempts", run.attempts()},
-          {"last_step", run.last_step()},
+          {"last_step", StepOrNull(run.last_step())},
           {"worker", TextOrNull(run.worker())},
           {"prefetched", run.prefetched()},
           {"varied", ParsedOrText(run.varied_json())},
@@ -174,7 +180,7 @@ OrderedJson ToJson(const v1::AttemptSummary& attempt) {
           {"worker", TextOrNull(attempt.worker())},
           {"end", TextOrNull(EndName(attempt.end()))},
           {"reason", TextOrNull(attempt.reason())},
-          {"last_step", attempt.last_step()},
+          {"last_step", StepOrNull(attempt.last_step())},
           {"started_at", TimeOrNull(attempt.started_at())},
           {"ended_at", TimeOrNull(attempt.ended_at())}};
 }
@@ -214,7 +220,7 @@ OrderedJson ToJson(const v1::ProgressResponse& progress) {
                      {"state", StateName(run.state())},
                      {"outcome", TextOrNull(run.outcome())},
                      {"reason", TextOrNull(run.reason())},
-                     {"last_step", run.last_step()}});
+                     {"last_step", StepOrNull(run.last_step())}});
   }
   OrderedJson json = {{"sweeps", std::move(sweeps)}, {"steps_per_second", Number(progress.steps_per_second())},
                       {"seconds_left", nullptr},     {"active_workers", progress.active_workers()},

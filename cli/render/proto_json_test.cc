@@ -34,7 +34,20 @@ TEST(ProtoJson, OpensJsonTextAndMarksWhatIsNotThere) {
   EXPECT_TRUE(json["outcome"].is_null());
   EXPECT_TRUE(json["summary"].is_null());
   EXPECT_TRUE(json["ended_at"].is_null());
+  EXPECT_EQ(json["last_step"], 0);
   EXPECT_EQ(json["started_at"], "2023-11-14T22:13:20.000001Z");
+}
+
+TEST(ProtoJson, HasNoStepWhereNoneWasReported) {
+  v1::RunSummary run;
+  run.set_last_step(-1);
+  EXPECT_TRUE(ToJson(run)["last_step"].is_null());
+  v1::AttemptSummary attempt;
+  attempt.set_last_step(-1);
+  EXPECT_TRUE(ToJson(attempt)["last_step"].is_null());
+  v1::ProgressResponse progress;
+  progress.add_ended()->set_last_step(-1);
+  EXPECT_TRUE(ToJson(progress)["ended"][0]["last_step"].is_null());
 }
 
 TEST(ProtoJson, KnowsNotWhenAWorkerWasSeenWhoWasNotHeardOf) {

@@ -120,7 +120,7 @@ class RunTable {
           absl::StrCat(run.seed()),
           {state, ColorOfState(state)},
           {run.outcome(), ColorOfOutcome(run.outcome())},
-          run.state() == v1::RUN_STATE_QUEUED ? std::string() : FormatCount(run.last_step()),
+          run.state() == v1::RUN_STATE_QUEUED ? std::string() : FormatStep(run.last_step()),
           run.attempts() == 0 ? std::string() : FormatCount(run.attempts()),
           ended ? FormatDuration(static_cast<double>(run.ended_at() - run.started_at()) / 1e6) : std::string(),
           run.worker(),

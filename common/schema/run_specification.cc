@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
+#include "common/schema/largest_step.h"
 
 namespace seedbed {
 namespace {
@@ -40,10 +41,17 @@ absl::StatusOr<int64_t> IntegerAt(const Json& object, const char* key, const std
   return Integer(*found, absl::StrCat(what, ".", key), minimum);
 }
 
+// Of what counts updates.
+absl::StatusOr<int64_t> StepsAt(const Json& object, const char* key, const std::string& what, int64_t minimum) {
+  SEEDBED_ASSIGN_OR_RETURN(const int64_t steps, IntegerAt(object, key, what, minimum));
+  if (steps <= kLargestStep) return steps;
+  return absl::InvalidArgumentError(absl::StrCat(what, ".", key, ": expected at most ", kLargestStep));
+}
+
 absl::StatusOr<Budget> BudgetFromJson(const Json& json) {
   SEEDBED_RETURN_IF_ERROR(CheckKeys(json, "budget", {"steps", "seconds"}));
   Budget budget;
-  SEEDBED_ASSIGN_OR_RETURN(budget.steps, IntegerAt(json, "steps", "budget", 1));
+  SEEDBED_ASSIGN_OR_RETURN(budget.steps, StepsAt(json, "steps", "budget", 1));
   const auto seconds = json.find("seconds");
   if (seconds != json.end() && !seconds->is_null()) {
     if (!seconds->is_number() || !std::isfinite(seconds->get<double>()) || seconds->get<double>() <= 0) {
@@ -57,10 +65,10 @@ absl::StatusOr<Budget> BudgetFromJson(const Json& json) {
 absl::StatusOr<MetricIntervals> MetricIntervalsFromJson(const Json& json) {
   SEEDBED_RETURN_IF_ERROR(CheckKeys(json, "metrics", {"log_every", "evaluate_every", "analyze_every"}));
   MetricIntervals intervals;
-  SEEDBED_ASSIGN_OR_RETURN(intervals.log_every, IntegerAt(json, "log_every", "metrics", 1));
-  SEEDBED_ASSIGN_OR_RETURN(intervals.evaluate_every, IntegerAt(json, "evaluate_every", "metrics", 1));
+  SEEDBED_ASSIGN_OR_RETURN(intervals.log_every, StepsAt(json, "log_every", "metrics", 1));
+  SEEDBED_ASSIGN_OR_RETURN(intervals.evaluate_every, StepsAt(json, "evaluate_every", "metrics", 1));
   if (json.contains("analyze_every")) {
-    SEEDBED_ASSIGN_OR_RETURN(intervals.analyze_every, IntegerAt(json, "analyze_every", "metrics", 0));
+    SEEDBED_ASSIGN_OR_RETURN(intervals.analyze_every, StepsAt(json, "analyze_every", "metrics", 0));
   }
   return intervals;
 }
@@ -171,9 +179,9 @@ absl::StatusOr<StopRule> StopRuleFromJson(const Json& json) {
                                                    : "stop rule: 'held_for' goes with at_least and at_most");
   }
   if (!is_threshold) {
-    SEEDBED_ASSIGN_OR_RETURN(rule.by_step, IntegerAt(json, "by_step", "stop rule", 1));
+    SEEDBED_ASSIGN_OR_RETURN(rule.by_step, StepsAt(json, "by_step", "stop rule", 1));
   } else if (json.contains("held_for")) {
-    SEEDBED_ASSIGN_OR_RETURN(rule.held_for, IntegerAt(json, "held_for", "stop rule", 1));
+    SEEDBED_ASSIGN_OR_RETURN(rule.held_for, StepsAt(json, "held_for", "stop rule", 1));
   }
   return rule;
 }

@@ -76,6 +76,8 @@ TEST(RunSpecification, RefusesWhatIsWrong) {
       {"/budget/steps", 0, "budget.steps: expected an integer of at least 1"},
       {"/budget/steps", 1.5, "budget.steps: expected an integer"},
       {"/budget/steps", uint64_t{1} << 63, "budget.steps: expected an integer"},
+      {"/budget/steps", (int64_t{1} << 53) + 1, "budget.steps: expected at most 9007199254740992"},
+      {"/metrics/log_every", int64_t{1} << 62, "metrics.log_every: expected at most 9007199254740992"},
       {"/budget/seconds", -1, "budget.seconds: expected a number above 0"},
       {"/budget/stepz", 1, "unknown key 'stepz'; did you mean 'steps'?"},
       {"/stop", 1, "stop: expected an array"},

@@ -90,6 +90,15 @@ bool Applies(const ParameterDefinition& definition, const Json& resolved) {
   return std::find(values.begin(), values.end(), TextOf(*found)) != values.end();
 }
 
+// "lr" of "learning_rate".
+std::string Initials(const std::string& words) {
+  std::string initials;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i == 0 || words[i - 1] == '_') initials += words[i];
+  }
+  return initials;
+}
+
 absl::Status UnknownParameter(const TrainerSchema& schema, const std::string& name) {
   const std::optional<std::string> nearest = NearestParameter(schema, name);
   return absl::InvalidArgumentError(absl::StrCat("trainer ", schema.name, " has no parameter ", ShownText(name),
@@ -136,8 +145,13 @@ std::optional<std::string> NearestParameter(const TrainerSchema& schema, const s
     known.push_back(definition.name);
     last_parts.push_back(definition.name.substr(definition.name.rfind('.') + 1));
   }
+  const std::string wanted = name.substr(name.rfind('.') + 1);
+  // First: a long group makes every parameter of it near, "optimizer.kind" to "optimizer.lr" too.
+  for (size_t i = 0; i < known.size(); ++i) {
+    if (wanted.size() > 1 && wanted == Initials(last_parts[i])) return known[i];
+  }
   if (std::optional<std::string> nearest = NearestWord(name, known)) return nearest;
-  const std::optional<std::string> last_part = NearestWord(name.substr(name.rfind('.') + 1), last_parts);
+  const std::optional<std::string> last_part = NearestWord(wanted, last_parts);
   if (!last_part) return std::nullopt;
   return known[std::find(last_parts.begin(), last_parts.end(), *last_part) - last_parts.begin()];
 }

@@ -76,7 +76,7 @@ const TrainerSchema* FindTrainer(const std::string& name);
 std::vector<std::string> TrainerNames();
 
 // The parameter that someone who wrote `name` probably meant: a near spelling of the whole, or else of what follows its
-// last dot ("learning_rate" for "optimizer.learning_rate").
+// last dot ("learning_rate" for "optimizer.learning_rate"), or its initials ("lr").
 std::optional<std::string> NearestParameter(const TrainerSchema& schema, const std::string& name);
 
 // One value checked against its definition and brought to its one form: integers as JSON integers (1e3 is 1000),

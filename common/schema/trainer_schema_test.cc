@@ -118,6 +118,8 @@ TEST(NearestParameter, ComparesTheWholeAndThenTheLastPart) {
   EXPECT_EQ(NearestParameter(Modular(), "optimizer.learning_rat"), "optimizer.learning_rate");
   EXPECT_EQ(NearestParameter(Modular(), "learning_rate"), "optimizer.learning_rate");
   EXPECT_EQ(NearestParameter(Modular(), "optim.modulus"), "task.modulus");
+  EXPECT_EQ(NearestParameter(Modular(), "optimizer.lr"), "optimizer.learning_rate");
+  EXPECT_EQ(NearestParameter(Modular(), "wd"), "optimizer.weight_decay");
   EXPECT_EQ(NearestParameter(Modular(), "dropout"), std::nullopt);
 }
 

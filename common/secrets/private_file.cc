@@ -22,12 +22,28 @@ bool OthersMayUse(const struct stat& file) {
   return S_ISREG(file.st_mode) && (file.st_mode & others) != 0;
 }
 
+absl::Status ReadError(int error) {
+  switch (error) {
+    case ENOENT:
+      return absl::NotFoundError(std::strerror(error));
+    case EACCES:
+    case EPERM:
+    case EISDIR:
+    case ELOOP:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+      return absl::FailedPreconditionError(std::strerror(error));
+    default:
+      return absl::UnavailableError(std::strerror(error));
+  }
+}
+
 absl::Status ReadAll(int descriptor, std::string* text) {
   char buffer[65536];
   while (true) {
     const ssize_t count = read(descriptor, buffer, sizeof(buffer));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return absl::FailedPreconditionError(std::strerror(errno));
+    if (count < 0) return ReadError(errno);
     if (count == 0) return absl::OkStatus();
     text->append(buffer, static_cast<size_t>(count));
     if (text->size() > kMostBytes) return absl::FailedPreconditionError("it is longer than 16 MiB");
@@ -45,15 +61,14 @@ absl::Status WritePrivateFile(const std::string& path, const std::string& conten
 absl::StatusOr<std::string> ReadPrivateFile(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    const int error = errno;
-    const std::string message = absl::StrCat("cannot read ", path, ": ", std::strerror(error));
-    return error == ENOENT ? absl::NotFoundError(message) : absl::FailedPreconditionError(message);
+    const absl::Status error = ReadError(errno);
+    return absl::Status(error.code(), absl::StrCat("cannot read ", path, ": ", error.message()));
   }
   struct stat file {};
   std::string text;
   absl::Status status;
   if (fstat(descriptor, &file) != 0) {
-    status = absl::FailedPreconditionError(std::strerror(errno));
+    status = ReadError(errno);
   } else if (OthersMayUse(file)) {
     status = absl::FailedPreconditionError("it is open to others than its owner; chmod 600 it");
   } else {

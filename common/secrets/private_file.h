@@ -12,9 +12,10 @@ namespace seedbed {
 // written.
 absl::Status WritePrivateFile(const std::string& path, const std::string& content);
 
-// The content of `path`. NOT_FOUND if there is no such file; FAILED_PRECONDITION if it cannot be read, is longer than
-// 16 MiB, or can be read or changed by others than its owner (the group may read a file of root's, as Debian's group
-// ssl-cert does).
+// The content of `path`. NOT_FOUND if there is no such file; UNAVAILABLE if it cannot be read for a reason that may
+// pass by itself (no file descriptors or memory left, a fault of the disk); FAILED_PRECONDITION if it cannot be read
+// for another, is longer than 16 MiB, or can be read or changed by others than its owner (the group may read a file of
+// root's, as Debian's group ssl-cert does).
 absl::StatusOr<std::string> ReadPrivateFile(const std::string& path);
 
 }  // namespace seedbed

@@ -32,14 +32,14 @@ std::string Authenticate(const std::string& key, const std::string& text) {
 }  // namespace
 
 std::string MakeSignInCode(const std::string& admin_token, absl::Time now) {
-  const std::string text = absl::StrCat(absl::ToUnixSeconds(now + kSignInCodeAge), ".", RandomHex(kNumberBytes));
+  const std::string text = absl::StrCat(absl::ToUnixMicros(now + kSignInCodeAge), ".", RandomHex(kNumberBytes));
   return absl::StrCat(text, ".", Authenticate(admin_token, text));
 }
 
 absl::Status SignInCodes::Use(const std::string& code, absl::Time now) {
   const absl::Status refused = absl::UnauthenticatedError(
-      "this link is not good (any more): it opens the dashboard once, within five minutes; `seedbed dashboard` makes "
-      "another");
+      "this link is not good (any more): it opens the dashboard once, within five minutes and until the coordinator "
+      "restarts; `seedbed dashboard` makes another");
   if (code.size() > kMostCodeBytes || admin_token_.empty()) return refused;
   const std::vector<std::string> parts = absl::StrSplit(code, '.');
   int64_t until = 0;
@@ -47,8 +47,8 @@ absl::Status SignInCodes::Use(const std::string& code, absl::Time now) {
   if (!EqualInConstantTime(parts[2], Authenticate(admin_token_, absl::StrCat(parts[0], ".", parts[1])))) {
     return refused;
   }
-  const absl::Time good_until = absl::FromUnixSeconds(until);
-  if (good_until < now) return refused;
+  const absl::Time good_until = absl::FromUnixMicros(until);
+  if (good_until < now || good_until - kSignInCodeAge < start_) return refused;
   const std::lock_guard<std::mutex> lock(mutex_);
   for (auto each = used_.begin(); each != used_.end();) each = each->second < now ? used_.erase(each) : std::next(each);
   return used_.emplace(parts[1], good_until).second ? absl::OkStatus() : refused;

@@ -19,16 +19,19 @@ constexpr absl::Duration kSignInCodeAge = absl::Minutes(5);
 // Good until kSignInCodeAge after `now`. Letters, digits and dots only.
 std::string MakeSignInCode(const std::string& admin_token, absl::Time now);
 
-// The side that takes them, each once. Thread-safe.
+// The side that takes them, each once. What was used is remembered in memory only: codes that were made before `start`,
+// when this side began, may have been used then, and are good no more. Thread-safe.
 class SignInCodes {
  public:
-  explicit SignInCodes(std::string admin_token) : admin_token_(std::move(admin_token)) {}
+  SignInCodes(std::string admin_token, absl::Time start) : admin_token_(std::move(admin_token)), start_(start) {}
 
-  // UNAUTHENTICATED for a code that was not made with this token, is too old or was used before; says what to do.
+  // UNAUTHENTICATED for a code that was not made with this token, is too old, older than this, or was used before; says
+  // what to do.
   absl::Status Use(const std::string& code, absl::Time now);
 
  private:
   const std::string admin_token_;
+  const absl::Time start_;
   std::mutex mutex_;
   std::map<std::string, absl::Time> used_;  // until they are too old; guarded by mutex_
 };

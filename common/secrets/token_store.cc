@@ -178,10 +178,15 @@ bool EqualInConstantTime(const std::string& a, const std::string& b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-TokenTable::Version TokenTable::Look() const {
+bool TokenTable::Version::operator==(const Version& other) const {
+  return exists == other.exists && inode == other.inode && size == other.size && modified == other.modified &&
+         changed == other.changed && mode == other.mode;
+}
+
+std::optional<TokenTable::Version> TokenTable::Look() const {
   struct stat file {};
   Version version;
-  if (stat(path_.c_str(), &file) != 0) return version;
+  if (stat(path_.c_str(), &file) != 0) return errno == ENOENT ? std::optional<Version>(version) : std::nullopt;
   version.exists = true;
   version.inode = file.st_ino;
   version.size = file.st_size;
@@ -193,19 +198,12 @@ TokenTable::Version TokenTable::Look() const {
 
 absl::StatusOr<std::optional<TokenEntry>> TokenTable::Find(const std::string& sha256) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const Version now = Look();
-  const bool same = read_ && now.exists == version_.exists && now.inode == version_.inode &&
-                    now.size == version_.size && now.modified == version_.modified && now.changed == version_.changed &&
-                    now.mode == version_.mode;
-  if (!same) {
-    absl::StatusOr<std::vector<TokenEntry>> read = ReadTokens(path_);
-    status_ = read.status();
-    entries_ = read.ok() ? *std::move(read) : std::vector<TokenEntry>();
-    // Looked at before it was read: a change in between is read once more.
+  // Looked at before it is read: a change in between is read once more.
+  const std::optional<Version> now = Look();
+  if (!now || !(now == version_)) {
+    SEEDBED_ASSIGN_OR_RETURN(entries_, ReadTokens(path_));
     version_ = now;
-    read_ = true;
   }
-  if (!status_.ok()) return status_;
   // To the end even after a hit, so that the time tells nothing of the place.
   std::optional<TokenEntry> found;
   for (const TokenEntry& entry : entries_) {

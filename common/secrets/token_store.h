@@ -41,7 +41,8 @@ std::string TokensPath(const std::string& data_directory);  // DATA/tokens.json
 // for a name that is none. The directory must exist. Safe beside other processes that do the same.
 absl::StatusOr<std::string> CreateToken(const std::string& data_directory, const std::string& name, Role role,
                                         absl::Time now);
-// By name. FAILED_PRECONDITION, from all functions here, if the file is damaged or open to others.
+// By name. FAILED_PRECONDITION, from all functions here, if the file is damaged or open to others; UNAVAILABLE if it
+// cannot be read at the moment.
 absl::StatusOr<std::vector<TokenEntry>> ListTokens(const std::string& data_directory);
 // NOT_FOUND if there is no such token.
 absl::Status RevokeToken(const std::string& data_directory, const std::string& name);
@@ -49,13 +50,16 @@ absl::Status RevokeToken(const std::string& data_directory, const std::string& n
 // Compares in time that depends on the lengths only.
 bool EqualInConstantTime(const std::string& a, const std::string& b);
 
-// A running coordinator's view of the file: every look-up sees what was made or revoked before it. Thread-safe.
+// A running coordinator's view of the file: every look-up sees what was made or revoked before it. While the file is as
+// it was when it was read, that is what counts, whether or not it could be read again. If it has changed and cannot be
+// read, no token of it is good, not even those that were: they may have been revoked. Every look-up tries again, so
+// that this ends with its reason. Thread-safe.
 class TokenTable {
  public:
   explicit TokenTable(std::string data_directory) : path_(TokensPath(data_directory)) {}
 
-  // The entry of the token with this hash; nullopt if there is none, or none any more. An error means that the file
-  // cannot be used: then no token of it is good.
+  // The entry of the token with this hash; nullopt if there is none, or none any more. Errors are ListTokens': then no
+  // token of the file is good.
   absl::StatusOr<std::optional<TokenEntry>> Find(const std::string& sha256);
 
  private:
@@ -67,14 +71,14 @@ class TokenTable {
     int64_t modified = 0;  // nanoseconds
     int64_t changed = 0;   // likewise
     mode_t mode = 0;
+    bool operator==(const Version& other) const;
   };
-  Version Look() const;
+  // nullopt if it cannot be told.
+  std::optional<Version> Look() const;
 
   const std::string path_;
   std::mutex mutex_;
-  bool read_ = false;  // guarded by mutex_, as all below
-  Version version_;
-  absl::Status status_;
+  std::optional<Version> version_;  // that entries_ were read from, if any; guarded by mutex_, as all below
   std::vector<TokenEntry> entries_;
 };
 

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
+#include "common/base/testing/no_descriptors.h"
 #include "common/secrets/bearer_token.h"
 #include "common/secrets/private_file.h"
 #include "common/secrets/random_text.h"
@@ -102,6 +103,29 @@ TEST_F(TokenStoreTest, ATableFollowsTheFile) {
   EXPECT_NE(*table.Find(Sha256Hex(ben)), std::nullopt);
   std::filesystem::remove(TokensPath(directory_));
   EXPECT_EQ(*table.Find(Sha256Hex(ben)), std::nullopt);
+}
+
+TEST_F(TokenStoreTest, AFileThatCannotBeReadForTheMomentLocksNobodyOut) {
+  const std::string ann = *CreateToken(directory_, "ann", Role::kRead, kNow);
+  const std::string ben = *CreateToken(directory_, "ben", Role::kRead, kNow);
+  TokenTable table(directory_);
+  {
+    const NoDescriptors none;
+    EXPECT_TRUE(absl::IsUnavailable(table.Find(Sha256Hex(ann)).status())) << table.Find(Sha256Hex(ann)).status();
+  }
+  EXPECT_NE(*table.Find(Sha256Hex(ann)), std::nullopt) << "the file has not changed since";
+  {
+    const NoDescriptors none;
+    EXPECT_NE(*table.Find(Sha256Hex(ann)), std::nullopt) << "what was read is as good as ever";
+  }
+  ASSERT_TRUE(RevokeToken(directory_, "ann").ok());
+  {
+    const NoDescriptors none;
+    EXPECT_TRUE(absl::IsUnavailable(table.Find(Sha256Hex(ann)).status())) << "it was revoked";
+    EXPECT_TRUE(absl::IsUnavailable(table.Find(Sha256Hex(ben)).status())) << "nobody knows whether it was";
+  }
+  EXPECT_EQ(*table.Find(Sha256Hex(ann)), std::nullopt);
+  EXPECT_NE(*table.Find(Sha256Hex(ben)), std::nullopt);
 }
 
 TEST_F(TokenStoreTest, AFileThatOthersMayReadOrThatIsDamagedIsNotUsed) {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/base/text.h"
+#include "common/schema/largest_step.h"
 #include "common/schema/shown_text.h"
 #include "common/schema/trainer_schema.h"
 
@@ -64,8 +65,13 @@ bool IsParameterOrGroup(const std::string& key) {
 
 std::string HintForUnknownKey(const std::string& key) {
   if (key == "early_terminate") return "; it belongs to W&B, here conditions that end a run stand under 'stop'";
-  // Keys of W&B's sweeps that say how to start a program or spend its service, which is decided elsewhere here.
-  for (const char* foreign : {"program", "command", "project", "entity", "controller", "job", "image_uri"}) {
+  // Keys of W&B's sweeps that say what to start or spend its service, which is decided elsewhere here.
+  for (const char* program : {"program", "command"}) {
+    if (key == program) {
+      return "; Seedbed trains its built-in trainer 'modular' and starts no program of yours: remove it";
+    }
+  }
+  for (const char* foreign : {"project", "entity", "controller", "job", "image_uri"}) {
     if (key == foreign) return "; it belongs to W&B and has no meaning here: remove it";
   }
   if (IsParameterOrGroup(key)) return "; parameters stand under 'parameters:'";
@@ -222,7 +228,7 @@ void ReadBudget(const YamlNode& root, SweepDraft* draft, Mistakes* mistakes) {
   }
   if (!CheckMap(*budget->value, "budget", {"steps", "time"}, mistakes)) return;
   if (const YamlEntry* steps = budget->value->Find("steps")) {
-    draft->shared.budget.steps = ReadInteger(*steps->value, "budget.steps", 1, mistakes).value_or(1);
+    draft->shared.budget.steps = ReadInteger(*steps->value, "budget.steps", 1, kLargestStep, mistakes).value_or(1);
   } else {
     mistakes->Add(budget->key_location, "budget: expected 'steps', the number of updates after which a run ends");
   }
@@ -237,13 +243,15 @@ void ReadMetricIntervals(const YamlNode& root, SweepDraft* draft, Mistakes* mist
   if (metrics == nullptr || !CheckMap(*metrics->value, "metrics", keys, mistakes)) return;
   MetricIntervals& intervals = draft->shared.metrics;
   if (const YamlEntry* entry = metrics->value->Find("log_every")) {
-    intervals.log_every = ReadInteger(*entry->value, "metrics.log_every", 1, mistakes).value_or(1);
+    intervals.log_every = ReadInteger(*entry->value, "metrics.log_every", 1, kLargestStep, mistakes).value_or(1);
   }
   if (const YamlEntry* entry = metrics->value->Find("evaluate_every")) {
-    intervals.evaluate_every = ReadInteger(*entry->value, "metrics.evaluate_every", 1, mistakes).value_or(1);
+    intervals.evaluate_every =
+        ReadInteger(*entry->value, "metrics.evaluate_every", 1, kLargestStep, mistakes).value_or(1);
   }
   if (const YamlEntry* entry = metrics->value->Find("analyze_every")) {
-    intervals.analyze_every = ReadInteger(*entry->value, "metrics.analyze_every", 0, mistakes).value_or(0);
+    intervals.analyze_every =
+        ReadInteger(*entry->value, "metrics.analyze_every", 0, kLargestStep, mistakes).value_or(0);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/schema/largest_step.h"
 #include "common/schema/trainer_schema.h"
 #include "common/sweep_file/draft.h"
 
@@ -57,7 +58,7 @@ bool ReadExtent(const YamlNode& node, StopRule* rule, Mistakes* mistakes) {
       return false;
     }
     if (held_for == nullptr) return true;
-    const std::optional<int64_t> count = ReadInteger(*held_for->value, "stop.held_for", 1, mistakes);
+    const std::optional<int64_t> count = ReadInteger(*held_for->value, "stop.held_for", 1, kLargestStep, mistakes);
     rule->held_for = count.value_or(1);
     return count.has_value();
   }
@@ -69,7 +70,7 @@ bool ReadExtent(const YamlNode& node, StopRule* rule, Mistakes* mistakes) {
     mistakes->Add(node.location, "stop: expected 'by_step', the step by which the metric must have got there");
     return false;
   }
-  const std::optional<int64_t> step = ReadInteger(*by_step->value, "stop.by_step", 1, mistakes);
+  const std::optional<int64_t> step = ReadInteger(*by_step->value, "stop.by_step", 1, kLargestStep, mistakes);
   rule->by_step = step.value_or(1);
   return step.has_value();
 }

@@ -24,6 +24,15 @@ std::optional<Role> RequiredRole(const std::string& method) {
   return std::nullopt;
 }
 
+std::string CommandOf(const std::string& method) {
+  if (method == "SweepService/SubmitSweep") return "`seedbed submit`";
+  if (method == "SweepService/ControlSweep") return "changing a sweep or its runs";
+  if (method == "SweepService/ControlWorker") return "`seedbed drain`";
+  if (method.rfind("SweepService/", 0) == 0) return "looking at sweeps, runs and workers";
+  if (method.rfind("WorkerService/", 0) == 0) return "`seedbed-worker`";
+  return method;
+}
+
 bool Includes(Role has, Role needs) {
   switch (has) {
     case Role::kAdmin:

@@ -23,6 +23,9 @@ const std::vector<AccessRule>& AccessRules();
 // nullopt for a method that has no rule: nobody may call it.
 std::optional<Role> RequiredRole(const std::string& method);
 
+// What somebody was doing who called `method`, in words for people.
+std::string CommandOf(const std::string& method);
+
 // True if a token of role `has` may do what `needs`.
 bool Includes(Role has, Role needs);
 

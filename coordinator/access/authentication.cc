@@ -91,6 +91,11 @@ absl::StatusOr<Authenticator::Options> Authenticator::OptionsForTcp(const std::s
 absl::StatusOr<TokenEntry> Authenticator::Known(const std::string& sha256) const {
   if (EqualInConstantTime(sha256, admin_sha256_)) return TokenEntry{"the admin's", Role::kAdmin, sha256, ""};
   absl::StatusOr<std::optional<TokenEntry>> entry = tokens_.Find(sha256);
+  if (absl::IsUnavailable(entry.status())) {
+    return absl::UnavailableError(
+        "the coordinator cannot read its tokens at the moment; try again, and if that lasts tell its operator to look "
+        "at its log");
+  }
   if (!entry.ok()) {
     return absl::UnauthenticatedError(
         "the coordinator cannot read its tokens at present; tell its operator to look at its log");
@@ -118,7 +123,7 @@ absl::Status Authenticator::JudgeToken(const std::string& sha256, const std::str
   const std::optional<Role> needed = RequiredRole(method);
   if (token.role == Role::kAdmin || (needed && Includes(token.role, *needed))) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
-      "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", method, " needs ",
+      "the token \"", token.name, "\" has the role ", RoleName(token.role), ", and ", CommandOf(method), " needs ",
       needed ? RoleName(*needed) : "a role that nobody has", needed && *needed != Role::kAdmin ? " (or admin)" : "",
       "; ask the coordinator's operator for one: ", "seedbed token create --role ",
       needed ? RoleName(*needed) : "admin", " --name NAME"));

@@ -53,11 +53,12 @@ class Authenticator {
   explicit Authenticator(Options options);
 
   // Of a call over TCP, before any of its messages is read: UNAUTHENTICATED unless `authorization`, its header of that
-  // name, shows a token that is known. `path` ("/package.Service/Method") is for the log.
+  // name, shows a token that is known; UNAVAILABLE if that cannot be told at the moment. `path`
+  // ("/package.Service/Method") is for the log.
   absl::Status Admit(absl::string_view authorization, absl::string_view path) const;
 
-  // `method` as in access_rules.h. UNAUTHENTICATED without a token that is known; PERMISSION_DENIED if its role does
-  // not allow the call. Both say what to do next, and neither repeats the token.
+  // `method` as in access_rules.h. UNAUTHENTICATED without a token that is known, and UNAVAILABLE, as for Admit;
+  // PERMISSION_DENIED if its role does not allow the call. All say what to do next, and none repeats the token.
   absl::Status Check(const Caller& caller, const std::string& method) const;
 
   // The same question for a call that lasts, to be asked again while it does: a token may be revoked meanwhile. Must

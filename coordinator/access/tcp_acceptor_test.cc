@@ -11,6 +11,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "common/base/testing/no_descriptors.h"
+
 namespace seedbed {
 namespace {
 
@@ -128,15 +130,11 @@ TEST_F(TcpAcceptorTest, RefusesOneTooManyAndGoesOn) {
 TEST_F(TcpAcceptorTest, GoesOnAfterTheLastDescriptorWasUsed) {
   Start(1 << 20);
   Client refused, late;
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  // From here no descriptor is to be had, but for the one that the acceptor keeps.
-  rlimit none = before;
-  none.rlim_cur = static_cast<rlim_t>(LowestFreeDescriptor());
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  refused.Connect(port());
-  EXPECT_TRUE(refused.IsRefused());
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const NoDescriptors none(LowestFreeDescriptor());  // but for the one that the acceptor keeps
+    refused.Connect(port());
+    EXPECT_TRUE(refused.IsRefused());
+  }
   EXPECT_TRUE(WaitForLog("LimitNOFILE"));
   late.Connect(port());
   EXPECT_TRUE(WaitForTaken(1)) << "gRPC's own listener would be deaf from now on";

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/schema/largest_step.h"
 #include "coordinator/core/scene.h"
 #include "gtest/gtest.h"
 
@@ -58,6 +59,28 @@ TEST(Checkpoints, AreStoredOnceTheirReportIsDurableAndUnderTheLivingLeaseOnly) {
   worker.End(run, AttemptEnd::kCrashed);
   early.checkpoint.step = 20;
   EXPECT_EQ(scene.Ask<CheckpointAnswer>(early).verdict, CheckpointVerdict::kRefused);
+}
+
+// Whatever is stored has to be loaded again.
+TEST(Checkpoints, OfStepsAndSizesThatCannotBeAreRefused) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  worker.SendRows(run, 10);
+  StoreCheckpoint huge = worker.NextCheckpoint(run, kLargestStep);
+  huge.checkpoint.bytes = kMostCheckpointBytes;
+  StoreCheckpoint wrong = huge;
+  for (const int64_t step : {kLargestStep + 1, (int64_t{1} << 62) + 1, int64_t{-1}}) {
+    wrong.checkpoint.step = step;
+    EXPECT_EQ(scene.Fails(wrong).code(), absl::StatusCode::kInvalidArgument) << step;
+  }
+  wrong = huge;
+  wrong.checkpoint.bytes = kMostCheckpointBytes + 1;
+  EXPECT_EQ(scene.Fails(wrong).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(scene.Ask<CheckpointAnswer>(huge).verdict, CheckpointVerdict::kStored);
+  scene.Restart();
+  EXPECT_EQ(Steps(scene, run), (std::vector<int64_t>{kLargestStep}));
 }
 
 TEST(Checkpoints, OneThatIsAskedForIsWantedUntilItIsStored) {

@@ -50,7 +50,7 @@ struct NewConfiguration {
   std::string varied_json;
 };
 // Adds those configurations that are new, and for each named one the runs of `seeds` that it lacks. INVALID_ARGUMENT if
-// configurations × seeds is more than kMostRunsPerChunk.
+// configurations × seeds is more than kMostRunsPerChunk, RESOURCE_EXHAUSTED as for ExtendSeeds.
 struct AddConfigurations {
   SweepId sweep;
   std::vector<NewConfiguration> configurations;
@@ -77,6 +77,7 @@ struct CompleteSubmission {
 // -------------------------------------------------------------------------------------------------------------
 
 // Adds seeds to every configuration: the smallest non-negative integers not used, until each has `seeds` of them.
+// RESOURCE_EXHAUSTED if the sweep would have more than Settings::most_runs_of_sweep runs.
 // Looks at no more than `most` configurations and adds no more than `most` runs a call (ChunkAnswer): while `more`,
 // call again with from_ordinal = next.
 struct ExtendSeeds {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/schema/largest_step.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/live_lease.h"
 #include "coordinator/core/resume.h"
@@ -16,12 +17,14 @@ absl::Status CheckCheckpoint(const StoreCheckpoint& command) {
   const Checkpoint& checkpoint = command.checkpoint;
   const bool is_hex =
       checkpoint.sha256.size() == 64 && checkpoint.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (checkpoint.step >= 0 && checkpoint.sequence >= 0 && checkpoint.bytes >= 0 && !checkpoint.path.empty() && is_hex) {
+  if (IsStep(checkpoint.step) && checkpoint.sequence >= 0 && checkpoint.bytes >= 0 &&
+      checkpoint.bytes <= kMostCheckpointBytes && !checkpoint.path.empty() && is_hex) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
       absl::StrCat("A checkpoint of run ", command.lease.run.value(),
-                   " lacks its step, report sequence, size, path or SHA-256 (64 lower-case hexadecimal digits)"));
+                   " lacks its step (0 to ", kLargestStep, "), report sequence, size (at most ", kMostCheckpointBytes,
+                   "), path or SHA-256 (64 lower-case hexadecimal digits)"));
 }
 
 Decision Answered(CheckpointVerdict verdict, std::string reason = "") {

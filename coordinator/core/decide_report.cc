@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/schema/largest_step.h"
 #include "coordinator/core/attempt_end.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/resume.h"
@@ -19,10 +20,16 @@ absl::Status CheckReport(const Report& report) {
   };
   if (report.malformed) return absl::OkStatus();  // there is nothing to check
   if (report.sequence < 1) return problem("has no sequence number; they count from 1");
+  if (report.last_step < -1 || report.last_step > kLargestStep) {
+    return problem("has a row below step 0 or beyond step 2^53");
+  }
   if (!report.end) return absl::OkStatus();
   if (report.end->end == AttemptEnd::kCancelled) return problem("says cancelled, which only people can ask for");
   if ((report.end->end == AttemptEnd::kFinished) != report.end->result.has_value()) {
     return problem("must carry a result if it says finished, and only then");
+  }
+  if (report.end->result && !IsStep(report.end->result->last_step)) {
+    return problem("ends below step 0 or beyond step 2^53");
   }
   return absl::OkStatus();
 }

@@ -108,6 +108,39 @@ absl::flat_hash_set<int64_t> SeedsOf(const ConfigurationEntry* configuration) {
   return seeds;
 }
 
+absl::Status TooManyRuns(const State& state, const SweepEntry& sweep, const std::string& why) {
+  return absl::ResourceExhaustedError(absl::StrCat("Sweep '", sweep.name, "' would have more than ",
+                                                   state.settings().most_runs_of_sweep, " runs: ", why,
+                                                   "; submit the rest under another name"));
+}
+
+absl::Status CheckGrownSize(const State& state, const SweepEntry& sweep, int64_t added) {
+  const int64_t present = sweep.counts.total();
+  if (added == 0 || present + added <= state.settings().most_runs_of_sweep) return absl::OkStatus();
+  return TooManyRuns(state, sweep, absl::StrCat("it has ", present, ", and ", added, " more are to be added at once"));
+}
+
+// So that nothing of an extension is begun that cannot be completed.
+absl::Status CheckExtendedSize(const State& state, const SweepEntry& sweep, int64_t seeds) {
+  const int64_t most = state.settings().most_runs_of_sweep;
+  const int64_t configurations = static_cast<int64_t>(sweep.configurations.size());
+  if (configurations == 0 || seeds <= (most - std::min(most, sweep.counts.total())) / configurations) {
+    return absl::OkStatus();
+  }
+  // Some may have more seeds than that already.
+  int64_t runs = 0;
+  for (const ConfigurationId id : sweep.configurations) {
+    const int64_t present = static_cast<int64_t>(state.FindConfiguration(id)->runs.size());
+    runs += std::max(present, std::min(seeds, most + 1));
+    if (runs > most) {
+      return TooManyRuns(state, sweep,
+                         absl::StrCat(configurations, " configurations with ", seeds,
+                                      " seeds each; extend it to at most ", most / configurations, " seeds"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckChunk(const SweepEntry& sweep, const AddConfigurations& command) {
   if (command.seeds.empty() || command.configurations.empty()) {
     return absl::InvalidArgumentError(
@@ -181,6 +214,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const AddConfigurations& 
       if (seeds.insert(seed).second) growth.AddRun(sweep->id, id, seed, round);
     }
   }
+  SEEDBED_RETURN_IF_ERROR(CheckGrownSize(state, *sweep, growth.runs));
   answer.runs_added = growth.runs;
   return Decision{std::move(growth.events), answer};
 }
@@ -232,6 +266,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const ExtendSeeds& comman
                                                    " seeds from configuration ", command.from_ordinal, ", ",
                                                    command.most, " at a time; expected at least 1, 0 and 1"));
   }
+  if (command.from_ordinal == 0) SEEDBED_RETURN_IF_ERROR(CheckExtendedSize(state, *sweep, command.seeds));
   Growth growth(state);
   const int64_t size = static_cast<int64_t>(sweep->configurations.size());
   int64_t ordinal = command.from_ordinal;
@@ -245,6 +280,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const ExtendSeeds& comman
     if (count < command.seeds) break;  // the chunk is full: go on with this configuration
     ++ordinal;
   }
+  SEEDBED_RETURN_IF_ERROR(CheckGrownSize(state, *sweep, growth.runs));
   ChunkAnswer answer;
   answer.changed = growth.runs;
   answer.more = ordinal < size;

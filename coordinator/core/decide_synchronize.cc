@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "common/schema/largest_step.h"
 #include "coordinator/core/attempt_end.h"
 #include "coordinator/core/decide.h"
 #include "coordinator/core/policy.h"
@@ -20,6 +21,11 @@ absl::Status CheckFacts(const Synchronize& facts) {
   if (facts.slots < 0 || facts.free_slots < 0) {
     return absl::InvalidArgumentError(absl::StrCat("Worker '", facts.name, "' says that it has ", facts.slots,
                                                    " slots, ", facts.free_slots, " free; expected at least 0"));
+  }
+  for (const HeldLease& held : facts.leases) {
+    if (held.step >= -1 && held.step <= kLargestStep) continue;
+    return absl::InvalidArgumentError(absl::StrCat("Worker '", facts.name, "' says that run ", held.lease.run.value(),
+                                                   " is at step ", held.step, "; expected -1 to ", kLargestStep));
   }
   return absl::OkStatus();
 }

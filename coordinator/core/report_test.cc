@@ -1,5 +1,7 @@
+#include <limits>
 #include <string>
 
+#include "common/schema/largest_step.h"
 #include "coordinator/core/scene.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -15,6 +17,26 @@ SweepOptions Grid(int points, int retries = 0) {
   options.points = points;
   options.retries = retries;
   return options;
+}
+
+TEST(Report, OfStepsThatCannotBeIsInvalid) {
+  Scene scene;
+  scene.Submit("a");
+  SceneWorker worker(scene, "w", 1);
+  const RunId run = Lease(worker).run;
+  Synchronize facts = worker.Facts();
+  for (const int64_t step : {kLargestStep + 1, std::numeric_limits<int64_t>::max(), int64_t{-2}}) {
+    Report report = worker.NextReport(run, step);
+    report.sequence = 1;
+    EXPECT_EQ(scene.Fails(report).code(), absl::StatusCode::kInvalidArgument) << step;
+    report.last_step = 0;
+    report.end = Report::End{AttemptEnd::kFinished, "", 1, RunResult{"grokked", "budget", step, "{}"}, {}};
+    EXPECT_EQ(scene.Fails(report).code(), absl::StatusCode::kInvalidArgument) << step;
+    facts.leases[0].step = step;
+    EXPECT_EQ(scene.Fails(facts).code(), absl::StatusCode::kInvalidArgument) << step;
+  }
+  worker.sequences[run] = 0;
+  EXPECT_EQ(worker.SendRows(run, kLargestStep).verdict, ReportVerdict::kAccepted);
 }
 
 TEST(Report, IsJudgedByLeaseAndSequence) {

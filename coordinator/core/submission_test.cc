@@ -1,3 +1,4 @@
+#include <limits>
 #include <string>
 
 #include "coordinator/core/scene.h"
@@ -172,6 +173,32 @@ TEST(Submission, MistakesCreateNothing) {
   for (const Case& c : table) EXPECT_EQ(scene.Fails(c.command).code(), c.code) << c.what;
   EXPECT_EQ(scene.state.sweeps().size(), 1u);
   EXPECT_EQ(scene.Counts(sweep), "q1 r0 f0 x0 c0");
+}
+
+TEST(ExtendSeeds, BeyondTheRunsThatASweepMayHaveNothingIsAdded) {
+  Settings settings;
+  settings.most_runs_of_sweep = 20;
+  Scene scene(settings);
+  const SweepId sweep = scene.Submit("wide", Grid(4, 2));
+  AddConfigurations more = Scene::Add(sweep, 0, Grid(1, 1));
+  more.seeds = {7, 8, 9, 10};
+  scene.Do(more);  // 6 + 2 + 2 + 2
+  for (const int64_t seeds : {int64_t{6}, int64_t{1'000'000}, std::numeric_limits<int64_t>::max()}) {
+    const absl::Status refused = scene.Fails(ExtendSeeds{sweep, seeds});
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("more than 20 runs: 4 configurations"));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("at most 5 seeds"));
+    EXPECT_EQ(scene.Counts(sweep), "q12 r0 f0 x0 c0");
+  }
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(ExtendSeeds{sweep, 4}).changed, 6);
+  // Nor by a later chunk, or by a submission.
+  ExtendSeeds later{sweep, 10};
+  later.from_ordinal = 1;
+  EXPECT_EQ(scene.Fails(later).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(scene.Fails(Scene::Add(sweep, 4, Grid(3, 1))).code(), absl::StatusCode::kResourceExhausted);
+  scene.Do(Scene::Add(sweep, 4, Grid(2, 1)));
+  EXPECT_EQ(scene.Counts(sweep), "q20 r0 f0 x0 c0");
+  EXPECT_EQ(scene.Ask<ChunkAnswer>(ExtendSeeds{sweep, 1}).changed, 0) << "which adds nothing";
 }
 
 TEST(ExtendSeeds, AddsTheSmallestSeedsNotUsedInChunks) {

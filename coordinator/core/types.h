@@ -49,12 +49,16 @@ enum class WorkerState : uint8_t {
 // The most runs that one command adds, changes or removes: a larger transaction would hold up everything behind it.
 constexpr int64_t kMostRunsPerChunk = 5000;
 
+// Of one checkpoint's file.
+constexpr int64_t kMostCheckpointBytes = int64_t{1} << 40;
+
 struct Settings {
   absl::Duration lease_duration = absl::Seconds(15);
   absl::Duration synchronize_every = absl::Seconds(5);  // asked of workers that hold leases
   absl::Duration suspension_gap = absl::Seconds(2);     // a longer pause between Ticks extends every lease by the pause
   int most_counted_ends = 3;  // crashed + stalled + lost attempts after which a run has failed
   int quarantine_after = 3;
+  int64_t most_runs_of_sweep = 10'000'000;  // what one sweep file may have: a sweep grows no further either
 };
 
 // What one attempt left behind as its result, from the trainer's own words.

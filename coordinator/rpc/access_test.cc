@@ -75,12 +75,7 @@ TEST(AccessRules, RolesIncludeWhatTheyShould) {
 class AccessTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    CoordinatorOptions options;
-    options.directory = data();
-    options.synchronous = StoreOptions::Synchronous::kOff;
-    options.loop.tick_every = absl::Milliseconds(20);
-    options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
-    auto opened = Coordinator::Open(options);
+    auto opened = Coordinator::Open(coordinator_test::ServedOptions(data()));
     ASSERT_TRUE(opened.ok()) << opened.status();
     coordinator_ = *std::move(opened);
   }
@@ -96,18 +91,12 @@ class AccessTest : public ::testing::Test {
     options.listen.push_back(*ParseListenAddress("127.0.0.1:0"));
     options.tls = std::move(tls);
     options.first_refused_descriptor = first_refused_descriptor;
-    options.log = [this](LogLevel, const std::string& text) {
-      const std::lock_guard<std::mutex> lock(log_mutex_);
-      log_ += text + "\n";
-    };
+    options.log = log_.Writer();
     auto server = Server::Start(options, coordinator_.get());
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
-  std::string Log() {
-    const std::lock_guard<std::mutex> lock(log_mutex_);
-    return log_;
-  }
+  std::string Log() const { return log_.text(); }
   std::string Token(const std::string& name, Role role) {
     const auto token = CreateToken(data(), name, role, absl::Now());
     EXPECT_TRUE(token.ok()) << token.status();
@@ -149,10 +138,9 @@ class AccessTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
+  coordinator_test::KeptLog log_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<Server> server_;
-  std::mutex log_mutex_;
-  std::string log_;
 };
 
 TEST_F(AccessTest, EveryCallAsksForItsRole) {

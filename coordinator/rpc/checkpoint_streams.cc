@@ -1,16 +1,11 @@
 #include "coordinator/rpc/checkpoint_streams.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "coordinator/checkpoint_reader.h"
 #include "coordinator/rpc/convert.h"
 
 namespace seedbed {
@@ -21,14 +16,17 @@ bool MayBeCommitted(const absl::Status& failure) {
   return absl::IsUnavailable(failure);
 }
 
+// Of a database that is damaged nothing follows for the checkpoint's file.
+absl::StatusOr<CheckpointRow> FindRow(Coordinator* coordinator, RunId run, std::optional<int64_t> step) {
+  absl::StatusOr<CheckpointRow> row = coordinator->FindCheckpoint(run, step);
+  if (absl::IsDataLoss(row.status())) return absl::UnavailableError(row.status().message());
+  return row;
+}
+
 // The run's newest checkpoint is stored, says the core; so says the disk.
 absl::Status CheckNewestFile(Coordinator* coordinator, RunId run) {
-  SEEDBED_ASSIGN_OR_RETURN(const CheckpointRow row, coordinator->FindCheckpoint(run, std::nullopt));
-  struct stat found {};
-  if (stat(row.path.c_str(), &found) == 0 && static_cast<int64_t>(found.st_size) == row.bytes) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(
-      "run ", run.value(), " has a checkpoint of step ", row.step, ", but not its ", row.bytes, " bytes in ", row.path,
-      "; `seedbed doctor` on the coordinator's machine looks for more of the kind"));
+  SEEDBED_ASSIGN_OR_RETURN(const CheckpointRow row, FindRow(coordinator, run, std::nullopt));
+  return CheckpointReader::Open(row).status();
 }
 
 }  // namespace
@@ -164,32 +162,23 @@ void PutCheckpointCall::Answer(const absl::StatusOr<core::Answer>& answer) {
 
 void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
                     ResponseStream<v1::CheckpointChunk>* stream) {
-  const absl::StatusOr<CheckpointRow> row = coordinator->FindCheckpoint(run, step);
+  const absl::StatusOr<CheckpointRow> row = FindRow(coordinator, run, step);
   if (!row.ok()) return stream->End(row.status());
-  const int descriptor = open(row->path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) {
-    return stream->End(absl::DataLossError(absl::StrCat("the file of run ", run.value(), "'s checkpoint at step ",
-                                                        row->step, ": ", std::strerror(errno))));
-  }
+  const absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = CheckpointReader::Open(*row);
+  if (!reader.ok()) return stream->End(reader.status());
   v1::CheckpointChunk chunk;
   chunk.set_size(row->bytes);
   chunk.set_sha256(row->sha256);
-  absl::Status status;
-  while (status.ok()) {
-    std::string piece(static_cast<size_t>(kCheckpointPieceBytes), '\0');
-    const ssize_t count = read(descriptor, piece.data(), piece.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) status = absl::DataLossError(absl::StrCat("reading ", row->path, ": ", std::strerror(errno)));
+  while (true) {
+    absl::StatusOr<std::string> piece = (*reader)->Next(kCheckpointPieceBytes);
+    if (!piece.ok()) return stream->End(piece.status());
     // An empty file has a first message too.
-    if (count < 0 || (count == 0 && chunk.sha256().empty())) break;
-    piece.resize(static_cast<size_t>(count));
-    chunk.set_data(std::move(piece));
+    if (piece->empty() && chunk.sha256().empty()) return stream->End(absl::OkStatus());
+    chunk.set_data(*std::move(piece));
     if (!stream->Push(std::exchange(chunk, {}), patience)) {
-      status = absl::DeadlineExceededError("the checkpoint was not taken in time; ask for it again");
+      return stream->End(absl::DeadlineExceededError("the checkpoint was not taken in time; ask for it again"));
     }
   }
-  close(descriptor);
-  stream->End(status);
 }
 
 }  // namespace seedbed

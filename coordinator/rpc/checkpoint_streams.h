@@ -67,7 +67,7 @@ class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpoint
 };
 
 // Sends a checkpoint's file (the newest one's without a step), and ends the stream, at the latest when the client takes
-// nothing for `patience`. Blocks.
+// nothing for `patience`. DATA_LOSS only if the file is lost (checkpoint_reader.h). Blocks.
 void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
                     ResponseStream<v1::CheckpointChunk>* stream);
 

@@ -6,77 +6,42 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/sha256.h"
-#include "coordinator/coordinator.h"
+#include "common/base/testing/no_descriptors.h"
 #include "coordinator/coordinator_test_support.h"
-#include "coordinator/rpc/server.h"
+#include "coordinator/rpc/rpc_fixture.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "seedbed/v1/sweep_service.grpc.pb.h"
-#include "seedbed/v1/worker_service.grpc.pb.h"
 
 namespace seedbed {
 namespace {
 
-using coordinator_test::SweepText;
-using coordinator_test::TemporaryDirectory;
+using rpc_test::SetDeadline;
 
 constexpr int64_t kQuota = 3 << 20;
 
-void SetDeadline(grpc::ClientContext* context) {
-  context->set_deadline(std::chrono::system_clock::now() + coordinator_test::kPatience);
-}
-
-class CheckpointCallsTest : public ::testing::Test {
+// A run leased to worker w, and a Unix socket beside the channel in the process.
+class CheckpointCallsTest : public rpc_test::RpcTest {
  protected:
-  CheckpointCallsTest() {
-    options_.directory = directory_.path() + "/data";
-    options_.synchronous = StoreOptions::Synchronous::kOff;
-    options_.loop.metric_delay = absl::Milliseconds(1);
-    options_.most_checkpoint_bytes = kQuota;
-    options_.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
+  void Configure(CoordinatorOptions* options) override {
+    options->most_checkpoint_bytes = most_checkpoint_bytes_;
+    options->most_pages = most_pages_;
+    options_ = *options;
   }
   void SetUp() override {
-    auto opened = Coordinator::Open(options_);
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    coordinator_ = *std::move(opened);
+    RpcTest::SetUp();
     ServerOptions serving;
     serving.limits = limits_;
-    serving.listen.push_back(*ParseListenAddress("unix:" + directory_.path() + "/socket"));
-    auto server = Server::Start(serving, coordinator_.get());
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    sweeps_ = v1::SweepService::NewStub(server_->InProcessChannel());
-    workers_ = v1::WorkerService::NewStub(server_->InProcessChannel());
-    v1::SubmitSweepRequest submit;
-    submit.set_submission_id("id");
-    submit.set_text(SweepText("s", 1, 1));
-    v1::SubmitSweepResponse submitted;
-    grpc::ClientContext submitting;
-    ASSERT_TRUE(sweeps_->SubmitSweep(&submitting, submit, &submitted).ok());
-    v1::SynchronizeRequest call;
-    call.set_worker_id("w");
-    call.set_name("w");
-    call.set_slots(1);
-    call.set_free_slots(1);
-    call.set_number(1);
-    call.add_trainers()->set_trainer("modular");
-    v1::SynchronizeResponse granted;
-    grpc::ClientContext synchronizing;
-    ASSERT_TRUE(workers_->Synchronize(&synchronizing, call, &granted).ok());
-    ASSERT_EQ(granted.start_size(), 1);
-    EXPECT_TRUE(granted.start(0).final_checkpoint());
-    lease_ = granted.start(0).lease();
-  }
-  void TearDown() override {
-    sweeps_.reset();
-    workers_.reset();
-    if (coordinator_) coordinator_->PrepareToStop();
-    server_.reset();
-    coordinator_.reset();
+    serving.listen.push_back(rpc_test::AddressOf("unix:" + directory_.path() + "/socket"));
+    Start(serving);
+    const std::vector<v1::LeaseToStart> granted = LeaseAll(1);
+    ASSERT_EQ(granted.size(), 1u);
+    EXPECT_TRUE(granted[0].final_checkpoint());
+    lease_ = granted[0].lease();
   }
 
   v1::CheckpointHeader HeaderOf(int64_t step, const std::string& content) const {
@@ -143,13 +108,10 @@ class CheckpointCallsTest : public ::testing::Test {
     return stream->Finish();
   }
 
-  TemporaryDirectory directory_;
-  CoordinatorOptions options_;
+  int64_t most_checkpoint_bytes_ = kQuota;
+  std::optional<int64_t> most_pages_;
+  CoordinatorOptions options_;  // as the coordinator was opened
   CallLimits limits_;
-  std::unique_ptr<Coordinator> coordinator_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<v1::SweepService::Stub> sweeps_;
-  std::unique_ptr<v1::WorkerService::Stub> workers_;
   v1::LeaseKey lease_;
 };
 
@@ -220,6 +182,26 @@ TEST_F(CheckpointCallsTest, StoredIsSaidOfAFileThatIsThere) {
   EXPECT_EQ(response.verdict(), v1::PutCheckpointResponse::VERDICT_STORED);
 }
 
+TEST_F(CheckpointCallsTest, OnlyWhatIsLostIsCalledLost) {
+  v1::PutCheckpointResponse response;
+  ASSERT_TRUE(Put(HeaderOf(10, "content"), "content", &response).ok());
+  std::string read;
+  ASSERT_TRUE(Get("w", lease_, 10, &read).ok());
+  {
+    const NoDescriptors none;
+    const grpc::Status status = Get("w", lease_, 10, &read);
+    EXPECT_NE(status.error_code(), grpc::StatusCode::DATA_LOSS) << status.error_message();
+    EXPECT_NE(status.error_code(), grpc::StatusCode::OK);
+  }
+  ASSERT_TRUE(Get("w", lease_, 10, &read).ok());
+  EXPECT_EQ(read, "content");
+  const std::string path = coordinator_->FindCheckpoint(RunId(lease_.run_id()), 10)->path;
+  std::ofstream(path) << "contend";
+  EXPECT_EQ(Get("w", lease_, 10, &read).error_code(), grpc::StatusCode::DATA_LOSS);
+  std::filesystem::remove(path);
+  EXPECT_EQ(Get("w", lease_, 10, &read).error_code(), grpc::StatusCode::DATA_LOSS);
+}
+
 TEST_F(CheckpointCallsTest, WhatIsWrongLeavesNothing) {
   v1::PutCheckpointResponse response;
   v1::CheckpointHeader header = HeaderOf(10, "content");
@@ -255,7 +237,7 @@ TEST_F(CheckpointCallsTest, TheOldestMakesRoomAndItsFileGoes) {
 
 class FullDatabaseTest : public CheckpointCallsTest {
  protected:
-  FullDatabaseTest() { options_.most_pages = 130; }
+  FullDatabaseTest() { most_pages_ = 130; }
 };
 
 TEST_F(FullDatabaseTest, AFileWhoseCommitMayHaveSucceededStaysUntilTheNextStart) {
@@ -272,7 +254,7 @@ TEST_F(FullDatabaseTest, AFileWhoseCommitMayHaveSucceededStaysUntilTheNextStart)
 
 class LargeCheckpointsTest : public CheckpointCallsTest {
  protected:
-  LargeCheckpointsTest() { options_.most_checkpoint_bytes = 0; }
+  LargeCheckpointsTest() { most_checkpoint_bytes_ = 0; }
 };
 
 using ChunkStream = std::unique_ptr<grpc::ClientReader<v1::CheckpointChunk>>;

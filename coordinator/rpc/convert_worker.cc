@@ -7,6 +7,7 @@
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
+#include "common/schema/largest_step.h"
 #include "coordinator/rpc/convert.h"
 
 // What workers say.
@@ -20,10 +21,13 @@ constexpr int kMostPackParameters = 1024;
 constexpr int kMostSeries = 10'000;
 constexpr size_t kMostText = 4096;  // of a host's name, a device, a reason
 constexpr size_t kMostJson = 1 << 20;
-constexpr int64_t kMostCheckpointBytes = int64_t{1} << 40;
 
 absl::Status Wrong(const std::string& field, const std::string& expected) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": expected ", expected));
+}
+
+std::string PossibleSteps() {
+  return absl::StrCat("0 to ", kLargestStep);
 }
 
 absl::Status CheckName(const std::string& field, const std::string& value) {
@@ -100,7 +104,7 @@ absl::StatusOr<core::Report::End> EndedFromProto(const v1::AttemptEnded& ended) 
   result.outcome = ended.result().outcome();
   result.reason = ended.result().reason().substr(0, kMostText);
   result.last_step = ended.result().last_step();
-  if (result.last_step < 0) return Wrong("ended.result.last_step", "at least 0");
+  if (!IsStep(result.last_step)) return Wrong("ended.result.last_step", PossibleSteps());
   const std::string& summary = ended.result().summary_json();
   SEEDBED_ASSIGN_OR_RETURN(result.summary_json,
                            CanonicalObject("ended.result.summary_json", summary.empty() ? "{}" : summary));
@@ -113,8 +117,8 @@ absl::StatusOr<MetricRows> RowsFromProto(const v1::MetricRows& message, RunId ru
   rows.run = run;
   rows.steps.assign(message.steps().begin(), message.steps().end());
   for (size_t i = 0; i < rows.steps.size(); ++i) {
-    if (rows.steps[i] < 0 || (i > 0 && rows.steps[i] <= rows.steps[i - 1])) {
-      return Wrong("rows.steps", "steps from 0, strictly rising");
+    if (!IsStep(rows.steps[i]) || (i > 0 && rows.steps[i] <= rows.steps[i - 1])) {
+      return Wrong("rows.steps", absl::StrCat("steps, strictly rising, from ", PossibleSteps()));
     }
   }
   if (message.series_size() > kMostSeries) return Wrong("rows.series", absl::StrCat("at most ", kMostSeries));
@@ -132,7 +136,10 @@ absl::StatusOr<MetricRows> RowsFromProto(const v1::MetricRows& message, RunId ru
       if (series.absent(i)) out.values[static_cast<size_t>(i)] = std::numeric_limits<double>::quiet_NaN();
     }
   }
-  if (message.has_first_nonfinite_step()) rows.first_nonfinite_step = message.first_nonfinite_step();
+  if (message.has_first_nonfinite_step()) {
+    if (!IsStep(message.first_nonfinite_step())) return Wrong("rows.first_nonfinite_step", PossibleSteps());
+    rows.first_nonfinite_step = message.first_nonfinite_step();
+  }
   return rows;
 }
 
@@ -141,7 +148,8 @@ absl::Status LeasesFromProto(const v1::SynchronizeRequest& request, core::Synchr
   for (const v1::HeldLease& held : request.leases()) {
     core::HeldLease lease;
     SEEDBED_ASSIGN_OR_RETURN(lease.lease, FromProto(held.lease()));
-    lease.step = std::max<int64_t>(-1, held.step());
+    // Only shown, and the other leases of this call are not to expire for it.
+    lease.step = std::clamp<int64_t>(held.step(), -1, kLargestStep);
     lease.training = held.training();
     command->leases.push_back(lease);
   }
@@ -255,9 +263,11 @@ absl::StatusOr<CheckedReport> FromProto(const v1::ReportRequest& request, const 
 
 absl::StatusOr<core::StoreCheckpoint> FromProto(const v1::CheckpointHeader& header) {
   if (!IsPlainName(header.worker_id())) return Wrong("header.worker_id", "the worker's id");
-  if (header.step() < 0) return Wrong("header.step", "at least 0");
+  if (!IsStep(header.step())) return Wrong("header.step", PossibleSteps());
   if (header.sequence() < 0) return Wrong("header.sequence", "at least 0");
-  if (header.size() < 0 || header.size() > kMostCheckpointBytes) return Wrong("header.size", "bytes, at most 1 TiB");
+  if (header.size() < 0 || header.size() > core::kMostCheckpointBytes) {
+    return Wrong("header.size", "bytes, at most 1 TiB");
+  }
   core::StoreCheckpoint command;
   command.worker = WorkerId(header.worker_id());
   SEEDBED_ASSIGN_OR_RETURN(command.lease, FromProto(header.lease()));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "coordinator/lease_specifications.h"
 #include "coordinator/listing.h"
@@ -29,10 +30,12 @@ void AddLiveFacts(Coordinator* coordinator, const std::vector<v1::RunSummary*>& 
   for (v1::RunSummary* run : runs) {
     const auto live = facts.find(RunId(run->run_id()));
     if (live == facts.end()) continue;
-    run->set_last_step(std::max(run->last_step(), live->second.step));
-    if (live->second.training) continue;
-    run->set_prefetched(true);
-    run->set_state(v1::RUN_STATE_QUEUED);
+    if (live->second.training) {
+      run->set_last_step(std::max(run->last_step(), live->second.step));
+    } else {
+      run->set_prefetched(true);
+      run->set_state(v1::RUN_STATE_QUEUED);
+    }
   }
 }
 
@@ -42,7 +45,9 @@ absl::StatusOr<RunFilter> FilterOf(const v1::ListRunsRequest& request) {
     SEEDBED_ASSIGN_OR_RETURN(const core::RunState known, FromProto(static_cast<v1::RunState>(state)));
     filter.states.push_back(known);
   }
-  if (!request.outcome().empty()) filter.outcomes.push_back(request.outcome());
+  for (const absl::string_view outcome : absl::StrSplit(request.outcome(), ',', absl::SkipEmpty())) {
+    filter.outcomes.emplace_back(outcome);
+  }
   const std::map<std::string, std::string> parameters(request.parameters().begin(), request.parameters().end());
   for (const auto& [name, value] : parameters) filter.parameters.emplace_back(name, ParameterValueJson(value));
   if (request.limit() < 0) return absl::InvalidArgumentError("limit: expected 0 (no limit) or more");

@@ -52,6 +52,7 @@ absl::Status ProgressWatch::Look(v1::ProgressResponse* response, bool* changed) 
     return looked;
   }
   if (*changed) {
+    AddDescriptions(response);
     AddVariedParameters(response);
     response->set_done(IsDone(*response));
   }
@@ -72,6 +73,10 @@ void ProgressWatch::FillLive(LiveView view, v1::ProgressResponse* response) {
     summary->set_configurations(static_cast<int64_t>(sweep.configurations.size()));
     ToProto(WithWaiting(sweep.counts, waiting[id]), summary->mutable_runs());
     summary->set_budget_steps(view.progress.BudgetSteps(sweep));
+    const auto described = descriptions_.find(id);
+    if (described == descriptions_.end() || described->second.submission_id != sweep.submission_id) {
+      undescribed_[id] = sweep.submission_id;
+    }
   }
   response->set_steps_per_second(view.progress.StepsPerSecond(view.now));
   const std::optional<double> left = view.progress.SecondsLeft(view.state, watched, view.now);
@@ -105,6 +110,24 @@ absl::Status ProgressWatch::FillFromDatabase(v1::ProgressResponse* response) {
     if (!sweeps_ || sweeps_->count(SweepId(sweep.sweep_id())) > 0) *response->add_sweeps() = std::move(sweep);
   }
   return absl::OkStatus();
+}
+
+void ProgressWatch::AddDescriptions(v1::ProgressResponse* response) {
+  if (!undescribed_.empty()) {
+    const absl::StatusOr<std::vector<SweepRow>> rows = coordinator_->reader().ListSweeps(/*counted=*/false);
+    if (!rows.ok()) return;  // the next look asks again
+    for (const SweepRow& row : *rows) {
+      const auto found = undescribed_.find(row.id);
+      if (found != undescribed_.end()) descriptions_[row.id] = {found->second, row.description, row.created_at};
+    }
+    undescribed_.clear();
+  }
+  for (v1::SweepSummary& sweep : *response->mutable_sweeps()) {
+    const auto found = descriptions_.find(SweepId(sweep.sweep_id()));
+    if (found == descriptions_.end()) continue;
+    sweep.set_description(found->second.text);
+    sweep.set_created_at(found->second.created_at);
+  }
 }
 
 void ProgressWatch::AddVariedParameters(v1::ProgressResponse* response) {

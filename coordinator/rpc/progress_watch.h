@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -26,12 +27,22 @@ class ProgressWatch {
   absl::Status Resolve();
   void FillLive(LiveView view, v1::ProgressResponse* response);
   absl::Status FillFromDatabase(v1::ProgressResponse* response);
+  void AddDescriptions(v1::ProgressResponse* response);
   void AddVariedParameters(v1::ProgressResponse* response);
+
+  // What only the database has of a sweep; it changes with a submission alone.
+  struct Description {
+    std::string submission_id;
+    std::string text;
+    int64_t created_at = 0;
+  };
 
   Coordinator* const coordinator_;
   const std::string selector_;
   std::optional<std::set<SweepId>> sweeps_;  // none: all
   bool resolved_ = false;
+  std::map<SweepId, Description> descriptions_;
+  std::map<SweepId, std::string> undescribed_;  // their submission ids
   std::optional<int64_t> last_ended_number_;
   int64_t last_revision_ = -1;
   double last_speed_ = -1;

@@ -31,12 +31,7 @@ inline ListenAddress AddressOf(const std::string& text) {
 class RpcTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    CoordinatorOptions options;
-    options.directory = directory_.path() + "/data";
-    options.synchronous = StoreOptions::Synchronous::kOff;
-    options.loop.tick_every = absl::Milliseconds(20);
-    options.loop.metric_delay = absl::Milliseconds(1);
-    options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
+    CoordinatorOptions options = coordinator_test::ServedOptions(directory_.path() + "/data");
     Configure(&options);
     auto opened = Coordinator::Open(options);
     ASSERT_TRUE(opened.ok()) << opened.status();

@@ -13,6 +13,26 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
+TEST_F(RpcTest, AWatcherIsToldWhatListsTellOfASweep) {
+  v1::SubmitSweepResponse submitted;
+  ASSERT_TRUE(Submit("first", SweepText("s", 1, 1) + "description: before\n", &submitted).ok());
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  v1::WatchProgressRequest request;
+  request.set_interval_milliseconds(100);
+  const auto watch = sweeps_->WatchProgress(&context, request);
+  v1::ProgressResponse progress;
+  ASSERT_TRUE(watch->Read(&progress));
+  EXPECT_EQ(progress.sweeps(0).description(), "before");
+  EXPECT_GT(progress.sweeps(0).created_at(), 0);
+  ASSERT_TRUE(Submit("second", SweepText("s", 1, 2) + "description: after\n", &submitted).ok());
+  do {
+    ASSERT_TRUE(watch->Read(&progress));
+  } while (progress.sweeps(0).runs().queued() < 2);
+  EXPECT_EQ(progress.sweeps(0).description(), "after");
+  context.TryCancel();
+}
+
 TEST_F(RpcTest, AWorkerRunsASweepToItsEnd) {
   const std::vector<v1::LeaseToStart> leases = LeaseAll(2);
   const Json specification = Json::parse(leases[0].specification_json());
@@ -225,8 +245,8 @@ TEST_F(NoRoomTest, AStreamIsReadNoFurtherThanItsWindow) {
 }
 
 TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
-  const std::vector<v1::LeaseToStart> leases = LeaseAll(6);
-  v1::LeaseKey stale = leases[5].lease();
+  const std::vector<v1::LeaseToStart> leases = LeaseAll(9);
+  v1::LeaseKey stale = leases[8].lease();
   stale.set_fence(stale.fence() + 1);
   grpc::ClientContext context;
   SetDeadline(&context);
@@ -243,10 +263,13 @@ TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
       {[](auto* report) { report->mutable_rows()->mutable_series(0)->add_values(1); }, "as many values as steps (2)"},
       {[](auto* report) { report->mutable_rows()->set_steps(1, 0); }, "strictly rising"},
       {[](auto* report) { report->mutable_rows()->mutable_series(0)->set_metric("Step"); }, "'Step'"},
+      {[](auto* report) { report->mutable_rows()->set_steps(1, (int64_t{1} << 53) + 1); }, "0 to 9007199254740992"},
+      {[](auto* report) { report->mutable_rows()->set_first_nonfinite_step(-1); }, "rows.first_nonfinite_step"},
+      {[](auto* report) { Finish(report, int64_t{1} << 62); }, "ended.result.last_step"},
       {[](auto* report) { report->mutable_ended()->set_end(v1::ATTEMPT_END_CANCELLED); }, "ended.end"},
       {[](auto* report) { report->mutable_ended()->set_end(v1::ATTEMPT_END_FINISHED); }, "ended.result"},
   };
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 8; ++i) {
     const v1::LeaseKey& lease = leases[static_cast<size_t>(i)].lease();
     v1::ReportRequest wrong = ReportOf(lease, 1, 0, 2);
     rows[i].spoil(&wrong);
@@ -264,7 +287,7 @@ TEST_F(RpcTest, ARefusalNamesOneLeaseAndTheStreamGoesOn) {
     EXPECT_EQ(shown.attempts(0).end(), v1::ATTEMPT_END_FAILED);
     EXPECT_EQ(shown.attempts(0).reason(), answer.reason());
   }
-  answer = Exchange(stream.get(), ReportOf(leases[5].lease(), 1, 0, 1));
+  answer = Exchange(stream.get(), ReportOf(leases[8].lease(), 1, 0, 1));
   EXPECT_EQ(answer.verdict(), v1::ReportResponse::VERDICT_ACKNOWLEDGED);
 
   // A message that names no lease at all ends it.

@@ -1,5 +1,6 @@
 #include "coordinator/rpc/sweep_service.h"
 
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -59,15 +60,29 @@ absl::StatusOr<SweepAction> ActionOf(const v1::ControlSweepRequest& request) {
   return absl::InvalidArgumentError("action: expected pause, resume, cancel, retry, extend, delete or checkpoint");
 }
 
+TaskPool* PoolFor(ServicePools* pools, v1::ControlSweepRequest::ActionCase action) {
+  switch (action) {
+    case v1::ControlSweepRequest::kCancel:
+      return &pools->cancellations;
+    case v1::ControlSweepRequest::kExtend:
+    case v1::ControlSweepRequest::kRetry:
+    case v1::ControlSweepRequest::kDelete:
+      return &pools->long_changes;
+    default:
+      return &pools->changes;
+  }
+}
+
 absl::Status Control(Coordinator* coordinator, const v1::ControlSweepRequest& request,
-                     v1::ControlSweepResponse* response) {
+                     const std::function<bool()>& is_wanted, v1::ControlSweepResponse* response) {
   SEEDBED_ASSIGN_OR_RETURN(const SweepAction action, ActionOf(request));
   if (request.run_ids_size() > kMostRunIds) {
     return absl::InvalidArgumentError(absl::StrCat("run_ids: expected at most ", kMostRunIds));
   }
   std::vector<RunId> runs;
   for (const int64_t id : request.run_ids()) runs.emplace_back(id);
-  SEEDBED_ASSIGN_OR_RETURN(const ControlResult result, ControlSweeps(coordinator, request.sweep(), runs, action));
+  SEEDBED_ASSIGN_OR_RETURN(const ControlResult result,
+                           ControlSweeps(coordinator, request.sweep(), runs, action, is_wanted));
   response->set_changed(result.changed);
   for (const std::string& name : result.sweeps) response->add_sweeps(name);
   for (const UnchangedSweep& each : result.unchanged) {
@@ -176,8 +191,14 @@ grpc::ServerUnaryReactor* SweepServiceImpl::ListWorkers(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* SweepServiceImpl::ControlSweep(grpc::CallbackServerContext* context,
                                                          const v1::ControlSweepRequest* request,
                                                          v1::ControlSweepResponse* response) {
-  return AnswerFrom(&pools_->changes, *authenticator_, "SweepService/ControlSweep", context, request, response,
-                    On(coordinator_, &Control));
+  const auto is_wanted = [context] { return !context->IsCancelled(); };
+  const auto control = [coordinator = coordinator_, is_wanted](const v1::ControlSweepRequest& asked,
+                                                               v1::ControlSweepResponse* answer) {
+    return Control(coordinator, asked, is_wanted, answer);
+  };
+  return AnswerFrom<v1::ControlSweepRequest, v1::ControlSweepResponse>(
+      PoolFor(pools_, request->action_case()), *authenticator_, "SweepService/ControlSweep", context, request, response,
+      control);
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ControlWorker(grpc::CallbackServerContext* context,

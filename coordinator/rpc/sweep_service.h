@@ -8,12 +8,14 @@
 
 namespace seedbed {
 
-// The threads that handlers may wait on, by how long that can take: so that a long query holds up no list, and a large
-// submission no cancellation.
+// The threads that handlers may wait on, by how long that can take: so that a long query holds up no list, a large
+// submission or extension no cancellation, and none of them a pause.
 struct ServicePools {
   TaskPool reads{3};
   TaskPool queries{2};
-  TaskPool changes{1};
+  TaskPool changes{1};  // of a few commits: pause, resume, checkpoint, workers
+  TaskPool cancellations{1};
+  TaskPool long_changes{1};  // of many commits: extend, retry, delete
   TaskPool submissions{1};
   // Of checkpoints. Who takes them slowly keeps a thread: people stall no worker, and no worker another's upload.
   TaskPool uploads{3};
@@ -25,6 +27,8 @@ struct ServicePools {
     downloads.Stop();
     uploads.Stop();
     submissions.Stop();
+    long_changes.Stop();
+    cancellations.Stop();
     changes.Stop();
     queries.Stop();
     reads.Stop();

@@ -27,7 +27,9 @@ using QueryStream = ResponseStream<v1::QueryResponse>;
 
 void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, const CallLimits& limits,
               QueryStream* stream) {
-  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limits.query_time);
+  // While a row waits to be taken, the query still reads.
+  const absl::Duration time = coordinator->reader().StreamLimit(limits.query_time);
+  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(time);
   const int64_t most_rows =
       request.row_limit() > 0 ? std::min(request.row_limit(), limits.query_rows) : limits.query_rows;
   v1::QueryResponse response;
@@ -42,7 +44,7 @@ void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, const C
     bytes_waiting = 0;
   };
   const absl::Status status = coordinator->reader().Stream(
-      request.sql(), limits.query_time,
+      request.sql(), time,
       [&response](const std::vector<std::string>& columns) {
         for (const std::string& column : columns) response.add_columns(column);
       },

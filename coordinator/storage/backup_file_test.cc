@@ -16,6 +16,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "coordinator/storage/inspection.h"
+#include "coordinator/storage/reader.h"
 #include "coordinator/storage/storage_test_support.h"
 #include "gmock/gmock.h"
 
@@ -186,6 +188,47 @@ TEST_F(BackupFileTest, APlaceThatCannotBeWrittenIsNamed) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("cannot write the backup " + place + ": "));
     EXPECT_THAT(std::string(status.message()), HasSubstr("choose another place"));
   }
+}
+
+TEST_F(BackupFileTest, OneBesideTheLogOfACrashedDatabaseIsNotOpenedWithIt) {
+  SEEDBED_ASSERT_OK(BackUp());
+  SEEDBED_ASSERT_OK(store_->Write(Events(SweepEvents("later", 3, 1, SweepId(2), 1000, 1000))));
+  const std::string crashed = directory_.path() + "/crashed";
+  fs::create_directory(crashed);
+  fs::permissions(crashed, fs::perms::owner_all);
+  const std::string restored = crashed + "/results.db";
+  fs::copy_file(path_, restored);
+  for (const char* suffix : {"-wal", "-shm"}) fs::copy_file(store_->database_path() + suffix, restored + suffix);
+  const std::string before = ReadFile(restored);
+  const absl::Status refused = Store::Open(FastOptions(crashed), FakeClock().Now()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("results.db-wal belongs to another database"));
+  EXPECT_EQ(Reader::Open(restored).status().code(), absl::StatusCode::kFailedPrecondition);
+  const absl::StatusOr<Inspection> inspection = InspectDatabase(restored, /*quick=*/true);
+  ASSERT_TRUE(inspection.ok()) << inspection.status();
+  ASSERT_EQ(inspection->findings.size(), 1u);
+  EXPECT_EQ(inspection->findings[0].check, "log");
+  EXPECT_THAT(inspection->findings[0].advice, HasSubstr("results.db back"));
+  EXPECT_EQ(ReadFile(restored), before);
+  for (const char* suffix : {"-wal", "-shm"}) fs::remove(restored + suffix);
+  const absl::StatusOr<std::unique_ptr<Store>> store = Store::Open(FastOptions(crashed), FakeClock().Now());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ(One(**store, "SELECT group_concat(name) FROM sweeps"), "sweep");
+}
+
+TEST_F(BackupFileTest, DatabasesWithoutALogAreOpenedWhereOneOfTheirsWas) {
+  StoreOptions options = FastOptions(directory_.path() + "/data");
+  for (const auto journal : {StoreOptions::Journal::kDelete, StoreOptions::Journal::kDelete,
+                             StoreOptions::Journal::kWriteAheadLog, StoreOptions::Journal::kDelete}) {
+    store_.reset();
+    options.journal = journal;
+    store_ = OpenStore(options);
+    SEEDBED_EXPECT_OK(Reader::Open(store_->database_path()).status());
+    SEEDBED_EXPECT_OK(store_->Write(Events({WorkerEvent("w1")})));
+  }
+  // As a crash of the coordinator leaves it, with a log that is empty.
+  WriteFile(store_->database_path() + "-wal", "");
+  SEEDBED_EXPECT_OK(Reader::Open(store_->database_path()).status());
 }
 
 }  // namespace

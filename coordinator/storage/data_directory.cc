@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -178,6 +179,10 @@ absl::StatusOr<int64_t> FreeBytes(const std::string& directory) {
 int64_t WriteAheadLogBytes(const std::string& database_path) {
   struct stat found;
   return ::stat((database_path + "-wal").c_str(), &found) == 0 ? static_cast<int64_t>(found.st_size) : 0;
+}
+
+bool IsCheckpointPath(const std::string& path) {
+  return absl::StartsWith(path, "checkpoints/") && !absl::StrContains(path, "..");
 }
 
 }  // namespace seedbed

@@ -51,4 +51,8 @@ constexpr int64_t MostLogBytes() {
   return int64_t{1} << 30;
 }
 
+// Whether `path`, as the database names a checkpoint's file, lies where a coordinator put it: it is read and removed
+// there.
+bool IsCheckpointPath(const std::string& path);
+
 }  // namespace seedbed

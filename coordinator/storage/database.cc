@@ -2,13 +2,15 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/storage/allocation_limit.h"
 #include "coordinator/storage/linear_functions.h"
-#include "coordinator/storage/missing_log.h"
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/sqlite_error.h"
 #include "coordinator/storage/temporary_files.h"
 
@@ -22,6 +24,8 @@ constexpr int kInstructionsBetweenLooks = 200;
 constexpr int kMostSqlBytes = 1 << 20;
 constexpr int kMostPatternBytes = 256;
 constexpr int kMostColumns = 256;
+// To prepare a statement: a list of half a million numbers needs half as much.
+constexpr int64_t kMostBytesToPrepare = int64_t{256} << 20;
 
 // What describes the schema and changes nothing.
 bool IsHarmlessPragma(const char* name) {
@@ -58,6 +62,31 @@ int AllowSelect(void*, int action, const char* first, const char* second, const 
 
 }  // namespace
 
+struct Database::Watch {
+  bool limits = false;
+  std::chrono::steady_clock::time_point deadline;
+  int64_t most_memory_bytes = std::numeric_limits<int64_t>::max();
+  bool too_much_memory = false;
+  AllocationLimit allocations;
+
+  // A progress handler: anything but 0 interrupts the statement.
+  static int Look(void* self) {
+    auto* const watch = static_cast<Watch*>(self);
+    watch->too_much_memory = sqlite3_memory_used() > watch->most_memory_bytes;
+    return watch->too_much_memory || std::chrono::steady_clock::now() > watch->deadline ? 1 : 0;
+  }
+
+  // For an AllocationScope.
+  AllocationLimit* WhilePreparing() {
+    allocations.most_bytes = std::min(most_memory_bytes, allocations.bytes + kMostBytesToPrepare);
+    return limits ? &allocations : nullptr;
+  }
+  AllocationLimit* WhileRunning() {
+    allocations.most_bytes = most_memory_bytes;
+    return limits ? &allocations : nullptr;
+  }
+};
+
 // --- Statement
 
 Statement::Statement(Statement&& other) noexcept
@@ -67,7 +96,7 @@ Statement::Statement(Statement&& other) noexcept
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   if (this != &other) {
-    sqlite3_finalize(handle_);
+    Finalize();
     database_ = other.database_;
     handle_ = std::exchange(other.handle_, nullptr);
     bind_error_ = std::move(other.bind_error_);
@@ -76,6 +105,12 @@ Statement& Statement::operator=(Statement&& other) noexcept {
 }
 
 Statement::~Statement() {
+  Finalize();
+}
+
+void Statement::Finalize() {
+  if (handle_ == nullptr) return;
+  const AllocationScope scope(database_->watch_->WhileRunning());
   sqlite3_finalize(handle_);
 }
 
@@ -113,6 +148,7 @@ void Statement::BindAt(int position, const std::string& value) {
 
 absl::StatusOr<bool> Statement::Step() {
   if (!bind_error_.ok()) return bind_error_;
+  const AllocationScope scope(database_->watch_->WhileRunning());
   const int code = sqlite3_step(handle_);
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) {
@@ -132,6 +168,7 @@ absl::Status Statement::Run() {
 }
 
 void Statement::Reset() {
+  const AllocationScope scope(database_->watch_->WhileRunning());
   sqlite3_reset(handle_);
   bind_error_ = absl::OkStatus();
 }
@@ -195,19 +232,6 @@ CachedStatement::~CachedStatement() {
 
 // --- Database
 
-struct Database::Watch {
-  std::chrono::steady_clock::time_point deadline;
-  int64_t most_memory_bytes = std::numeric_limits<int64_t>::max();
-  bool too_much_memory = false;
-
-  // A progress handler: anything but 0 interrupts the statement.
-  static int Look(void* self) {
-    auto* const watch = static_cast<Watch*>(self);
-    watch->too_much_memory = sqlite3_memory_used() > watch->most_memory_bytes;
-    return watch->too_much_memory || std::chrono::steady_clock::now() > watch->deadline ? 1 : 0;
-  }
-};
-
 Database::Database(sqlite3* handle, std::string path, std::unique_ptr<TemporaryFiles> temporary_files)
     : handle_(handle),
       path_(std::move(path)),
@@ -220,7 +244,8 @@ Database::~Database() {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, const Options& options) {
-  SEEDBED_RETURN_IF_ERROR(CheckLogIsThere(path));
+  SEEDBED_RETURN_IF_ERROR(LimitAllocations());
+  SEEDBED_RETURN_IF_ERROR(CheckLog(path));
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   switch (options.access) {
     case Options::Access::kReadOnly:
@@ -265,6 +290,17 @@ absl::Status Database::Error(int code, const std::string& what) const {
         "cannot ", what, ": the queries under way take more than ", watch_->most_memory_bytes >> 20, " MiB of memory [",
         path_, "]; ask for shorter or fewer texts at once, or copy the database and query the copy"));
   }
+  const AllocationLimit::Refused refused =
+      std::exchange(watch_->allocations.refused, AllocationLimit::Refused::kNothing);
+  if (primary == SQLITE_NOMEM && refused == AllocationLimit::Refused::kMemory) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "cannot ", what, ": it takes more than ", watch_->allocations.most_bytes >> 20, " MiB of memory [", path_,
+        "]; ask for less at once, and let common table expressions name each other less often"));
+  }
+  if (primary == SQLITE_NOMEM && refused == AllocationLimit::Refused::kTime) {
+    return absl::DeadlineExceededError(absl::StrCat("cannot ", what, ": its time is over [", path_,
+                                                    "]; narrow the query, or copy the database and query the copy"));
+  }
   const bool from_system = primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL;
   return SqliteError(code, same ? sqlite3_errmsg(handle_) : sqlite3_errstr(code),
                      from_system ? sqlite3_system_errno(handle_) : 0, what, path_);
@@ -288,7 +324,11 @@ absl::StatusOr<Statement> Database::Prepare(const std::string& sql, std::string*
   }
   sqlite3_stmt* handle = nullptr;
   const char* tail = nullptr;
-  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), 0, &handle, &tail);
+  int code = SQLITE_OK;
+  {
+    const AllocationScope scope(watch_->WhilePreparing());
+    code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), 0, &handle, &tail);
+  }
   if (code != SQLITE_OK) {
     constexpr size_t kMost = 160;
     return Error(code, absl::StrCat("prepare \"", sql.substr(0, kMost), sql.size() > kMost ? "..." : "", "\""));
@@ -318,11 +358,14 @@ void Database::SetBusyTimeout(absl::Duration timeout) {
 }
 
 void Database::LimitTime(absl::Duration limit) {
+  watch_->limits = limit != absl::InfiniteDuration();
+  watch_->allocations = AllocationLimit();
   if (limit == absl::InfiniteDuration()) {
     sqlite3_progress_handler(handle_, 0, nullptr, nullptr);
     return;
   }
   watch_->deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
+  watch_->allocations.deadline = watch_->deadline;
   sqlite3_progress_handler(handle_, kInstructionsBetweenLooks, &Watch::Look, watch_.get());
 }
 

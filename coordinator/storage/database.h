@@ -85,6 +85,7 @@ class Statement {
  private:
   friend class Database;
   Statement(Database* database, sqlite3_stmt* handle) : database_(database), handle_(handle) {}
+  void Finalize();
   int PositionOf(const char* name);
   void KeepError(int code);
   std::string What() const;
@@ -159,14 +160,14 @@ class Database {
   int64_t Changes() const;  // rows of the last INSERT, UPDATE or DELETE
   bool InTransaction() const;
   void SetBusyTimeout(absl::Duration timeout);
-  // From now on every statement ends with DEADLINE_EXCEEDED once `limit` from now has passed; InfiniteDuration() lifts
-  // it.
+  // From now on every statement ends with DEADLINE_EXCEEDED once `limit` from now has passed, while it is prepared too;
+  // InfiniteDuration() lifts it.
   void LimitTime(absl::Duration limit);
   // From now on nothing but SELECT over the database's own tables and views can be prepared (PERMISSION_DENIED). No
   // text or blob may be longer than `most_value_bytes`, no statement than 1 MiB, no LIKE pattern than 256 bytes, no row
   // wider than 256 columns (INVALID_ARGUMENT), and no function takes much longer than to read its arguments a hundred
   // times. A statement ends with RESOURCE_EXHAUSTED while LimitTime holds and SQLite has more than `most_memory_bytes`
-  // in this process.
+  // in this process, or if this connection asks for more, or for more than 256 MiB to prepare it.
   void AllowOnlySelect(int most_value_bytes, int64_t most_memory_bytes);
 
   // Of one wal_checkpoint. `truncate`: also empties the log if every frame was moved and no reader is in the way.

@@ -8,6 +8,7 @@
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "coordinator/storage/schema.h"
+#include "coordinator/storage/step_log.h"
 
 namespace seedbed {
 namespace {
@@ -176,8 +177,9 @@ absl::Status EventWriter::operator()(const core::SweepDeleted& event) {
 // --- runs
 
 absl::Status EventWriter::DeleteRowsBeyond(RunId run, int64_t step) {
+  SEEDBED_RETURN_IF_ERROR(StepLog(database_).DeleteBeyond(run, step));
   for (const char* sql :
-       {"DELETE FROM steps WHERE run_id = ?1 AND step > ?2", "DELETE FROM step_values WHERE run_id = ?1 AND step > ?2",
+       {"DELETE FROM step_values WHERE run_id = ?1 AND step > ?2",
         "DELETE FROM checkpoints WHERE run_id = ?1 AND step > ?2",
         "UPDATE runs SET first_nonfinite_step = NULL WHERE run_id = ?1 AND first_nonfinite_step > ?2"}) {
     SEEDBED_RETURN_IF_ERROR(database_->Change(sql, run, step).status());
@@ -344,8 +346,9 @@ absl::Status EventWriter::operator()(const core::RunStateChanged& event) {
 
 absl::Status EventWriter::operator()(const core::RunsDeleted& event) {
   for (const RunId run : event.runs) {
-    for (const char* sql : {"DELETE FROM steps WHERE run_id = ?", "DELETE FROM step_values WHERE run_id = ?",
-                            "DELETE FROM checkpoints WHERE run_id = ?", "DELETE FROM attempts WHERE run_id = ?"}) {
+    SEEDBED_RETURN_IF_ERROR(StepLog(database_).DeleteBeyond(run, -1));
+    for (const char* sql : {"DELETE FROM step_values WHERE run_id = ?", "DELETE FROM checkpoints WHERE run_id = ?",
+                            "DELETE FROM attempts WHERE run_id = ?"}) {
       SEEDBED_RETURN_IF_ERROR(database_->Change(sql, run).status());
     }
     SEEDBED_RETURN_IF_ERROR(ChangeOne("DELETE FROM runs WHERE run_id = ?", run));

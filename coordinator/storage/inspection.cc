@@ -11,12 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/schema/largest_step.h"
 #include "common/schema/trainer_schema.h"
 #include "coordinator/core/state.h"
 #include "coordinator/storage/database.h"
 #include "coordinator/storage/load.h"
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/migrations.h"
-#include "coordinator/storage/missing_log.h"
 #include "coordinator/storage/schema_inspection.h"
 
 namespace seedbed {
@@ -47,16 +48,40 @@ struct Law {
 
 constexpr Law kLaws[] = {
     {"steps_of_no_run", "rows of `steps` belong to no run",
-     "SELECT 'run ' || run_id || ' (' || count(*) || ' rows)' FROM steps WHERE run_id NOT IN (SELECT run_id FROM runs) "
-     "GROUP BY run_id ORDER BY run_id",
+     "SELECT 'run ' || run_id || ' (' || sum(last_row - first_row + 1) || ' rows)' FROM step_chunks "
+     "WHERE run_id NOT IN (SELECT run_id FROM runs) GROUP BY run_id ORDER BY run_id",
+     kCorrect},
+    {"chunk_bounds", "chunks of `steps` have a step or a row in common",
+     "SELECT 'run ' || run_id || ' step ' || first_step FROM (SELECT run_id, first_step, first_row, "
+     "lag(last_step) OVER (PARTITION BY run_id ORDER BY first_step) AS step_before, max(last_row) OVER "
+     "(ORDER BY first_row, last_row ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS row_before FROM step_chunks) "
+     "WHERE first_step <= step_before OR first_row <= row_before ORDER BY run_id, first_step",
+     kCorrect},
+    // Counted are the rows whose step is beyond that of the row before.
+    {"chunk_rows", "chunks of `steps` are not the rows that they name, of their run and with rising steps",
+     "SELECT 'run ' || c.run_id || ' step ' || c.first_step FROM step_chunks AS c "
+     "WHERE c.last_row - c.first_row + 1 IS NOT (SELECT count(*) FILTER (WHERE run_id = c.run_id AND step > before) "
+     "FROM (SELECT run_id, step, lag(step, 1, -1) OVER (ORDER BY row_id) AS before FROM step_rows "
+     "WHERE row_id BETWEEN c.first_row AND c.last_row)) "
+     "OR c.first_step IS NOT (SELECT step FROM step_rows WHERE row_id = c.first_row) "
+     "OR c.last_step IS NOT (SELECT step FROM step_rows WHERE row_id = c.last_row) ORDER BY c.run_id, c.first_step",
+     kCorrect},
+    // Looked for between the chunks only: the rows in them were counted.
+    {"rows_of_no_chunk", "rows of step_rows belong to no chunk",
+     "WITH chunks AS (SELECT first_row, last_row FROM step_chunks "
+     "UNION ALL SELECT max(row_id) + 1, NULL FROM step_rows), gaps AS (SELECT coalesce(max(last_row) OVER "
+     "(ORDER BY first_row ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -9e18) AS before, first_row AS behind "
+     "FROM chunks) SELECT 'run ' || r.run_id || ' (' || count(*) || ' rows)' FROM gaps AS g CROSS JOIN step_rows AS r "
+     "ON r.row_id > g.before AND r.row_id < g.behind GROUP BY r.run_id ORDER BY r.run_id",
      kCorrect},
     {"values_of_no_run", "rows of `step_values` belong to no run",
      "SELECT 'run ' || run_id || ' (' || count(*) || ' values)' FROM step_values "
      "WHERE run_id NOT IN (SELECT run_id FROM runs) GROUP BY run_id ORDER BY run_id",
      kCorrect},
     {"values_of_no_step", "rows of `step_values` have no row of `steps`",
-     "SELECT 'run ' || v.run_id || ' (' || count(*) || ' values)' FROM step_values AS v "
-     "LEFT JOIN steps AS s ON s.run_id = v.run_id AND s.step = v.step WHERE s.run_id IS NULL "
+     "WITH lost AS (SELECT run_id, step FROM step_values EXCEPT SELECT run_id, step FROM steps "
+     "WHERE run_id IN (SELECT run_id FROM step_values)) "
+     "SELECT 'run ' || v.run_id || ' (' || count(*) || ' values)' FROM lost JOIN step_values AS v USING (run_id, step) "
      "GROUP BY v.run_id ORDER BY v.run_id",
      kCorrect},
     {"values_of_no_metric", "rows of `step_values` name no metric",
@@ -66,9 +91,8 @@ constexpr Law kLaws[] = {
     // A grant deletes what lies beyond its checkpoint, and every row commits with its acknowledgement.
     {"rows_beyond_last_step", "runs have rows beyond the last step that was acknowledged",
      "SELECT 'run ' || r.run_id || ' (row ' || r.last || ')' FROM "
-     "(SELECT run_id, attempts, (SELECT max(step) FROM steps AS s WHERE s.run_id = runs.run_id) AS last FROM runs) AS "
-     "r "
-     "LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempts "
+     "(SELECT run_id, attempts, (SELECT max(last_step) FROM step_chunks AS c WHERE c.run_id = runs.run_id) AS last "
+     "FROM runs) AS r LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempts "
      "WHERE r.last > max(coalesce(a.last_step, -1), coalesce(a.resume_step, -1)) ORDER BY r.run_id",
      kRetry},
     {"attempt_numbers", "runs do not have the attempts that they count",
@@ -247,7 +271,8 @@ class Inspector {
             "FROM runs AS r JOIN sweeps AS w ON w.sweep_id = r.sweep_id WHERE r.state = 'finished' AND w.trainer = ?) "
             "SELECT e.run_id, e.last_step, e.log, e.evaluate, e.analyze, count(s.step), "
             "total(s.step % e.log <> 0 AND s.step % e.evaluate <> 0 AND coalesce(s.step % e.analyze, 1) <> 0 "
-            "AND s.step <> e.last_step) FROM expected AS e LEFT JOIN steps AS s ON s.run_id = e.run_id "
+            "AND s.step <> e.last_step) FROM expected AS e LEFT JOIN step_chunks AS c ON c.run_id = e.run_id "
+            "LEFT JOIN step_rows AS s ON s.row_id BETWEEN c.first_row AND c.last_row "
             "GROUP BY e.run_id ORDER BY e.run_id"));
     statement.Bind(trainer);
     std::vector<std::string> wrong;
@@ -258,8 +283,9 @@ class Inspector {
       const int64_t last = statement.Int(1);
       const int64_t log = statement.Int(2);
       const int64_t evaluate = statement.Int(3);
-      if (last < 0 || log < 1 || evaluate < 1 || statement.Int(4) < 0) {
-        wrong.push_back(absl::StrCat(run, " (no intervals in its sweep's template)"));
+      if (!IsStep(last) || log < 1 || evaluate < 1 || statement.Int(4) < 0) {
+        wrong.push_back(absl::StrCat(run, IsStep(last) ? " (no intervals in its sweep's template)"
+                                                       : " (a last step that cannot be)"));
         continue;
       }
       const int64_t due = RowsDue(last, log, evaluate, statement.Int(4));
@@ -288,7 +314,7 @@ class Inspector {
 
   absl::Status Count() {
     SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> runs, database_->QueryInt("SELECT count(*) FROM runs"));
-    SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> rows, database_->QueryInt("SELECT count(*) FROM steps"));
+    SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> rows, database_->QueryInt("SELECT count(*) FROM step_rows"));
     inspection_.runs = runs.value_or(0);
     inspection_.rows = rows.value_or(0);
     return absl::OkStatus();
@@ -319,7 +345,7 @@ absl::StatusOr<Inspection> InspectDatabase(const std::string& database_path, boo
                                    "restore a backup; if there never was anything in it, remove it"});
     return inspection;
   }
-  const absl::Status log = CheckLogIsThere(database_path);
+  const absl::Status log = CheckLog(database_path);
   if (!log.ok()) {
     inspection.findings.push_back(FindingOf("log", log, kRestore));
     return inspection;

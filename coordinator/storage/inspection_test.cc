@@ -15,6 +15,7 @@ namespace seedbed {
 namespace {
 
 using namespace storage_test;  // NOLINT: the support of this very file
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
@@ -95,19 +96,25 @@ TEST_F(InspectionTest, AStoreMayBeWritingMeanwhile) {
   SEEDBED_ASSERT_OK(store->Write(Events({core::ReportAcknowledged{RunId(2), 2, 2, -1}})));
 }
 
+// Rows 1 to 11 are run 1's, 12 and 13 run 2's.
 TEST_F(InspectionTest, FinishedRunsHaveAllTheirRows) {
-  EXPECT_THAT(LookAfter("DELETE FROM step_values; DELETE FROM steps WHERE run_id = 1 AND step = 50"),
+  EXPECT_THAT(LookAfter("DELETE FROM step_values; UPDATE step_chunks SET last_step = 40, last_row = 5 WHERE run_id = 1;"
+                        "INSERT INTO step_chunks VALUES (1, 60, 100, 7, 11); DELETE FROM step_rows WHERE row_id = 6"),
               ElementsAre("finished_rows"));
   EXPECT_THAT(found_.findings[0].what, HasSubstr("run 1 (10 rows, 11 are due)"));
-  EXPECT_THAT(LookAfter("INSERT INTO steps (run_id, step) VALUES (1, 55)"), ElementsAre("finished_rows"))
+  EXPECT_THAT(LookAfter("INSERT INTO step_rows (row_id, run_id, step) VALUES (99, 1, 55);"
+                        "INSERT INTO step_chunks VALUES (1, 55, 55, 99, 99)"),
+              ElementsAre("finished_rows"))
       << "as many rows as are due, but not the right ones";
-  EXPECT_THAT(LookAfter("DELETE FROM steps WHERE run_id = 1"), ElementsAre("finished_rows"));
+  EXPECT_THAT(LookAfter("DELETE FROM step_rows WHERE run_id = 1; DELETE FROM step_chunks WHERE run_id = 1"),
+              ElementsAre("finished_rows"));
 }
 
 // The last row stands where the run ended, on the grid of intervals or not.
 TEST_F(InspectionTest, TheLastRowNeedNotLieOnAnInterval) {
   const std::string move_last =
-      "UPDATE steps SET step = 97 WHERE run_id = 1 AND step = 100;"
+      "UPDATE step_rows SET step = 97 WHERE run_id = 1 AND step = 100;"
+      "UPDATE step_chunks SET last_step = 97 WHERE run_id = 1;"
       "UPDATE step_values SET step = 97 WHERE run_id = 1 AND step = 100;"
       "UPDATE runs SET last_step = 97 WHERE run_id = 1";
   EXPECT_THAT(LookAfter(move_last), IsEmpty());
@@ -121,13 +128,53 @@ TEST_F(InspectionTest, TheLastRowNeedNotLieOnAnInterval) {
 }
 
 TEST_F(InspectionTest, RowsBelongToRunsAndEndWhereTheyWereAcknowledged) {
-  EXPECT_THAT(LookAfter("INSERT INTO steps (run_id, step) VALUES (77, 0), (77, 10)"), ElementsAre("steps_of_no_run"));
+  EXPECT_THAT(LookAfter("INSERT INTO step_rows (row_id, run_id, step) VALUES (50, 77, 0), (51, 77, 10);"
+                        "INSERT INTO step_chunks VALUES (77, 0, 10, 50, 51)"),
+              ElementsAre("steps_of_no_run"));
   EXPECT_THAT(found_.findings[0].what, HasSubstr("run 77 (2 rows)"));
-  EXPECT_THAT(LookAfter("DELETE FROM steps WHERE run_id = 77; INSERT INTO steps (run_id, step) VALUES (2, 20)"),
+  EXPECT_THAT(LookAfter("UPDATE step_rows SET run_id = 2, step = 20 + row_id WHERE run_id = 77;"
+                        "UPDATE step_chunks SET run_id = 2, first_step = 70, last_step = 71 WHERE run_id = 77"),
               ElementsAre("rows_beyond_last_step"));
-  EXPECT_THAT(LookAfter("DELETE FROM steps WHERE run_id = 2; INSERT INTO steps (run_id, step) VALUES (4, 0)"),
+  EXPECT_THAT(LookAfter("UPDATE step_rows SET run_id = 4 WHERE row_id >= 50;"
+                        "UPDATE step_chunks SET run_id = 4 WHERE first_row = 50"),
               ElementsAre("rows_beyond_last_step"))
       << "a run that was never started";
+}
+
+TEST_F(InspectionTest, EveryRowLiesInOneChunkOfItsRun) {
+  const struct {
+    const char* sql;
+    const char* law;
+    const char* what;
+  } broken[] = {
+      {"DELETE FROM step_rows WHERE row_id = 13", "chunk_rows", "run 2 step 0"},
+      {"DELETE FROM step_rows WHERE run_id = 2", "chunk_rows", "run 2 step 0"},
+      {"UPDATE step_rows SET run_id = 1 WHERE row_id = 12", "chunk_rows", "run 2 step 0"},
+      {"UPDATE step_rows SET step = 0 WHERE row_id = 13; UPDATE step_chunks SET last_step = 0 WHERE run_id = 2",
+       "chunk_rows", "run 2 step 0"},
+      {"UPDATE step_chunks SET last_step = 9 WHERE run_id = 2", "chunk_rows", "run 2 step 0"},
+      {"UPDATE step_chunks SET first_step = 1 WHERE run_id = 2", "chunk_rows", "run 2 step 1"},
+      {"UPDATE step_chunks SET last_row = 14 WHERE run_id = 2", "chunk_rows", "run 2 step 0"},
+      {"UPDATE step_chunks SET first_row = 11 WHERE run_id = 2", "chunk_bounds", "run 2 step 0"},
+      {"INSERT INTO step_chunks VALUES (1, 50, 50, 6, 6)", "chunk_bounds", "run 1 step 50"},
+      {"INSERT INTO step_rows (row_id, run_id, step) VALUES (14, 1, 95);"
+       "INSERT INTO step_chunks VALUES (1, 95, 95, 14, 14)",
+       "chunk_bounds", "run 1 step 95"},
+      {"DELETE FROM step_chunks WHERE run_id = 2", "rows_of_no_chunk", "run 2 (2 rows)"},
+      {"UPDATE step_chunks SET last_row = 12, last_step = 0 WHERE run_id = 2", "rows_of_no_chunk", "run 2 (1 rows)"},
+      {"INSERT INTO step_rows (row_id, run_id, step) VALUES (-3, 1, 200), (99, 1, 210)", "rows_of_no_chunk",
+       "run 1 (2 rows)"},
+      {"DELETE FROM step_chunks", "rows_of_no_chunk", "run 1 (11 rows), run 2 (2 rows)"},
+  };
+  const std::string sound = directory_.path() + "/sound.db";
+  std::filesystem::copy_file(path_, sound);
+  for (const auto& each : broken) {
+    std::filesystem::copy_file(sound, path_, std::filesystem::copy_options::overwrite_existing);
+    EXPECT_THAT(LookAfter(each.sql), Contains(each.law)) << each.sql;
+    EXPECT_THAT(found_.findings,
+                Contains(AllOf(Field(&Finding::check, each.law), Field(&Finding::what, HasSubstr(each.what)))))
+        << each.sql;
+  }
 }
 
 TEST_F(InspectionTest, ValuesBelongToRowsRunsAndMetrics) {
@@ -179,16 +226,20 @@ TEST_F(InspectionTest, TheSchemaIsWhole) {
       {"DROP VIEW run_results", "missing: view run_results"},
       {"DROP INDEX runs_by_end", "missing: index runs_by_end"},
       {"DROP TABLE metric_names", "missing: table metric_names"},
-      {"DROP VIEW metrics; ALTER TABLE steps DROP COLUMN train_loss", "missing: column steps.train_loss"},
+      {"DROP VIEW metrics; DROP VIEW curves; DROP VIEW steps; ALTER TABLE step_rows DROP COLUMN train_loss",
+       "missing: column step_rows.train_loss"},
+      {"DROP VIEW steps", "missing: view steps"},
+      {"DROP TABLE step_chunks", "missing: table step_chunks"},
+      {"DROP TABLE step_rows", "missing: table step_rows"},
       {"DROP VIEW configuration_results; DROP VIEW run_results; ALTER TABLE runs DROP COLUMN mixed_numerics",
        "missing: column runs.mixed_numerics"},
       {"DROP INDEX sweeps_by_name; CREATE UNIQUE INDEX sweeps_by_name ON sweeps (name)",
        "not as they were made: index sweeps_by_name"},
       {"DROP VIEW curves; CREATE VIEW curves AS SELECT 1", "not as they were made: view curves"},
-      {"CREATE TRIGGER theirs AFTER INSERT ON steps BEGIN DELETE FROM events; END",
+      {"CREATE TRIGGER theirs AFTER INSERT ON step_rows BEGIN DELETE FROM events; END",
        "do not belong to it: trigger theirs"},
       {"CREATE TABLE theirs (a)", "do not belong to it: table theirs"},
-      {"ALTER TABLE steps ADD COLUMN theirs REAL", "do not belong to it: column steps.theirs"},
+      {"ALTER TABLE step_rows ADD COLUMN theirs REAL", "do not belong to it: column step_rows.theirs"},
   };
   const std::string sound = directory_.path() + "/sound.db";
   std::filesystem::copy_file(path_, sound);

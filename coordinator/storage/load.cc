@@ -10,6 +10,7 @@
 #include "common/base/digest.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
+#include "coordinator/storage/data_directory.h"
 
 namespace seedbed {
 namespace {
@@ -208,6 +209,9 @@ absl::Status LoadCheckpoints(Database* database, core::State* state) {
     checkpoint.attempt = static_cast<int32_t>(rows->Int(2));
     checkpoint.sequence = rows->Int(3);
     checkpoint.path = rows->Text(4);
+    if (!IsCheckpointPath(checkpoint.path)) {
+      return Damaged(*database, absl::StrCat("a checkpoint of run ", rows->Int(0), " lies at '", checkpoint.path, "'"));
+    }
     checkpoint.sha256 = rows->Text(5);
     checkpoint.bytes = rows->Int(6);
     checkpoint.numerics = DigestOf(rows->Text(7));

@@ -293,6 +293,23 @@ TEST_F(LoadTest, ADamagedRowIsDataLoss) {
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("run 1"));
 }
 
+TEST_F(LoadTest, ACheckpointThatLiesElsewhereIsDataLoss) {
+  std::vector<core::Event> events = SweepEvents("sweep", 1, 1);
+  events.push_back(WorkerEvent("w1"));
+  events.push_back(Grant(RunId(1), 1, 1));
+  core::CheckpointStored stored;
+  stored.run = RunId(1);
+  stored.checkpoint = {20, 1, 0, "checkpoints/1-1-20", std::string(64, 'a'), 5, DigestOf("{}")};
+  stored.numerics_json = "{}";
+  events.push_back(stored);
+  SEEDBED_ASSERT_OK(store_->Write(Events(events)));
+  SEEDBED_EXPECT_OK(store_->Load({}, absl::ZeroDuration()).status());
+  for (const char* path : {"checkpoints/../results.db", "tokens.json", "/etc/passwd", ""}) {
+    SEEDBED_ASSERT_OK(OpenRaw(store_->database_path())->Change("UPDATE checkpoints SET path = ?", path).status());
+    EXPECT_EQ(store_->Load({}, absl::ZeroDuration()).status().code(), absl::StatusCode::kDataLoss) << path;
+  }
+}
+
 TEST_F(LoadTest, ACountThatCannotGoOnIsDataLoss) {
   SEEDBED_ASSERT_OK(store_->Write(Events(SweepEvents("sweep", 1, 1))));
   for (const char* damage : {"UPDATE runs SET fence = 9223372036854775807", "UPDATE runs SET fence = -1",

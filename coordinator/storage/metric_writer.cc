@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -14,8 +15,8 @@ namespace seedbed {
 namespace {
 
 constexpr size_t kMostColumnName = 64;
-// Statements kept for different sets of columns. A trainer has two or three sets.
-constexpr size_t kMostUpserts = 64;
+// Statements kept for different sets of columns, three for each. A trainer has two or three sets.
+constexpr size_t kMostStatements = 96;
 // A statement's own cost is about as much as a row's: with ten rows it hardly counts, and more are seldom full.
 constexpr size_t kRowsAtOnce = 10;
 
@@ -23,8 +24,8 @@ constexpr size_t kRowsAtOnce = 10;
 bool MayBeColumn(const std::string& name) {
   if (name.empty() || name.size() > kMostColumnName || absl::ascii_isdigit(name[0])) return false;
   const std::string lower = absl::AsciiStrToLower(name);
-  // The columns that the view `curves` puts before a row's own.
-  for (const char* taken : {"sweep", "configuration_id", "seed"}) {
+  // The key of step_rows, and the columns that the view `curves` puts before a row's own.
+  for (const char* taken : {"row_id", "sweep", "configuration_id", "seed"}) {
     if (lower == taken) return false;
   }
   return std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
@@ -32,6 +33,27 @@ bool MayBeColumn(const std::string& name) {
 
 std::string Quoted(const std::string& column) {
   return absl::StrCat("\"", column, "\"");
+}
+
+std::string InsertSql(const std::vector<std::string>& columns, size_t rows) {
+  std::string names, marks;
+  for (const std::string& column : columns) {
+    absl::StrAppend(&names, ", ", Quoted(column));
+    marks += ", ?";
+  }
+  // OR ROLLBACK: a constraint that fails ends the whole transaction, which is what happens to it anyway; without it
+  // SQLite would keep a journal of each statement of several rows.
+  std::string sql = absl::StrCat("INSERT OR ROLLBACK INTO step_rows (row_id, run_id, step", names, ") VALUES ");
+  for (size_t row = 0; row < rows; ++row) absl::StrAppend(&sql, row > 0 ? ", " : "", "(?, ?, ?", marks, ")");
+  return sql;
+}
+
+std::string UpdateSql(const std::vector<std::string>& columns) {
+  std::string values;
+  for (const std::string& column : columns) {
+    absl::StrAppend(&values, values.empty() ? "" : ", ", Quoted(column), " = ?");
+  }
+  return absl::StrCat("UPDATE step_rows SET ", values, " WHERE row_id = ?");
 }
 
 }  // namespace
@@ -51,7 +73,7 @@ absl::Status CheckMetricName(const std::string& name) {
 
 absl::Status MetricWriter::Load() {
   last_ = Shape();
-  upserts_.clear();
+  statements_.clear();
   places_.clear();
   views_are_stale_ = false;
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<std::string> columns, MetricColumns(database_));
@@ -89,7 +111,8 @@ absl::StatusOr<MetricWriter::Place> MetricWriter::PlaceOf(const std::string& nam
   Place place;
   if (columns_ < kMostColumns && MayBeColumn(name)) {
     place.column = name;
-    SEEDBED_RETURN_IF_ERROR(database_->Execute(absl::StrCat("ALTER TABLE steps ADD COLUMN ", Quoted(name), " REAL")));
+    SEEDBED_RETURN_IF_ERROR(
+        database_->Execute(absl::StrCat("ALTER TABLE step_rows ADD COLUMN ", Quoted(name), " REAL")));
     ++columns_;
     views_are_stale_ = true;
   }
@@ -134,32 +157,20 @@ absl::Status MetricWriter::Check(const std::vector<MetricRows>& batch) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Statement*> MetricWriter::UpsertFor(const std::vector<std::string>& columns, int rows) {
-  std::string key = absl::StrCat(rows, ":");
-  for (const std::string& column : columns) absl::StrAppend(&key, column, ",");
-  const auto found = upserts_.find(key);
-  if (found != upserts_.end()) return &found->second;
-  std::string names, marks, updates;
-  for (const std::string& column : columns) {
-    absl::StrAppend(&names, ", ", Quoted(column));
-    marks += ", ?";
-    absl::StrAppend(&updates, updates.empty() ? "" : ", ", Quoted(column), " = excluded.", Quoted(column));
-  }
-  // OR ROLLBACK: a constraint that fails ends the whole transaction, which is what happens to it anyway; without it
-  // SQLite would keep a journal of each statement of several rows.
-  std::string sql = absl::StrCat("INSERT OR ROLLBACK INTO steps (run_id, step", names, ") VALUES ");
-  for (int row = 0; row < rows; ++row) absl::StrAppend(&sql, row > 0 ? ", " : "", "(?, ?", marks, ")");
-  absl::StrAppend(&sql, " ON CONFLICT (run_id, step) DO ",
-                  updates.empty() ? "NOTHING" : absl::StrCat("UPDATE SET ", updates));
+absl::StatusOr<Statement*> MetricWriter::Prepared(const std::string& sql) {
+  const auto found = statements_.find(sql);
+  if (found != statements_.end()) return &found->second;
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, database_->Prepare(sql));
-  return &upserts_.emplace(key, std::move(statement)).first->second;
+  return &statements_.emplace(sql, std::move(statement)).first->second;
 }
 
 absl::Status MetricWriter::Write(const std::vector<MetricRows>& batch) {
   std::vector<const MetricRows*> order;
   order.reserve(batch.size());
   for (const MetricRows& rows : batch) order.push_back(&rows);
-  // In the order of the primary key, so that neighbouring rows share a page while it is in the cache.
+  SEEDBED_ASSIGN_OR_RETURN(next_row_, log_.NextRow());
+  // In the order of the chunks' key, so that neighbouring ones share a page while it is in the cache, and the reports
+  // of a run one chunk.
   std::stable_sort(order.begin(), order.end(),
                    [](const MetricRows* a, const MetricRows* b) { return a->run < b->run; });
   for (const MetricRows* rows : order) SEEDBED_RETURN_IF_ERROR(WriteRun(*rows));
@@ -172,7 +183,7 @@ absl::Status MetricWriter::Write(const std::vector<MetricRows>& batch) {
 }
 
 bool MetricWriter::HasLastShape(const MetricRows& rows) const {
-  return last_.upsert != nullptr &&
+  return last_.insert != nullptr &&
          std::equal(rows.series.begin(), rows.series.end(), last_.metrics.begin(), last_.metrics.end(),
                     [](const MetricSeries& series, const std::string& metric) { return series.metric == metric; });
 }
@@ -191,11 +202,60 @@ absl::Status MetricWriter::MakeShape(const MetricRows& rows) {
       last_.in_steps.push_back(index);
     }
   }
-  // Before the first is taken: the second must not drop it.
-  if (upserts_.size() + 2 > kMostUpserts) upserts_.clear();
-  SEEDBED_ASSIGN_OR_RETURN(last_.upsert_many, UpsertFor(columns, kRowsAtOnce));
-  SEEDBED_ASSIGN_OR_RETURN(last_.upsert, UpsertFor(columns, 1));
+  // Before the first is taken: the next must not drop it.
+  if (statements_.size() + 3 > kMostStatements) statements_.clear();
+  SEEDBED_ASSIGN_OR_RETURN(last_.insert_many, Prepared(InsertSql(columns, kRowsAtOnce)));
+  if (!columns.empty()) {
+    SEEDBED_ASSIGN_OR_RETURN(last_.update, Prepared(UpdateSql(columns)));
+  }
+  SEEDBED_ASSIGN_OR_RETURN(last_.insert, Prepared(InsertSql(columns, 1)));
   return absl::OkStatus();
+}
+
+void MetricWriter::BindValues(Statement* statement, int* position, const MetricRows& rows, size_t index) const {
+  for (const size_t series : last_.in_steps) statement->BindAt(++*position, rows.series[series].values[index]);
+}
+
+absl::Status MetricWriter::Append(const MetricRows& rows, size_t first, const std::optional<StepChunk>& last) {
+  const int64_t first_row = next_row_;
+  size_t row = first;
+  while (row < rows.steps.size()) {
+    const size_t count = rows.steps.size() - row >= kRowsAtOnce ? kRowsAtOnce : 1;
+    Statement& insert = count > 1 ? *last_.insert_many : *last_.insert;
+    int position = 0;
+    for (const size_t end = row + count; row < end; ++row) {
+      insert.BindAt(++position, next_row_++);
+      insert.BindAt(++position, rows.run);
+      insert.BindAt(++position, rows.steps[row]);
+      BindValues(&insert, &position, rows, row);
+    }
+    SEEDBED_RETURN_IF_ERROR(insert.Step().status());
+  }
+  return log_.Add(rows.run, last, {rows.steps[first], rows.steps.back(), first_row, next_row_ - 1});
+}
+
+absl::Status MetricWriter::Put(const MetricRows& rows, size_t index) {
+  const int64_t step = rows.steps[index];
+  SEEDBED_ASSIGN_OR_RETURN(std::optional<StepChunk> before, log_.ChunkUpTo(rows.run, step));
+  if (before.has_value() && step <= before->last_step) {
+    SEEDBED_ASSIGN_OR_RETURN(const StepLog::Row there, log_.FirstFrom(*before, step));
+    if (there.step == step) {
+      if (last_.update == nullptr) return absl::OkStatus();
+      int position = 0;
+      BindValues(last_.update, &position, rows, index);
+      last_.update->BindAt(++position, there.row);
+      return last_.update->Step().status();
+    }
+    SEEDBED_ASSIGN_OR_RETURN(before, log_.Split(rows.run, *before, there));
+  }
+  int position = 0;
+  last_.insert->BindAt(++position, next_row_);
+  last_.insert->BindAt(++position, rows.run);
+  last_.insert->BindAt(++position, step);
+  BindValues(last_.insert, &position, rows, index);
+  SEEDBED_RETURN_IF_ERROR(last_.insert->Step().status());
+  const int64_t row = next_row_++;
+  return log_.Add(rows.run, before, {step, step, row, row});
 }
 
 absl::Status MetricWriter::WriteRun(const MetricRows& rows) {
@@ -203,18 +263,14 @@ absl::Status MetricWriter::WriteRun(const MetricRows& rows) {
   for (const auto& [index, metric_id] : last_.overflowing) {
     SEEDBED_RETURN_IF_ERROR(WriteOverflow(rows, rows.series[index], metric_id));
   }
-  size_t row = 0;
-  while (row < rows.steps.size()) {
-    const size_t count = rows.steps.size() - row >= kRowsAtOnce ? kRowsAtOnce : 1;
-    Statement& upsert = count > 1 ? *last_.upsert_many : *last_.upsert;
-    int position = 0;
-    for (const size_t end = row + count; row < end; ++row) {
-      upsert.BindAt(++position, rows.run);
-      upsert.BindAt(++position, rows.steps[row]);
-      for (const size_t index : last_.in_steps) upsert.BindAt(++position, rows.series[index].values[row]);
-    }
-    SEEDBED_RETURN_IF_ERROR(upsert.Step().status());
+  constexpr int64_t kEver = std::numeric_limits<int64_t>::max();
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<StepChunk> last, log_.ChunkUpTo(rows.run, kEver));
+  size_t index = 0;
+  while (last.has_value() && index < rows.steps.size() && rows.steps[index] <= last->last_step) {
+    SEEDBED_RETURN_IF_ERROR(Put(rows, index++));
   }
+  // Where Put has parted that chunk it has appended a row behind it too, and this makes a chunk of its own.
+  if (index < rows.steps.size()) SEEDBED_RETURN_IF_ERROR(Append(rows, index, last));
   if (!rows.first_nonfinite_step.has_value()) return absl::OkStatus();
   return database_
       ->Change("UPDATE runs SET first_nonfinite_step = ?1 WHERE run_id = ?2 AND coalesce(first_nonfinite_step > ?1, 1)",

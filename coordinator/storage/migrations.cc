@@ -1,13 +1,61 @@
 #include "coordinator/storage/migrations.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/storage/schema.h"
 
 namespace seedbed {
+namespace {
+
+absl::StatusOr<std::vector<std::string>> TextsOf(Database* database, const std::string& sql) {
+  SEEDBED_ASSIGN_OR_RETURN(Statement statement, database->Prepare(sql));
+  std::vector<std::string> texts;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return texts;
+    texts.push_back(statement.Text(0));
+  }
+}
+
+// Up to version 3 `steps` was a table by (run_id, step), in which a metric might have the name of step_rows' key.
+absl::Status MoveStepsToVersion4(Database* database) {
+  SEEDBED_RETURN_IF_ERROR(database->Execute(R"sql(
+INSERT INTO step_chunks (run_id, first_step, last_step, first_row, last_row)
+SELECT run_id, first_step, last_step, up_to - count + 1, up_to FROM (
+  SELECT run_id, first_step, last_step, count, sum(count) OVER (ORDER BY run_id ROWS UNBOUNDED PRECEDING) AS up_to
+  FROM (SELECT run_id, min(step) AS first_step, max(step) AS last_step, count(*) AS count FROM steps GROUP BY run_id))
+ORDER BY run_id;
+)sql"));
+  SEEDBED_ASSIGN_OR_RETURN(
+      const std::vector<std::string> columns,
+      TextsOf(database,
+              "SELECT name FROM pragma_table_info('steps') WHERE name NOT IN ('run_id', 'step') ORDER BY cid"));
+  std::string names;
+  for (const std::string& name : columns) {
+    if (absl::EqualsIgnoreCase(name, "row_id")) {
+      SEEDBED_RETURN_IF_ERROR(database->Execute(R"sql(
+UPDATE metric_names SET in_steps = 0 WHERE name = 'row_id';
+INSERT INTO step_values (run_id, metric_id, step, value)
+SELECT s.run_id, n.metric_id, s.step, s.row_id FROM metric_names AS n CROSS JOIN steps AS s
+WHERE n.name = 'row_id' AND s.row_id IS NOT NULL ORDER BY s.run_id, s.step;
+)sql"));
+      continue;
+    }
+    SEEDBED_RETURN_IF_ERROR(database->Execute(absl::StrCat("ALTER TABLE step_rows ADD COLUMN \"", name, "\" REAL")));
+    absl::StrAppend(&names, ", \"", name, "\"");
+  }
+  // SQLite numbers them 1, 2, … as they come.
+  SEEDBED_RETURN_IF_ERROR(
+      database->Execute(absl::StrCat("INSERT INTO step_rows (run_id, step", names, ") SELECT run_id, step", names,
+                                     " FROM steps ORDER BY run_id, step")));
+  return database->Execute("DROP TABLE steps");
+}
+
+}  // namespace
 
 const std::vector<Migration>& Migrations() {
-  static const std::vector<Migration>& migrations =
-      *new std::vector<Migration>{{1, TablesVersion1()}, {2, StepToVersion2()}, {3, StepToVersion3()}};
+  static const std::vector<Migration>& migrations = *new std::vector<Migration>{
+      {1, TablesVersion1()}, {2, StepToVersion2()}, {3, StepToVersion3()}, {4, StepToVersion4(), &MoveStepsToVersion4}};
   return migrations;
 }
 
@@ -34,21 +82,17 @@ absl::StatusOr<int64_t> CheckSchema(Database* database, int64_t newest) {
 }
 
 absl::StatusOr<std::vector<std::string>> MetricColumns(Database* database) {
-  SEEDBED_ASSIGN_OR_RETURN(
-      Statement statement,
-      database->Prepare(
-          "SELECT name FROM pragma_table_info('steps') WHERE name NOT IN ('run_id', 'step') ORDER BY cid"));
-  std::vector<std::string> columns;
-  while (true) {
-    SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return columns;
-    columns.push_back(statement.Text(0));
-  }
+  return TextsOf(database,
+                 "SELECT name FROM pragma_table_info('step_rows') WHERE name NOT IN ('row_id', 'run_id', 'step') "
+                 "ORDER BY cid");
 }
 
 absl::Status DropViews(Database* database) {
   for (const std::string& view : ViewNames()) {
-    SEEDBED_RETURN_IF_ERROR(database->Execute(absl::StrCat("DROP VIEW IF EXISTS ", view)));
+    // A table of that name (`steps` was one) is no view: to drop it as one is an error.
+    SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> there,
+                             database->QueryInt("SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = ?", view));
+    if (there.has_value()) SEEDBED_RETURN_IF_ERROR(database->Execute(absl::StrCat("DROP VIEW ", view)));
   }
   return absl::OkStatus();
 }
@@ -64,7 +108,9 @@ absl::Status Migrate(Database* database, const std::vector<Migration>& migration
   SEEDBED_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
   SEEDBED_RETURN_IF_ERROR(DropViews(database));
   for (const Migration& migration : migrations) {
-    if (migration.version > found) SEEDBED_RETURN_IF_ERROR(database->Execute(migration.sql));
+    if (migration.version <= found) continue;
+    SEEDBED_RETURN_IF_ERROR(database->Execute(migration.sql));
+    if (migration.move_rows != nullptr) SEEDBED_RETURN_IF_ERROR(migration.move_rows(database));
   }
   SEEDBED_RETURN_IF_ERROR(CreateViews(database));
   // A pragma takes no bound parameters; both are integers of ours.

@@ -9,10 +9,11 @@
 
 namespace seedbed {
 
-// Brings the tables from the version before to `version`.
+// Brings the tables from the version before to `version`: runs `sql`, and then `move_rows` if there is one.
 struct Migration {
   int64_t version;
   const char* sql;
+  absl::Status (*move_rows)(Database* database) = nullptr;
 };
 
 // The history of the schema: versions 1, 2, … without gaps. Never change one that was released; add one.
@@ -25,7 +26,7 @@ absl::StatusOr<int64_t> CheckSchema(Database* database, int64_t newest);
 // Runs what is missing and creates the views anew, in one transaction: after an error the file is as it was.
 absl::Status Migrate(Database* database, const std::vector<Migration>& migrations);
 
-// The columns of `steps` that are metrics, in order.
+// The columns of step_rows, and of the view `steps`, that are metrics, in order.
 absl::StatusOr<std::vector<std::string>> MetricColumns(Database* database);
 
 // Within the caller's transaction.

@@ -25,6 +25,17 @@ class MigrationsTest : public ::testing::Test {
     }
   }
 
+  // An empty file becomes one of an older version, as that version's program made it but for the views.
+  void MakeOld(int64_t version) {
+    for (int64_t i = 0; i < version; ++i) {
+      const Migration& migration = Migrations()[static_cast<size_t>(i)];
+      SEEDBED_ASSERT_OK(database_->Execute(migration.sql));
+      if (migration.move_rows != nullptr) SEEDBED_ASSERT_OK(migration.move_rows(database_.get()));
+    }
+    SEEDBED_ASSERT_OK(database_->Execute("PRAGMA user_version = " + std::to_string(version)));
+    SEEDBED_ASSERT_OK(database_->Execute("PRAGMA application_id = " + std::to_string(kApplicationId)));
+  }
+
   TemporaryDirectory directory_;
   std::string path_;
   std::unique_ptr<Database> database_;
@@ -50,8 +61,7 @@ TEST_F(MigrationsTest, AnEmptyFileBecomesTheNewestVersion) {
 TEST_F(MigrationsTest, EveryOldVersionReachesTheNewest) {
   for (int64_t from = 1; from <= SchemaVersion(); ++from) {
     database_ = OpenRaw(directory_.path() + "/from" + std::to_string(from) + ".db");
-    const std::vector<Migration> older(Migrations().begin(), Migrations().begin() + from);
-    SEEDBED_ASSERT_OK(Migrate(database_.get(), older));
+    MakeOld(from);
     SEEDBED_ASSERT_OK(database_->Execute("INSERT INTO meta (key, value) VALUES ('kept', 'yes')"));
     SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
     EXPECT_EQ(*CheckSchema(database_.get(), SchemaVersion()), SchemaVersion());
@@ -61,7 +71,7 @@ TEST_F(MigrationsTest, EveryOldVersionReachesTheNewest) {
 }
 
 TEST_F(MigrationsTest, SweepsAndCheckpointsOfVersion1GetTheOrdinaryWishes) {
-  SEEDBED_ASSERT_OK(Migrate(database_.get(), {Migrations().begin(), Migrations().begin() + 1}));
+  MakeOld(1);
   SEEDBED_ASSERT_OK(
       database_->Execute("INSERT INTO sweeps (sweep_id, name, description, state, trainer, template, fixed, metric, "
                          "source, submission_id, "
@@ -77,6 +87,46 @@ TEST_F(MigrationsTest, SweepsAndCheckpointsOfVersion1GetTheOrdinaryWishes) {
   EXPECT_EQ(One(database_.get(), "SELECT step || numerics FROM checkpoints"), "10{}");
 }
 
+// Up to version 3 rows lay in a table `steps` by run and step.
+TEST_F(MigrationsTest, RowsOfAnOldVersionAreInTheViewSteps) {
+  constexpr char kAll[] =
+      "SELECT group_concat(run_id || ':' || step || ':' || ifnull(train_loss, '-') || ':' || ifnull(\"Key\", '-'), "
+      "' ') FROM (SELECT * FROM steps ORDER BY run_id, step)";
+  for (int64_t from = 1; from <= 3; ++from) {
+    database_ = OpenRaw(directory_.path() + "/rows" + std::to_string(from) + ".db");
+    MakeOld(from);
+    SEEDBED_ASSERT_OK(database_->Execute(
+        "ALTER TABLE steps ADD COLUMN train_loss REAL; ALTER TABLE steps ADD COLUMN ROW_ID REAL;"
+        "ALTER TABLE steps ADD COLUMN \"Key\" REAL;"
+        "INSERT INTO metric_names VALUES (1, 'train_loss', 1, 'loss'), (2, 'ROW_ID', 1, ''), (3, 'Key', 1, ''), "
+        "(4, 'layer.norm', 0, '');"
+        "CREATE VIEW curves AS SELECT t.* FROM steps AS t;"
+        "CREATE VIEW metrics AS SELECT run_id, step, 'Key' AS metric, \"Key\" AS value FROM steps;"
+        "INSERT INTO step_values VALUES (1, 4, 10, 0.5);"
+        "INSERT INTO steps (run_id, step, train_loss, ROW_ID, \"Key\") VALUES (7, 0, 0.25, 1.5, 3), "
+        "(2, 50, NULL, 2.5, NULL), (1, 10, 2.5, NULL, 1), (1, 0, 3.5, 4.5, NULL), (7, 9, 1.0, NULL, NULL), "
+        "(1, 5, 1.0, NULL, 9e999)"));
+    const std::string before = One(database_.get(), kAll);
+    ASSERT_EQ(before, "1:0:3.5:- 1:5:1.0:Inf 1:10:2.5:1.0 2:50:-:- 7:0:0.25:3.0 7:9:1.0:-");
+    SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+    EXPECT_EQ(One(database_.get(), kAll), before);
+    EXPECT_EQ(One(database_.get(),
+                  "SELECT group_concat(run_id || ':' || first_step || ':' || last_step || ':' || "
+                  "first_row || ':' || last_row, ' ') FROM step_chunks"),
+              "1:0:10:1:3 2:50:50:4:4 7:0:9:5:6");
+    EXPECT_EQ(One(database_.get(), "SELECT group_concat(row_id || ':' || run_id || ':' || step, ' ') FROM step_rows"),
+              "1:1:0 2:1:5 3:1:10 4:2:50 5:7:0 6:7:9");
+    // A metric of the name that is the rows' key now has no column any more, and keeps its values.
+    EXPECT_EQ(One(database_.get(),
+                  "SELECT group_concat(run_id || ':' || step || ':' || value, ' ') FROM metrics "
+                  "WHERE metric = 'ROW_ID'"),
+              "1:0:4.5 2:50:2.5 7:0:1.5");
+    EXPECT_EQ(One(database_.get(), "SELECT group_concat(name) FROM pragma_table_info('steps')"),
+              "run_id,step,train_loss,Key");
+    ExpectAllReadable();
+  }
+}
+
 TEST_F(MigrationsTest, ViewsShowNothingOfASweepThatIsBeingDeleted) {
   SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
   SEEDBED_ASSERT_OK(
@@ -86,7 +136,8 @@ TEST_F(MigrationsTest, ViewsShowNothingOfASweepThatIsBeingDeleted) {
                          "INSERT INTO configurations VALUES (1, 1, 0, 'd', 'p', '{}', '{}');"
                          "INSERT INTO runs (run_id, sweep_id, configuration_id, seed, round, state, added_at) "
                          "VALUES (1, 1, 1, 0, 0, 'finished', 1);"
-                         "INSERT INTO steps (run_id, step) VALUES (1, 0)"));
+                         "INSERT INTO step_rows (row_id, run_id, step) VALUES (1, 1, 0);"
+                         "INSERT INTO step_chunks VALUES (1, 0, 0, 1, 1)"));
   for (const char* state : {"active", "deleting"}) {
     SEEDBED_ASSERT_OK(database_->Execute(std::string("UPDATE sweeps SET state = '") + state + "'"));
     for (const char* view : {"run_results", "configuration_results", "curves"}) {

@@ -75,7 +75,7 @@ std::string RowsOf(const std::string& database_path) {
   const std::unique_ptr<Database> raw = OpenRaw(database_path, /*writable=*/false);
   std::string all;
   for (const char* table : {"sweeps", "configurations", "runs", "workers", "attempts", "checkpoints", "events",
-                            "metric_names", "steps", "step_values"}) {
+                            "metric_names", "step_rows", "step_chunks", "steps", "step_values"}) {
     absl::StatusOr<Statement> statement = raw->Prepare(absl::StrCat("SELECT * FROM ", table));
     if (!statement.ok()) return statement.status().ToString();
     while (true) {

@@ -68,15 +68,16 @@ absl::StatusOr<Statement> PrepareSelect(Database* database, const std::string& s
 
 }  // namespace
 
-Reader::Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool)
-    : pool_(std::move(pool)), query_pool_(std::move(query_pool)) {}
+Reader::Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, absl::Duration longest_stream)
+    : longest_stream_(longest_stream), pool_(std::move(pool)), query_pool_(std::move(query_pool)) {}
 Reader::~Reader() = default;
 
 absl::StatusOr<std::unique_ptr<Reader>> Reader::Open(const std::string& database_path, const ReaderOptions& options) {
   auto pool = std::make_unique<ReaderPool>(database_path, options);
   // So that a missing or foreign file is an error here and not at the first query.
   SEEDBED_RETURN_IF_ERROR(pool->Borrow().status());
-  return std::unique_ptr<Reader>(new Reader(std::move(pool), std::make_unique<ReaderPool>(database_path, options)));
+  return std::unique_ptr<Reader>(
+      new Reader(std::move(pool), std::make_unique<ReaderPool>(database_path, options), options.longest_stream));
 }
 
 absl::StatusOr<DatabaseInfo> Reader::Info() {
@@ -142,13 +143,18 @@ constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();
 // The wide part of MetricTable: one series per column of `steps`, absent values as NaN.
 absl::Status ReadColumns(Database* database, RunId run, int64_t after_step, int64_t limit, MetricTable* table) {
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<std::string> columns, MetricColumns(database));
-  std::string sql = "SELECT step";
+  std::string sql = "SELECT r.step";
   for (const std::string& column : columns) {
-    absl::StrAppend(&sql, ", \"", column, "\"");
+    absl::StrAppend(&sql, ", r.\"", column, "\"");
     table->series.push_back({column, {}});
   }
-  SEEDBED_ASSIGN_OR_RETURN(CachedStatement rows,
-                           database->Cached(sql + " FROM steps WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?"));
+  // The view's join, in an order that needs no sorting: the steps of a chunk rise with its rows' numbers.
+  SEEDBED_ASSIGN_OR_RETURN(
+      CachedStatement rows,
+      database->Cached(
+          sql + " FROM step_chunks AS c CROSS JOIN step_rows AS r WHERE r.row_id BETWEEN c.first_row AND c.last_row"
+                " AND c.run_id = ?1 AND c.last_step > ?2 AND r.step > ?2 ORDER BY c.first_step, r.row_id"
+                " LIMIT ?3"));
   rows->Bind(run, after_step, limit + 1);
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
@@ -221,10 +227,11 @@ absl::StatusOr<QueryResult> Reader::Query(const std::string& sql, const QueryLim
   }
 }
 
-absl::Status Reader::Stream(const std::string& sql, absl::Duration time_limit,
+absl::Status Reader::Stream(const std::string& sql, absl::Duration allowed_time,
                             const std::function<void(const std::vector<std::string>&)>& on_columns,
                             const std::function<bool(const std::vector<Value>&)>& on_row) {
   SEEDBED_ASSIGN_OR_RETURN(const std::unique_ptr<Database> database, query_pool_->OpenConnection());
+  const absl::Duration time_limit = StreamLimit(allowed_time);
   database->LimitTime(time_limit);
   const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(time_limit);
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, PrepareSelect(database.get(), sql));

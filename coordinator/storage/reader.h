@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,6 +31,8 @@ struct ReaderOptions {
   int64_t most_temporary_bytes = 512 << 20;
   // Beyond so many in this process for SQLite, the queries under way end (RESOURCE_EXHAUSTED).
   int64_t most_memory_bytes = int64_t{2} << 30;
+  // Stream reads no longer, whatever its caller allows.
+  absl::Duration longest_stream = absl::InfiniteDuration();
 };
 
 struct DatabaseInfo {
@@ -256,9 +259,12 @@ class Reader {
   absl::Status Stream(const std::string& sql, absl::Duration time_limit,
                       const std::function<void(const std::vector<std::string>&)>& on_columns,
                       const std::function<bool(const std::vector<Value>&)>& on_row);
+  // How long Stream takes at most where `asked` is allowed: time that its caller may spend on rows, too.
+  absl::Duration StreamLimit(absl::Duration asked) const { return std::min(asked, longest_stream_); }
 
  private:
-  Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool);
+  Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, absl::Duration longest_stream);
+  const absl::Duration longest_stream_;
   std::unique_ptr<ReaderPool> pool_;
   std::unique_ptr<ReaderPool> query_pool_;  // of Query: people's slow queries do not keep leases waiting
 };

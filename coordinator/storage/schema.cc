@@ -166,6 +166,25 @@ ALTER TABLE checkpoints ADD COLUMN numerics TEXT NOT NULL DEFAULT '{}';
 // The tables are as they were; views are made anew at every step, and `curves` has changed.
 constexpr char kStepToVersion3[] = "-- views only";
 
+// Rows in the order of their arrival fill their pages, and a commit touches as few as it needs: the runs' rows come by
+// turns, and in a tree by run each would go into the middle of it.
+constexpr char kStepToVersion4[] = R"sql(
+CREATE TABLE step_rows (
+  row_id INTEGER PRIMARY KEY,
+  run_id INTEGER NOT NULL,
+  step INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE step_chunks (
+  run_id INTEGER NOT NULL,
+  first_step INTEGER NOT NULL,
+  last_step INTEGER NOT NULL,
+  first_row INTEGER NOT NULL,
+  last_row INTEGER NOT NULL,
+  PRIMARY KEY (run_id, first_step)
+) STRICT, WITHOUT ROWID;
+)sql";
+
 // Plain columns only: SQLite before 3.41 refuses JSON functions in views where its schema is not trusted.
 constexpr char kRunResults[] = R"sql(
 CREATE VIEW run_results AS
@@ -245,6 +264,15 @@ LEFT JOIN counts AS k ON k.configuration_id = c.configuration_id
 LEFT JOIN statistics AS t ON t.configuration_id = c.configuration_id;
 )sql";
 
+// CROSS JOIN is a join whose order SQLite keeps: chunks are found by their run, rows by their chunk, never chunks by
+// row. Without ON, which other programs that read the file do not know there.
+std::string StepsSql(const std::vector<std::string>& metric_columns) {
+  std::string sql = "\nCREATE VIEW steps AS\nSELECT c.run_id, r.step";
+  for (const std::string& name : metric_columns) absl::StrAppend(&sql, ", r.\"", name, "\"");
+  return sql +
+         "\nFROM step_chunks AS c CROSS JOIN step_rows AS r\nWHERE r.row_id BETWEEN c.first_row AND c.last_row;\n";
+}
+
 constexpr char kCurves[] = R"sql(
 CREATE VIEW curves AS
 SELECT s.name AS sweep, r.configuration_id, r.seed, t.*
@@ -278,6 +306,10 @@ const char* StepToVersion3() {
   return kStepToVersion3;
 }
 
+const char* StepToVersion4() {
+  return kStepToVersion4;
+}
+
 const std::vector<SummaryColumn>& SummaryColumns() {
   static const std::vector<SummaryColumn>& columns = *new std::vector<SummaryColumn>{{"t_train_50", true},
                                                                                      {"t_train_90", true},
@@ -299,12 +331,13 @@ const std::vector<SummaryColumn>& SummaryColumns() {
 
 const std::vector<std::string>& ViewNames() {
   static const std::vector<std::string>& names =
-      *new std::vector<std::string>{"metrics", "curves", "configuration_results", "run_results"};
+      *new std::vector<std::string>{"metrics", "curves", "steps", "configuration_results", "run_results"};
   return names;
 }
 
 std::string ViewsSql(const std::vector<std::string>& metric_columns) {
-  return absl::StrCat(kRunResults, kConfigurationResults, kCurves, MetricsSql(metric_columns));
+  return absl::StrCat(kRunResults, kConfigurationResults, StepsSql(metric_columns), kCurves,
+                      MetricsSql(metric_columns));
 }
 
 }  // namespace seedbed

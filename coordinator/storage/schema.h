@@ -16,9 +16,10 @@ const char* TablesVersion1();
 const char* StepToVersion2();
 // `curves` without sweeps that are being deleted: views only.
 const char* StepToVersion3();
+// Rows in the order of their arrival, and where those of each run lie: the tables only, not yet what was in `steps`.
+const char* StepToVersion4();
 
-// Views are derived: dropped and created anew by every migration, and `metrics` and `curves` when a metric gets a
-// column.
+// Views are derived: dropped and created anew by every migration, and when a metric gets a column.
 const std::vector<std::string>& ViewNames();
 // The columns of `runs` that repeat a number of the run's summary under the same name, so that people need no JSON
 // functions and views work where SQLite does not allow those. INTEGER columns take whole numbers only; whatever does
@@ -29,7 +30,8 @@ struct SummaryColumn {
 };
 const std::vector<SummaryColumn>& SummaryColumns();
 
-// CREATE VIEW statements, in order. `metric_columns`: the columns of `steps` after run_id and step, checked names.
+// CREATE VIEW statements, in order. `metric_columns`: those of `steps` after run_id and step, checked
+// names.
 std::string ViewsSql(const std::vector<std::string>& metric_columns);
 
 }  // namespace seedbed

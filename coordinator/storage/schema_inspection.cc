@@ -76,7 +76,7 @@ absl::StatusOr<Parts> PartsDue(const std::vector<std::string>& metric_columns) {
   SEEDBED_RETURN_IF_ERROR(Migrate(fresh.get(), Migrations()));
   SEEDBED_RETURN_IF_ERROR(DropViews(fresh.get()));
   for (const std::string& name : metric_columns) {
-    SEEDBED_RETURN_IF_ERROR(fresh->Execute(absl::StrCat("ALTER TABLE steps ADD COLUMN \"", name, "\" REAL")));
+    SEEDBED_RETURN_IF_ERROR(fresh->Execute(absl::StrCat("ALTER TABLE step_rows ADD COLUMN \"", name, "\" REAL")));
   }
   SEEDBED_RETURN_IF_ERROR(CreateViews(fresh.get()));
   return PartsOf(fresh.get());
@@ -99,7 +99,7 @@ absl::StatusOr<SchemaDifferences> CompareSchema(Database* database) {
   SchemaDifferences differences;
   std::vector<std::string> metric_columns;
   // Without that table nobody knows which columns there were, and it is named itself.
-  if (found.count("table metric_names") != 0 && found.count("table steps") != 0) {
+  if (found.count("table metric_names") != 0 && found.count("table step_rows") != 0) {
     SEEDBED_ASSIGN_OR_RETURN(metric_columns, ColumnsDue(database));
   } else {
     SEEDBED_ASSIGN_OR_RETURN(metric_columns, MetricColumns(database));

@@ -8,7 +8,7 @@
 
 namespace seedbed {
 
-// Tables, columns, views, indexes and triggers as people name them ("column steps.train_loss").
+// Tables, columns, views, indexes and triggers as people name them ("column step_rows.train_loss").
 struct SchemaDifferences {
   std::vector<std::string> missing;
   std::vector<std::string> changed;

@@ -1,6 +1,7 @@
 #include "coordinator/storage/store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,9 +24,8 @@
 namespace seedbed {
 namespace {
 
-// Fixed when a database is created. The rows that a run has in one commit lie together, 50 of them on about 4 KiB: with
-// pages of 8 KiB fewer are split and fewer left half empty (12.6 bytes a value, not 13.4), while larger ones make a
-// single row write more of the log.
+// Fixed when a database is created. Rows are appended and fill pages of any size; larger ones make the few changes of a
+// commit in other tables write more of the log.
 constexpr int kPageSize = 8192;
 constexpr int kCacheKibibytes = 64 * 1024;
 
@@ -37,8 +37,12 @@ absl::Status CreatePrivateFile(const std::string& path) {
     if (errno == ENOSPC || errno == EDQUOT) return absl::ResourceExhaustedError(what + "; free some disk space");
     return absl::FailedPreconditionError(what + "; check that this user may write the data directory");
   }
+  // One that was copied there may have come with wider permissions.
+  const int error = ::fchmod(descriptor, 0600) == 0 ? 0 : errno;
   ::close(descriptor);
-  return absl::OkStatus();
+  if (error == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("cannot give ", path, " the mode 0600: ", std::strerror(error),
+                                                    "; make this user its owner"));
 }
 
 absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is_new) {

@@ -488,6 +488,16 @@ TEST_F(StoreTest, ARestoredBackupIsAnotherDatabase) {
 }
 
 // After a crash both are there, after a clean end neither: the log alone is missing only where somebody took it away.
+TEST_F(StoreTest, AFileThatOthersMayReadIsNarrowed) {
+  const std::string path = store_->database_path();
+  store_.reset();
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  store_ = OpenStore(FastOptions(data_));
+  struct stat found;
+  ASSERT_EQ(::stat(path.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0600u);
+}
+
 TEST_F(StoreTest, AMissingLogIsNotPassedOver) {
   WriteSweep();
   const std::string other = directory_.path() + "/crashed";

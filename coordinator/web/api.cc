@@ -11,9 +11,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/schema/trainer_schema.h"
 #include "coordinator/lease_specifications.h"
 #include "coordinator/listing.h"
 #include "coordinator/operations.h"
@@ -60,6 +62,28 @@ absl::StatusOr<RunId> RunOf(const std::string& text) {
   return RunId(id);
 }
 
+absl::Status CheckOutcome(absl::string_view word) {
+  std::string list;
+  for (const std::string& trainer : TrainerNames()) {
+    for (const std::string& known : FindTrainer(trainer)->outcomes) {
+      if (known == word) return absl::OkStatus();
+      absl::StrAppend(&list, list.empty() ? "" : ", ", known);
+    }
+  }
+  return absl::InvalidArgumentError("outcome: expected " + list);
+}
+
+absl::Status CheckMetric(const std::string& name) {
+  std::vector<std::string> known;
+  for (const std::string& trainer : TrainerNames()) {
+    const TrainerSchema& schema = *FindTrainer(trainer);
+    if (schema.FindMetric(name) != nullptr) return absl::OkStatus();
+    for (const MetricDefinition& metric : schema.metrics) known.push_back(metric.name);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("metrics: there is no metric '", name, "'; expected of ", absl::StrJoin(known, ", ")));
+}
+
 absl::StatusOr<RunFilter> FilterOf(const httplib::Params& parameters, int64_t most) {
   RunFilter filter;
   const std::string state = TextOf(parameters, "state");
@@ -72,6 +96,7 @@ absl::StatusOr<RunFilter> FilterOf(const httplib::Params& parameters, int64_t mo
   }
   const std::string outcome = TextOf(parameters, "outcome");
   for (const absl::string_view each : absl::StrSplit(outcome, ',', absl::SkipEmpty())) {
+    SEEDBED_RETURN_IF_ERROR(CheckOutcome(each));
     filter.outcomes.emplace_back(each);
   }
   SEEDBED_ASSIGN_OR_RETURN(const int64_t configuration,
@@ -192,7 +217,7 @@ void Api::AddLiveFacts(Json* runs) {
     const auto live = facts.find(RunId(run["run_id"].get<int64_t>()));
     if (live == facts.end()) continue;
     const int64_t known = run["last_step"].is_null() ? -1 : run["last_step"].get<int64_t>();
-    if (live->second.step > known) run["last_step"] = live->second.step;
+    if (live->second.training && live->second.step > known) run["last_step"] = live->second.step;
     run["waiting_for_slot"] = !live->second.training;
     if (!live->second.training) run["state"] = std::string(core::Name(core::RunState::kQueued));
   }
@@ -243,6 +268,7 @@ absl::StatusOr<Json> Api::Curve(RunId run, const httplib::Params& parameters) {
   SEEDBED_ASSIGN_OR_RETURN(const int64_t points, NumberOf(parameters, "points", std::min<int64_t>(500, most), 4, most));
   const std::string text = TextOf(parameters, "metrics");
   const std::set<std::string> wanted = absl::StrSplit(text, ',', absl::SkipEmpty());
+  for (const std::string& metric : wanted) SEEDBED_RETURN_IF_ERROR(CheckMetric(metric));
   SEEDBED_RETURN_IF_ERROR(coordinator_->reader().GetRun(run).status());
   const absl::Time deadline = absl::Now() + limits_.query_time;
   std::map<std::string, CurveSampler> samplers;
@@ -294,9 +320,11 @@ absl::StatusOr<Json> Api::Workers(const httplib::Params& parameters) {
   for (const WorkerRow& row : rows) {
     Json worker = ViewOf(row);
     worker["leased_runs"] = Json::array();
+    worker["training"] = 0;
     worker["seconds_since_seen"] = nullptr;
     if (const auto live = facts.find(WorkerId(row.id)); live != facts.end()) {
       for (const RunId run : live->second.leases) worker["leased_runs"].push_back(run.value());
+      worker["training"] = live->second.training;
       if (live->second.seconds_since_seen >= 0) worker["seconds_since_seen"] = live->second.seconds_since_seen;
     }
     list.push_back(std::move(worker));

@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "coordinator/web/request_head.h"
 
 namespace seedbed {
 namespace {
@@ -31,26 +32,6 @@ void NameAddress(const sockaddr_storage& address, socklen_t size, std::string* i
   constexpr char kMapped[] = "::ffff:";
   if (absl::StartsWith(*ip, kMapped) && ip->find('.') != std::string::npos) *ip = ip->substr(std::strlen(kMapped));
   if (!absl::SimpleAtoi(service, port)) *port = 0;
-}
-
-// What a server may ignore and httplib does not: its parser of ranges recurses over the header, and it compresses with
-// Brotli's slowest setting, which takes seconds of this machine for what the network takes at once.
-bool IsIgnored(absl::string_view line) {
-  return absl::StartsWithIgnoreCase(line, "range:") || absl::StartsWithIgnoreCase(line, "accept-encoding:");
-}
-
-void DropIgnored(std::string* head) {
-  size_t before = 0;  // the end of the line that stays
-  while ((before = head->find("\r\n", before)) != std::string::npos) {
-    const size_t line = before + 2;
-    const size_t end = head->find("\r\n", line);
-    if (end == std::string::npos) return;
-    if (IsIgnored(absl::string_view(*head).substr(line))) {
-      head->erase(line, end + 2 - line);
-    } else {
-      before = line;
-    }
-  }
 }
 
 }  // namespace
@@ -154,10 +135,12 @@ Connection::Head Connection::ReadHead() {
     const size_t line = buffer_.find('\n');
     if (std::min(line, buffer_.size()) > limits_.target_bytes) return Head::kTargetTooLong;
     if (std::min(end, buffer_.size()) > limits_.head_bytes) return Head::kTooLarge;
+    if (HasBareLineEnd(absl::string_view(buffer_).substr(0, end))) return Head::kMalformed;
     if (end != std::string::npos) {
       std::string head = buffer_.substr(0, end + std::strlen(kEndOfHead));
+      if (!IsWellFormed(head)) return Head::kMalformed;
       const size_t received = head.size();
-      DropIgnored(&head);
+      DropIgnoredHeaders(&head);
       head_size_ = head.size();
       buffer_.replace(0, received, head);
       return Head::kComplete;

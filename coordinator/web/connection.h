@@ -22,9 +22,9 @@ class Connection final : public httplib::Stream {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  enum class Head { kComplete, kGone, kTooSlow, kTooLarge, kTargetTooLong };
+  enum class Head { kComplete, kGone, kTooSlow, kTooLarge, kTargetTooLong, kMalformed };
   // Reads the next request's head (and makes the TLS handshake before the first). After kComplete, `read` gives its
-  // bytes and nothing else.
+  // bytes and nothing else; headers that are ignored are left out (request_head.h).
   Head ReadHead();
   // The request line of the head that was read.
   std::string RequestLine() const;

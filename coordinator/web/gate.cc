@@ -66,6 +66,11 @@ void AnswerSignInPage(const absl::Status& why, httplib::Response* response) {
   response->set_content(page->content.data(), page->content.size(), std::string(page->type));
 }
 
+// What the page where people type a token is made of. It holds nothing of the coordinator's.
+bool BelongsToSignInPage(const std::string& path) {
+  return path == "/sign_in.js" || path == "/place.js" || path == "/style.css" || path == "/icon.svg";
+}
+
 bool WantsPage(const httplib::Request& request) {
   return request.path == "/" && absl::StrContains(request.get_header_value("Accept"), "text/html");
 }
@@ -84,12 +89,12 @@ void AnswerError(const absl::Status& status, httplib::Response* response) {
 }
 
 Gate::Gate(GateOptions options, const Authenticator* authenticator, const Authenticator::Options& access,
-           Sessions* sessions)
+           Sessions* sessions, absl::Time start)
     : options_(std::move(options)),
       cookie_name_(absl::StrCat("seedbed_session_", options_.port)),
       authenticator_(authenticator),
       admin_sha256_(Sha256Hex(access.admin_token)),
-      codes_(access.admin_token),
+      codes_(access.admin_token, start),
       sessions_(sessions) {}
 
 bool Gate::IsOurHost(const std::string& header, const std::string& local_ip) const {
@@ -153,14 +158,20 @@ absl::Status Gate::CheckCaller(const httplib::Request& request, const std::strin
     caller.token_sha256 = *token;
   }
   const absl::Status status = authenticator_->Check(caller, kDashboard);
-  if (!status.ok() && token) sessions_->Close(*cookie);
+  // Not for a moment in which tokens cannot be read.
+  if (!status.ok() && !absl::IsUnavailable(status) && token) sessions_->Close(*cookie);
   return status;
 }
 
+// A link may be followed from another site's page. A redirect would be that site's request still, and go without the
+// cookie that the answer sets (SameSite=Strict), to the form, with the link used up. A page that goes on by itself
+// makes a request of this site's own. Tokens come from the form, which is this site's: a redirect keeps them out of the
+// browser's history.
 void Gate::SignIn(const httplib::Request& request, const std::string& peer, Moment now, httplib::Response* response) {
   absl::Status status;
   std::string token_sha256;
-  if (request.has_param("code")) {
+  const bool by_link = request.has_param("code");
+  if (by_link) {
     status = codes_.Use(request.get_param_value("code"), now.utc);
     token_sha256 = admin_sha256_;
   } else {
@@ -172,11 +183,16 @@ void Gate::SignIn(const httplib::Request& request, const std::string& peer, Mome
     if (WantsPage(request)) return AnswerSignInPage(status, response);
     return AnswerError(status, response);
   }
-  response->status = 303;
-  response->set_header("Location", "/");
   response->set_header("Set-Cookie",
                        absl::StrCat(cookie_name_, "=", sessions_->Open(token_sha256, now.monotonic),
                                     "; Path=/; HttpOnly; SameSite=Strict", options_.tls ? "; Secure" : ""));
+  if (const StaticFile* page = FindStaticFile("/signed_in.html"); by_link && page != nullptr) {
+    response->status = 200;
+    response->set_content(page->content.data(), page->content.size(), std::string(page->type));
+  } else {
+    response->status = 303;
+    response->set_header("Location", "/");
+  }
 }
 
 bool Gate::Handled(const httplib::Request& request, const std::string& local_ip, const std::string& peer, Moment now,
@@ -186,6 +202,7 @@ bool Gate::Handled(const httplib::Request& request, const std::string& local_ip,
     SignIn(request, peer, now, response);
     return true;
   }
+  if (BelongsToSignInPage(request.path)) return false;
   const absl::Status status = CheckCaller(request, peer, now);
   if (status.ok()) return false;
   response->set_header("WWW-Authenticate", "Bearer");

@@ -24,9 +24,9 @@ struct GateOptions {
 
 class Gate {
  public:
-  // Neither is owned. `access` says who the admin is.
+  // Neither is owned. `access` says who the admin is; `start`: links made before are good no more.
   Gate(GateOptions options, const Authenticator* authenticator, const Authenticator::Options& access,
-       Sessions* sessions);
+       Sessions* sessions, absl::Time start);
 
   // Answers `request` itself and returns true where it may not go on: other methods than GET and HEAD, a body, a Host
   // that is not this server's (a name of somebody else's that was made to point here), an Origin of another page, no

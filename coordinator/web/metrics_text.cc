@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/listing.h"
 
 namespace seedbed {
 namespace {
@@ -28,9 +29,12 @@ class Writer {
   std::string text_;
 };
 
+// The word of the command line and the API for an active sweep whose runs have all ended.
+constexpr char kDone[] = "done";
+
 struct Counted {
   core::RunCounts runs;
-  std::map<std::string, int64_t> sweeps;   // by state
+  std::map<std::string, int64_t> sweeps;   // by state, as lists name it
   std::map<std::string, int64_t> workers;  // likewise
   int64_t slots = 0;                       // of workers that are not gone
   int64_t leases = 0;
@@ -43,6 +47,7 @@ void NameStates(Counted* counted) {
                                        core::SweepState::kPaused, core::SweepState::kHalted}) {
     counted->sweeps[core::Name(state)] = 0;
   }
+  counted->sweeps[kDone] = 0;
   for (const core::WorkerState state :
        {core::WorkerState::kActive, core::WorkerState::kDraining, core::WorkerState::kQuarantined}) {
     counted->workers[core::Name(state)] = 0;
@@ -52,14 +57,17 @@ void NameStates(Counted* counted) {
 Counted Count(LiveView view) {
   Counted counted;
   NameStates(&counted);
+  std::map<SweepId, int64_t> waiting = view.progress.WaitingBySweep();
   for (const auto& [id, sweep] : view.state.sweeps()) {
     if (sweep.state == core::SweepState::kDeleting) continue;
-    ++counted.sweeps[core::Name(sweep.state)];
-    counted.runs.queued += sweep.counts.queued;
-    counted.runs.running += sweep.counts.running;
-    counted.runs.finished += sweep.counts.finished;
-    counted.runs.failed += sweep.counts.failed;
-    counted.runs.cancelled += sweep.counts.cancelled;
+    const core::RunCounts runs = WithWaiting(sweep.counts, waiting[id]);
+    const bool done = sweep.state == core::SweepState::kActive && runs.queued + runs.running == 0;
+    ++counted.sweeps[done ? kDone : core::Name(sweep.state)];
+    counted.runs.queued += runs.queued;
+    counted.runs.running += runs.running;
+    counted.runs.finished += runs.finished;
+    counted.runs.failed += runs.failed;
+    counted.runs.cancelled += runs.cancelled;
   }
   for (const auto& [id, worker] : view.state.workers()) {
     counted.leases += static_cast<int64_t>(worker.leases.size());

@@ -1,4 +1,7 @@
 // Who gets an answer over HTTP, and who does not: a test for every refusal.
+#include <filesystem>
+
+#include "common/base/testing/no_descriptors.h"
 #include "common/secrets/private_file.h"
 #include "common/secrets/sign_in_code.h"
 #include "coordinator/web/web_fixture.h"
@@ -14,7 +17,7 @@ const std::vector<std::string>& Routes() {
   static const auto* const routes = new std::vector<std::string>{"/",
                                                                  "/index.html",
                                                                  "/app.js",
-                                                                 "/style.css",
+                                                                 "/chart.js",
                                                                  "/metrics",
                                                                  "/api/v1/server",
                                                                  "/api/v1/sweeps",
@@ -37,6 +40,11 @@ TEST_F(WebTest, EveryRouteWantsATokenThatMayRead) {
     EXPECT_EQ(StatusOf(route, Bearer(worker)), 403) << route;
     for (const std::string& token : good) EXPECT_EQ(StatusOf(route, Bearer(token)), 200) << route;
   }
+  for (const std::string& part : {"/sign_in.js", "/place.js", "/style.css", "/icon.svg"}) {
+    EXPECT_EQ(StatusOf(part), 200) << part << " is of the page where a token is typed";
+  }
+  EXPECT_THAT(Get("/api/v1/sweeps").body, HasSubstr("Authorization: Bearer"));
+  EXPECT_THAT(Get("/metrics", Bearer("wrong")).body, HasSubstr("Authorization: Bearer"));
   EXPECT_EQ(StatusOf("/nothing"), 401) << "and nobody else is told what there is";
   EXPECT_EQ(StatusOf("/nothing", Bearer(good[0])), 404);
   EXPECT_EQ(StatusOf("/api/v1/nothing", Bearer(good[0])), 404);
@@ -59,6 +67,26 @@ TEST_F(WebTest, ARevokedTokenIsRefusedAtOnce) {
   EXPECT_EQ(StatusOf("/api/v1/sweeps", cookie), 401) << "in the middle of a session";
   EXPECT_EQ(StatusOf("/api/v1/sweeps", Bearer(token)), 401);
   EXPECT_EQ(StatusOf("/?token=" + token), 401);
+}
+
+TEST_F(WebTest, ATokenThatCannotBeLookedUpForTheMomentEndsNoSession) {
+  Serve();
+  const std::string cookie = Get("/?token=" + Token("ann", Role::kRead)).get_header_value("Set-Cookie");
+  const httplib::Headers session = {{"Cookie", cookie.substr(0, cookie.find(';'))}};
+  httplib::Client client("127.0.0.1", port());
+  client.set_keep_alive(true);
+  client.set_read_timeout(kPatience);
+  const auto status = [&] {
+    const httplib::Result result = client.Get("/style.css", session);
+    return result ? result->status : -1;
+  };
+  EXPECT_EQ(status(), 200);
+  std::filesystem::last_write_time(TokensPath(data()), std::filesystem::file_time_type::clock::now());
+  {
+    const NoDescriptors none;
+    EXPECT_EQ(status(), 503);
+  }
+  EXPECT_EQ(status(), 200);
 }
 
 TEST_F(WebTest, ATokenInTheAddressBecomesACookie) {
@@ -89,12 +117,22 @@ TEST_F(WebTest, ALinkOpensItOnce) {
   Serve();
   const std::string code = MakeSignInCode(AdminToken(), absl::Now());
   const httplib::Response response = Get("/?code=" + code);
-  ASSERT_EQ(response.status, 303);
+  // Not a redirect: that would be a request of whichever site the link stood on, and go without the cookie.
+  ASSERT_EQ(response.status, 200);
+  EXPECT_FALSE(response.has_header("Location"));
+  EXPECT_THAT(response.body, HasSubstr(R"(<meta http-equiv="refresh" content="0; url=/">)"));
+  EXPECT_THAT(response.body, Not(HasSubstr(code)));
   const std::string cookie = response.get_header_value("Set-Cookie");
   EXPECT_EQ(StatusOf("/metrics", {{"Cookie", cookie.substr(0, cookie.find(';'))}}), 200);
   EXPECT_EQ(StatusOf("/?code=" + code), 401);
   EXPECT_EQ(StatusOf("/?code=" + MakeSignInCode(AdminToken(), absl::Now() - absl::Hours(1))), 401);
   EXPECT_EQ(StatusOf("/?code=" + MakeSignInCode(std::string(64, '0'), absl::Now())), 401);
+  const std::string unused = MakeSignInCode(AdminToken(), absl::Now());
+  server_.reset();
+  Serve();
+  EXPECT_EQ(StatusOf("/?code=" + code), 401) << "a restart forgets what was used";
+  EXPECT_EQ(StatusOf("/?code=" + unused), 401);
+  EXPECT_EQ(StatusOf("/?code=" + MakeSignInCode(AdminToken(), absl::Now())), 200);
 }
 
 TEST_F(WebTest, SessionsEndAndAreBounded) {
@@ -131,7 +169,7 @@ TEST_F(WebTest, TheHostMustBeThisServers) {
     EXPECT_EQ(ask("Host: " + bad + "\r\n"), "421") << bad;
   }
   EXPECT_EQ(ask(""), "421") << "none";
-  EXPECT_EQ(ask(HostLine() + "Host: evil.example\r\n"), "421") << "two";
+  EXPECT_EQ(ask(HostLine() + "Host: evil.example\r\n"), "400") << "two";
 }
 
 TEST_F(WebTest, AnOriginMustBeThisPages) {

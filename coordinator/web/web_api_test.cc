@@ -97,6 +97,7 @@ TEST_F(WebApiTest, ListsSweepsConfigurationsRunsAndWorkers) {
   ASSERT_THAT(workers["workers"], SizeIs(1));
   EXPECT_EQ(workers["workers"][0]["name"], "w");
   EXPECT_THAT(workers["workers"][0]["leased_runs"], SizeIs(2));
+  EXPECT_EQ(workers["workers"][0]["training"], 0) << "both wait for a slot";
   EXPECT_EQ(Ask("server")["degraded"], false);
 }
 
@@ -123,12 +124,14 @@ TEST_F(WebApiTest, MistakesAreSaidSo) {
   Refusal("runs/99", 404);
   Refusal("runs/99/curve", 404);
   Refusal("runs?state=odd", 400);
+  EXPECT_THAT(Refusal("runs?outcome=groked", 400).body, HasSubstr("grokked, memorised"));
   Refusal("runs?limit=0", 400);
   Refusal("runs?limit=2001", 400);
   Refusal("runs?order=up", 400);
   EXPECT_THAT(Refusal("runs?stat=queued", 400).body, HasSubstr("no parameter 'stat'"));
   Refusal("workers?gone=2", 400);
   Refusal("runs/1/curve?points=1", 400);
+  EXPECT_THAT(Refusal("runs/1/curve?metrics=foo", 400).body, HasSubstr("test_loss"));
 }
 
 TEST_F(WebApiTest, ACurveIsBounded) {
@@ -200,13 +203,15 @@ TEST_F(WebApiTest, TextOfPeopleDoesNotBreakTheAnswer) {
 
 TEST_F(WebApiTest, MetricsAreInPrometheusFormat) {
   MakeRuns();
+  ASSERT_TRUE(Submit(coordinator_.get(), "ended", SweepText("ended", 1, 1)).ok());
+  ASSERT_TRUE(ControlSweeps(coordinator_.get(), "ended", {}, CancelAction()).ok());
   Serve();
   const httplib::Response response = Get("/metrics", Bearer(AdminToken()));
   EXPECT_EQ(response.status, 200);
   EXPECT_THAT(response.get_header_value("Content-Type"), HasSubstr("version=0.0.4"));
   for (const std::string line :
-       {"seedbed_runs{state=\"queued\"} 1\n", "seedbed_runs{state=\"running\"} 2\n",
-        "seedbed_runs{state=\"finished\"} 1\n", "seedbed_sweeps{state=\"active\"} 1\n",
+       {"seedbed_runs{state=\"queued\"} 3\n", "seedbed_runs{state=\"running\"} 0\n",  // two wait at their worker
+        "seedbed_runs{state=\"finished\"} 1\n", "seedbed_sweeps{state=\"active\"} 1\n", "seedbed_sweeps{state=\"done\"} 1\n",
         "seedbed_sweeps{state=\"paused\"} 0\n", "seedbed_workers{state=\"active\"} 1\n", "seedbed_slots 4\n",
         "seedbed_leases 2\n", "seedbed_degraded 0\n", "# TYPE seedbed_commits_total counter\n", "seedbed_epoch 1\n"}) {
     EXPECT_THAT(response.body, HasSubstr(line));

@@ -31,6 +31,28 @@ TEST_F(WebTest, OversizedRequestsAreRefused) {
   EXPECT_THAT(Say("nonsense", rest), StartsWith("HTTP/1.1 400"));
 }
 
+TEST_F(WebTest, AHeadWithASecondMeaningIsRefused) {
+  using std::string_literals::operator""s;
+  Serve();
+  const std::string rest = HostLine() + "Authorization: Bearer " + AdminToken() + "\r\n";
+  ASSERT_THAT(Say("GET /metrics HTTP/1.1", rest + "X: a\r\n"), StartsWith("HTTP/1.1 200"));
+  for (const std::string& lines :
+       {"X: a\nRange: bytes=0-0,1-1\r\n"s, "X: a\nAccept-Encoding: br\r\n"s, "X: a\rRange: bytes=0-0\r\n"s,
+        "X: a\0b\r\n"s, "X: a\r\n Range: bytes=0-0\r\n"s, "Range : bytes=0-0\r\n"s, " Range: bytes=0-0\r\n"s,
+        "nonsense\r\n"s, "Host: evil.example\r\n"s, "Content-Length: 0\r\nContent-Length: 5\r\n"s}) {
+    EXPECT_THAT(Say("GET /metrics HTTP/1.1", rest + lines), StartsWith("HTTP/1.1 400")) << lines;
+    EXPECT_THAT(Say("GET /metrics HTTP/1.1", lines + rest), StartsWith("HTTP/1.1 400")) << lines;
+  }
+  // Nothing but LF: no head of ours, and no reason to wait for more of it.
+  RawClient unix_lines(port());
+  unix_lines.Send("GET /metrics HTTP/1.1\nHost: localhost\n\n");
+  EXPECT_THAT(unix_lines.ReadToEnd(), StartsWith("HTTP/1.1 400"));
+  // Ranges in plain sight are not served, and nothing is compressed.
+  const std::string answer = Say("GET /metrics HTTP/1.1", rest + "Range: bytes=0-0,1-1\r\nAccept-Encoding: br\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answer, testing::Not(HasSubstr("Content-Encoding")));
+}
+
 TEST_F(WebTest, OneConnectionServesManyRequests) {
   Serve();
   const std::string request =

@@ -8,7 +8,6 @@
 
 #include <fstream>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -73,20 +72,11 @@ class RawClient {
 class WebTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    CoordinatorOptions options;
-    options.directory = data();
-    options.synchronous = StoreOptions::Synchronous::kOff;
-    options.loop.tick_every = absl::Milliseconds(20);
-    options.loop.metric_delay = absl::Milliseconds(1);
-    options.free_bytes = [] { return absl::StatusOr<int64_t>(int64_t{1} << 40); };
-    auto opened = Coordinator::Open(options);
+    auto opened = Coordinator::Open(coordinator_test::ServedOptions(data()));
     ASSERT_TRUE(opened.ok()) << opened.status();
     coordinator_ = *std::move(opened);
     options_.listen = *ParseListenAddress("127.0.0.1:0");
-    options_.log = [this](LogLevel, const std::string& text) {
-      const std::lock_guard<std::mutex> lock(log_mutex_);
-      log_ += text + "\n";
-    };
+    options_.log = log_.Writer();
   }
   void TearDown() override {
     if (coordinator_) coordinator_->PrepareToStop();
@@ -102,10 +92,7 @@ class WebTest : public ::testing::Test {
   std::string data() const { return directory_.path() + "/data"; }
   int port() const { return std::stoi(server_->url().substr(server_->url().rfind(':') + 1)); }
   std::string host() const { return "127.0.0.1:" + std::to_string(port()); }
-  std::string Log() {
-    const std::lock_guard<std::mutex> lock(log_mutex_);
-    return log_;
-  }
+  std::string Log() const { return log_.text(); }
   std::string AdminToken() {
     std::ifstream file(server_->token_file());
     std::string token;
@@ -143,11 +130,10 @@ class WebTest : public ::testing::Test {
   std::string HostLine() const { return "Host: " + host() + "\r\n"; }
 
   coordinator_test::TemporaryDirectory directory_;
+  coordinator_test::KeptLog log_;
   std::unique_ptr<Coordinator> coordinator_;
   WebOptions options_;
   std::unique_ptr<WebServer> server_;
-  std::mutex log_mutex_;
-  std::string log_;
 };
 
 }  // namespace seedbed::web_test

@@ -60,6 +60,8 @@ class Handler final : public httplib::Server {
         return Refuse(connection, "431 Request Header Fields Too Large");
       case Connection::Head::kTargetTooLong:
         return Refuse(connection, "414 URI Too Long");
+      case Connection::Head::kMalformed:
+        return Refuse(connection, "400 Bad Request");
     }
     const std::string line = connection->RequestLine();
     // Whatever else may have a body, which stays unread.
@@ -120,7 +122,7 @@ struct WebServer::Parts {
   Parts(const WebOptions& options, Coordinator* coordinator, const Authenticator::Options& access, int port)
       : authenticator(access),
         sessions(options.limits.sessions, options.limits.session_age),
-        gate(GateOptionsOf(options, port), &authenticator, access, &sessions),
+        gate(GateOptionsOf(options, port), &authenticator, access, &sessions, SystemClock().Now().utc),
         handler(coordinator, options.limits, &gate) {}
 
   static GateOptions GateOptionsOf(const WebOptions& options, int port) {
@@ -155,8 +157,11 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(const WebOptions& op
   SEEDBED_RETURN_IF_ERROR(CheckWebOptions(options));
   SEEDBED_ASSIGN_OR_RETURN(std::shared_ptr<SSL_CTX> tls, MakeTlsContext(options.tls));
   const std::string data = coordinator->Info().directory;
-  SEEDBED_ASSIGN_OR_RETURN(const Authenticator::Options access,
+  SEEDBED_ASSIGN_OR_RETURN(Authenticator::Options access,
                            Authenticator::OptionsForTcp(data, options.token_file, options.log));
+  access.hint =
+      "send one that may read in the header `Authorization: Bearer TOKEN`. `seedbed token create --role read --name "
+      "NAME` makes one on the coordinator's machine, with --data";
   TcpAcceptor::Options acceptor_options;
   acceptor_options.first_refused_descriptor =
       options.first_refused_descriptor > 0 ? options.first_refused_descriptor : FirstRefusedDescriptor();

@@ -1,8 +1,12 @@
 """The dashboard as a browser meets it: signing in, reading while runs train, and every way to be turned away. Real processes."""
 
 import contextlib
+import http.server
 import json
+import shutil
 import ssl
+import subprocess
+import threading
 import unittest
 import urllib.error
 import urllib.parse
@@ -14,6 +18,46 @@ from harness import EndToEndTest, SMALL_SWEEP, wait_until
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_):
         return None
+
+
+class Front:
+    """Stands between a browser and the dashboard, to see what it is told, as `url`; and is another site, with one page, as `other_site`: to
+    browsers localhost and 127.0.0.1 are two."""
+
+    def __init__(self, test, dashboard):
+        front = self
+        self.answers = {}  # by path: the last one's status and text
+        self.page = ""
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                headers, status, text = {"Content-Type": "text/html"}, 200, front.page
+                if not self.headers["Host"].startswith("localhost"):
+                    asked = {name: self.headers[name] for name in ("Cookie", "Accept") if name in self.headers}
+                    status, headers, text = test.ask(dashboard + self.path, **asked)
+                    front.answers[self.path] = status, text
+                self.send_response(status)
+                for name in ("Content-Type", "Content-Security-Policy", "Set-Cookie", "Location"):
+                    if name in headers:
+                        self.send_header(name, headers[name])
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url, self.other_site = (f"http://{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost"))
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
 
 class Dashboard(EndToEndTest):
@@ -61,8 +105,9 @@ class Dashboard(EndToEndTest):
         self.assertIn(f"the dashboard is at {url}", process.log.read_text())
         link = self.seedbed("--data", "data", "dashboard")[0].strip()
         self.assertTrue(link.startswith(f"{url}/?code="), link)
-        status, headers, _ = self.ask(link)
-        self.assertEqual((status, headers["Location"]), (303, "/"))
+        status, headers, page = self.ask(link)
+        self.assertEqual(status, 200, page)
+        self.assertIn('content="0; url=/"', page)
         cookie = headers["Set-Cookie"].partition(";")[0]
         self.assertEqual(self.ask(link)[0], 401, "a link is good once")
         status, headers, page = self.ask(url + "/", Cookie=cookie)
@@ -98,6 +143,21 @@ class Dashboard(EndToEndTest):
         self.assertEqual(process.wait(20), 0, process.log.read_text())
         self.assert_nowhere(cookie.partition("=")[2], link.partition("code=")[2], (self.directory / "data" / "token").read_text().strip())
         self.seedbed("--data", "data", "dashboard", expect=4)
+
+    @unittest.skipUnless(shutil.which("chromium"), "there is no Chromium")
+    def test_a_link_on_another_sites_page_opens_it(self):
+        process, url = self.start_with_http()
+        with Front(self, url) as front:
+            link = self.seedbed("--data", "data", "dashboard")[0].strip().replace(url, front.url)
+            front.page = f'<meta http-equiv="refresh" content="0; url={link}">'
+            with open(self.directory / "browser.log", "wb") as log:
+                self.processes.append(subprocess.Popen(
+                    ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={self.directory / 'browser'}",
+                     "--remote-debugging-port=0", front.other_site], cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=subprocess.STDOUT))
+            answer = wait_until(lambda: front.answers.get("/"), "the browser goes on from the link to the dashboard")
+        self.assertEqual(answer[0], 200, "signed in, but taken for nobody")
+        self.assertIn('id="to-sweeps"', answer[1])
 
     def test_who_may_not_read_is_turned_away(self):
         process, url = self.start_with_http("--http-host", "head.cluster")
@@ -135,7 +195,7 @@ class Dashboard(EndToEndTest):
         wait_until(lambda: "warning: --insecure" in process.log.read_text(), "it warns")
         link = self.seedbed("--data", "data", "dashboard")[0].strip()
         self.assertTrue(link.startswith("http://127.0.0.1:"), link)
-        self.assertEqual(self.ask(link)[0], 303)
+        self.assertEqual(self.ask(link)[0], 200)
 
     def test_tls_and_mutual_tls(self):
         self.seedbed("tls", "init", "--directory", "tls", "--host", "localhost")

@@ -3,9 +3,11 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import unittest
+import urllib.request
 
 from harness import BIN, EndToEndTest, SMALL_SWEEP, SOURCE, wait_until
 
@@ -23,6 +25,28 @@ class EmbeddedRun(EndToEndTest):
                  "final_train_accuracy", "final_test_accuracy", "last_step", "wall_seconds", "cpu_seconds"}
         named |= {f"t_{part}_{percent}" for part in ("train", "test") for percent in (50, 90, 95, 99)}
         self.assertLessEqual(named, columns)
+
+    def test_it_serves_a_dashboard_where_that_is_asked_for(self):
+        self.write("long.yaml", SMALL_SWEEP.replace("steps: 400", "steps: 1000000"))
+        run = self.start("seedbed", "run", "long.yaml", "--http", "127.0.0.1:0")
+
+        def link():
+            found = re.search(r"http://127\.0\.0\.1:\d+/\?code=\S+(?=\n)", run.log.read_text())
+            return found and found.group()
+
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
+        url = wait_until(link, "the link is printed")
+        opener.open(url, timeout=30).close()
+
+        def sweeps():
+            with opener.open(url.partition("?")[0] + "api/v1/sweeps", timeout=30) as answer:
+                return [sweep["name"] for sweep in json.load(answer)["sweeps"]]
+
+        self.assertEqual(wait_until(sweeps, "it shows the sweep"), ["small"])
+        self.assertIn("?code=", self.seedbed("dashboard")[0])
+        run.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(60), 130)
+        self.assertIn("seedbed run FILE --data", self.seedbed("dashboard", expect=4)[1])
 
     def test_a_device_that_is_not_there_is_said_at_once(self):
         self.write("small.yaml", SMALL_SWEEP)

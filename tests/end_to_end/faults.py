@@ -2,9 +2,10 @@
 
 import os
 import signal
+import time
 import unittest
 
-from harness import EndToEndTest, SMALL_SWEEP, steps_by_specification, wait_until
+from harness import EndToEndTest, SMALL_SWEEP, TIME_FACTOR, steps_by_specification, wait_until
 
 SWEEP = SMALL_SWEEP.replace("steps: 400", "steps: 24000").replace("log_every: 20", "log_every: 100").replace("evaluate_every: 40", "evaluate_every: 200")
 
@@ -44,6 +45,23 @@ class Faults(EndToEndTest):
                                    data="data"), [])
         with self.database("data") as connection:
             self.assertEqual(steps_by_specification(connection), expected)
+
+    def test_a_dead_workers_runs_are_leased_again_within_a_second_of_their_leases_end(self):
+        lease_seconds = 2
+        self.write("sweep.yaml", SWEEP.replace("seeds: 2", "seeds: 1"))
+        self.start_coordinator(lease_seconds=lease_seconds)
+        dies = self.start_worker(slots=2)
+        self.remote("submit", "sweep.yaml")
+        wait_until(lambda: self.rows_or_none("select count(*) from attempts where last_step > 0", data="data") == [(2,)], "both runs train")
+        self.start_worker(slots=2)
+        wait_until(lambda: self.rows("select count(*) from workers where state = 'active'", data="data") == [(2,)], "another worker has room")
+        dies.kill()
+        killed_at = time.time()  # the last that was heard of it, and so its leases' begin, is no later
+        wait_until(lambda: self.rows("select count(*) from attempts where attempt = 2", data="data") == [(2,)], "its runs are leased again")
+        self.assertEqual(self.rows("select ended_as from attempts where attempt = 1", data="data"), [("lost",), ("lost",)])
+        for run, started_at in self.rows("select run_id, started_at / 1e6 from attempts where attempt = 2", data="data"):
+            late = started_at - (killed_at + lease_seconds)
+            self.assertLess(late, 1 * TIME_FACTOR, f"run {run} was leased again {late:.2f} s after its lease's end at the latest")
 
     def test_a_killed_engine_costs_one_attempt_and_nothing_else(self):
         self.write("sweep.yaml", SWEEP)

@@ -1,4 +1,5 @@
-"""Real partitions: workers in network namespaces of their own, links that are cut and healed, in one direction or both, for long and in short bursts.
+"""Real partitions: workers in network namespaces of their own, links that are cut and healed, in one direction or both, for long and in short bursts,
+and links that lose packets at random, in one direction more than in the other.
 
 Runs in a network namespace that nobody else sees and that goes with it. Where that is not permitted it says so, with exit status 77."""
 
@@ -12,10 +13,12 @@ import time
 import unittest
 
 from harness import BIN, EndToEndTest, SMALL_SWEEP, steps_by_specification, wait_until
+from lossy_relay import LossyRelay
 
 PORT = 7733
 LEASE_SECONDS = 2
 BURST_SECONDS = 6
+LOSS_SECONDS = 6
 SKIPPED = 77
 INSIDE = "SEEDBED_TEST_IN_NAMESPACE"
 SWEEP = (SMALL_SWEEP.replace("steps: 400", "steps: 16000").replace("log_every: 20", "log_every: 100").replace("evaluate_every: 40", "evaluate_every: 200"))
@@ -31,9 +34,10 @@ def run(*words):
 
 
 class Link:
-    """A cable between the coordinator's namespace and a new one, which lives as long as `holder`."""
+    """A cable between the coordinator's namespace and a new one, which lives as long as `holder`. With a `seed` it is cut in two, and
+    `relay` passes on what it does not lose."""
 
-    def __init__(self, test):
+    def __init__(self, test, seed=None):
         number = next(numbers)
         self.here, self.there = f"c{number}", f"w{number}"
         self.near, self.far = f"10.77.{number}.1", f"10.77.{number}.2"
@@ -42,7 +46,16 @@ class Link:
         own = os.readlink("/proc/self/ns/net")
         wait_until(lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != own, "the worker's namespace is there")
         self.inside = ["nsenter", "--target", str(self.holder.pid), "--net"]
-        run("ip", "link", "add", self.here, "type", "veth", "peer", "name", self.there, "netns", self.holder.pid)
+        if seed is None:
+            run("ip", "link", "add", self.here, "type", "veth", "peer", "name", self.there, "netns", self.holder.pid)
+        else:
+            self.from_here, self.from_there = f"rc{number}", f"rw{number}"
+            run("ip", "link", "add", self.here, "type", "veth", "peer", "name", self.from_here)
+            run("ip", "link", "add", self.from_there, "type", "veth", "peer", "name", self.there, "netns", self.holder.pid)
+            for device in (self.from_here, self.from_there):
+                run("ip", "link", "set", device, "up")
+            self.relay = LossyRelay(self.from_here, self.from_there, seed)
+            test.addCleanup(self.relay.stop)
         run("ip", "address", "add", f"{self.near}/24", "dev", self.here)
         run("ip", "link", "set", self.here, "up")
         run(*self.inside, "ip", "address", "add", f"{self.far}/24", "dev", self.there)
@@ -106,8 +119,8 @@ class Partitions(EndToEndTest):
         return len(self.rows_or_none("""select distinct a.worker_id from runs r join attempts a on a.run_id = r.run_id and a.attempt = r.attempts
                                         where r.state = 'running' and a.last_step > 0""", data="data")) == 2
 
-    def begin(self, **options):
-        links = [Link(self), Link(self)]
+    def begin(self, links=None, **options):
+        links = links or [Link(self), Link(self)]
         self.serve(**options)
         workers = [self.start_far_worker(link) for link in links]
         self.remote("submit", "sweep.yaml")
@@ -177,6 +190,26 @@ class Partitions(EndToEndTest):
                    4 * LEASE_SECONDS)
         for link in links:
             link.heal()
+        self.expect_same(expected)
+
+    def test_links_that_lose_packets_at_random(self):
+        expected = self.calm()
+        seed = random.SystemRandom().randrange(2**32)
+        try:
+            links = [Link(self, seed), Link(self, seed + 1)]
+        except OSError as error:
+            self.skipTest(f"frames cannot be passed on by a program here ({error}); loss is that of the bursts alone")
+        self.begin(links)
+        both, one_way = (link.relay for link in links)
+        both.loss = dict.fromkeys(both.loss, 0.2)
+        one_way.loss[links[1].from_there] = 0.3  # what the worker sends
+        time.sleep(LOSS_SECONDS)  # the length of the loss is what this is about
+        for link in links:
+            link.relay.loss = dict.fromkeys(link.relay.loss, 0.0)
+        for relay in (both, one_way):
+            self.assertGreater(relay.lost, 0)
+        print(f"random loss by a relay, from seed {seed}: {both.lost} of {both.lost + both.passed} frames both ways, "
+              f"{one_way.lost} of {one_way.lost + one_way.passed} one way", file=sys.stderr)
         self.expect_same(expected)
 
     def test_links_that_lose_packets_in_bursts(self):

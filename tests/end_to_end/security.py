@@ -70,7 +70,12 @@ class Security(EndToEndTest):
         self.seedbed(*server, "--token-file", read, "runs")
         self.assertIn("only SELECT", fails(read, "query", "delete from runs", exit_code=1))
         self.assertIn("only SELECT", fails(read, "query", "attach '/tmp/x' as x", exit_code=1))
-        fails(submit, "drain", "anybody", exit_code=1)
+        self.assertIn("`seedbed drain` needs admin", fails(submit, "drain", "anybody", exit_code=1))
+        # Its own token would be refused to a worker.
+        for given in (server, ("--data", "data")):
+            status = self.seedbed(*given, "--token-file", submit, "status")[0]
+            self.assertIn("--token-file WORKER.token` starts one", status)
+        self.assertIn("/data/token` starts one", self.seedbed("--data", "data", "status")[0])
         left = self.start("seedbed-worker", *server, "--token-file", read, "--slots", 1, "--device", "cpu")
         self.assertEqual(left.wait(60), 1, "a worker whose token does not let it work says so and leaves")
         self.assertIn("role worker", left.log.read_text())

@@ -40,7 +40,7 @@ class Soak(EndToEndTest):
         self.remote("status")
         self.remote("show", name)
         self.remote("query", "select count(*), avg(train_loss) from steps")
-        self.remote("export", name, "--format", "csv", "--output", "rows.csv")
+        self.remote("export", name, "--format", "csv", "--output", "rows.csv", "--force")
         self.remote("logs", self.remote_json("runs", name)["runs"][0]["run_id"], expect=None)
         if number > KEPT_SWEEPS:
             self.remote("delete", f"round-{number - KEPT_SWEEPS}", "--yes")

@@ -31,8 +31,9 @@
 namespace seedbed::fuzz {
 namespace {
 
-constexpr const char* kTables[] = {"sweeps",      "configurations", "runs",  "attempts",    "workers",
-                                   "checkpoints", "meta",           "steps", "step_values", "metric_names"};
+constexpr const char* kTables[] = {"sweeps",      "configurations", "runs",       "attempts",
+                                   "workers",     "checkpoints",    "meta",       "step_rows",
+                                   "step_values", "metric_names",   "step_chunks"};
 
 template <typename T>
 T Must(absl::StatusOr<T> value) {
@@ -212,9 +213,10 @@ std::string RowCondition(size_t table) {
   const std::string name = kTables[table];
   if (name == "attempts")
     return "(run_id, attempt) = (SELECT run_id, attempt FROM attempts ORDER BY 1, 2 LIMIT 1 OFFSET ?)";
-  if (name == "checkpoints" || name == "steps") {
-    return absl::StrCat("(run_id, step) = (SELECT run_id, step FROM ", name, " ORDER BY 1, 2 LIMIT 1 OFFSET ?)");
-  }
+  if (name == "checkpoints")
+    return "(run_id, step) = (SELECT run_id, step FROM checkpoints ORDER BY 1, 2 LIMIT 1 OFFSET ?)";
+  if (name == "step_chunks")
+    return "(run_id, first_step) = (SELECT run_id, first_step FROM step_chunks ORDER BY 1, 2 LIMIT 1 OFFSET ?)";
   if (name == "step_values") {
     return "(run_id, metric_id, step) = (SELECT run_id, metric_id, step FROM step_values ORDER BY 1, 2, 3 LIMIT 1 "
            "OFFSET ?)";

@@ -217,6 +217,28 @@ TEST(Checkpoints, ADamagedOneIsReportedWhoeverFindsOut) {
   }
 }
 
+TEST(Checkpoints, OneThatTheEngineCannotReadIsNotReportedAsDamaged) {
+  World world;
+  world.Train({Resumed(Key(1), 40)});
+  world.link.downloads.clear();
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, absl::OkStatus()}, world.clock.Now());
+  world.Started();
+  AttemptEnded ended;
+  ended.attempt = AttemptId(1);
+  ended.end = AttemptEnd::kFailed;
+  ended.reason = "cannot read checkpoint /attempts/1-1/resume.checkpoint: Too many open files";
+  world.agent->OnEngineEvent(ended, world.clock.Now());
+  world.StreamOpened();
+  const Report report = world.Reported();
+  EXPECT_EQ(Shown(report), "1/1#1 :1 end crashed");
+  EXPECT_EQ(report.body->end->unusable_checkpoint, std::nullopt);
+  world.Settle();
+  TakeCalls(world);
+  world.Acknowledge(Key(1), 1);
+  world.Settle();
+  TakeCalls(world);
+}
+
 TEST(Checkpoints, AShutdownWaitsForTheOneThatItAskedFor) {
   World world;
   world.Train({Granted(Key(1))});

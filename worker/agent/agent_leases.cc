@@ -279,6 +279,10 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
     // Nobody's failure either: the next attempt goes on from the one before.
     end.end = ReportedEnd::kPreempted;
     end.unusable_checkpoint = lease->resume_step;
+  } else if (end.end == ReportedEnd::kFailed && lease->resume_step &&
+             absl::StartsWith(event.reason, "cannot read checkpoint")) {
+    // This machine's fault: it is tried again, from the same one, and not for ever here.
+    end.end = ReportedEnd::kCrashed;
   } else if (const std::string line = LastLine(event.log_tail); !line.empty()) {
     absl::StrAppend(&end.reason, "; last line of its log: ", line);
   }

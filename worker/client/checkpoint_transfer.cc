@@ -36,8 +36,12 @@ CheckpointPutCall::CheckpointPutCall(const std::string& token, const std::string
 void CheckpointPutCall::Start(v1::WorkerService::Stub* stub) {
   file_.reset(open(upload_.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat found {};
-  if (!file_ || fstat(file_.get(), &found) != 0 || !S_ISREG(found.st_mode)) {
+  if (!file_ || fstat(file_.get(), &found) != 0) {
     problem_ = absl::StrCat("cannot read ", upload_.path, ": ", std::strerror(errno));
+    is_lost_ = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+  } else if (!S_ISREG(found.st_mode)) {
+    problem_ = absl::StrCat("cannot read ", upload_.path, ": it is no file");
+    is_lost_ = true;
   }
   size_ = static_cast<int64_t>(found.st_size);
   *request_.mutable_header() = ToProto(upload_, size_);
@@ -70,7 +74,7 @@ void CheckpointPutCall::OnWriteDone(bool ok) {
 
 agent::CheckpointFate CheckpointPutCall::FateOf(const grpc::Status& status) const {
   using agent::CheckpointFate;
-  if (!problem_.empty()) return CheckpointFate::kLost;
+  if (!problem_.empty()) return is_lost_ ? CheckpointFate::kLost : CheckpointFate::kFailed;
   if (status.ok()) {
     switch (response_.verdict()) {
       case v1::PutCheckpointResponse::VERDICT_STORED:
@@ -153,11 +157,14 @@ void CheckpointGetCall::OnReadDone(bool ok) {
   StartRead(&chunk_);
 }
 
+// The coordinator compares what it reads with the sum, and says DATA_LOSS itself of a file that is damaged: what
+// differs here was damaged on the way, and no reason to have the file dropped.
 absl::Status CheckpointGetCall::Check() const {
   const std::string sum = HexOf(sum_.Finish());
   if (begun_ && taken_ == size_ && sum == sha256_) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("the checkpoint of step ", download_.step, " has ", taken_,
-                                          " bytes and SHA-256 ", sum, " instead of ", size_, " bytes and ", sha256_));
+  return absl::UnavailableError(absl::StrCat("the checkpoint of step ", download_.step, " came with ", taken_,
+                                             " bytes and SHA-256 ", sum, " instead of ", size_, " bytes and ", sha256_,
+                                             "; it is asked for again"));
 }
 
 void CheckpointGetCall::OnDone(const grpc::Status& status) {

@@ -45,7 +45,8 @@ class CheckpointPutCall final : public CheckpointTransfer, private grpc::ClientW
   OnDoneCallback on_done_;
   UniqueFd file_;
   int64_t size_ = 0;
-  std::string problem_;  // with the file
+  std::string problem_;   // with the file
+  bool is_lost_ = false;  // and to try again would be no use
   v1::PutCheckpointRequest request_;
   v1::PutCheckpointResponse response_;
 };

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "common/base/sha256.h"
+#include "common/base/testing/no_descriptors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "worker/client/testing/fake_coordinator.h"
@@ -376,6 +378,45 @@ TEST_F(GrpcLinkTest, AnUploadThatIsRefusedAtItsHeaderTellsItsFate) {
     link_.reset();
     StopServer();
   }
+  unlink(path.c_str());
+}
+
+TEST_F(GrpcLinkTest, AnUploadWhoseFileCannotBeReadForTheMomentIsTriedAgain) {
+  const std::string path = directory_ + "/checkpoint";
+  std::ofstream(path) << "content";
+  StartServer();
+  MakeLink();
+  Call(1);  // connects
+  Next<agent::SynchronizeAnswered>();
+  const auto put = [&] {
+    agent::CheckpointUpload upload;
+    upload.worker = WorkerId("w1");
+    upload.lease = {RunId(1), 1, Fence(1)};
+    upload.path = path;
+    link_->PutCheckpoint(std::move(upload));
+    return Next<agent::CheckpointPut>();
+  };
+  {
+    const NoDescriptors none;
+    const agent::CheckpointPut unread = put();
+    EXPECT_EQ(unread.fate, agent::CheckpointFate::kFailed) << unread.reason;
+    EXPECT_THAT(unread.reason, HasSubstr("Too many open files"));
+  }
+  unlink(path.c_str());
+  const agent::CheckpointPut gone = put();
+  EXPECT_EQ(gone.fate, agent::CheckpointFate::kLost) << gone.reason;
+}
+
+TEST_F(GrpcLinkTest, ACheckpointThatWasDamagedOnItsWayIsNotLost) {
+  coordinator_.checkpoint.set_size(7);
+  coordinator_.checkpoint.set_sha256(Sha256Hex("content"));
+  coordinator_.checkpoint.set_data("contend");
+  StartServer();
+  MakeLink();
+  const std::string path = directory_ + "/resume.checkpoint";
+  link_->GetCheckpoint({WorkerId("w1"), {RunId(1), 1, Fence(1)}, 10, path});
+  const agent::CheckpointGot got = Next<agent::CheckpointGot>();
+  EXPECT_TRUE(absl::IsUnavailable(got.status)) << got.status;
   unlink(path.c_str());
 }
 

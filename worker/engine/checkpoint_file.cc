@@ -124,6 +124,11 @@ absl::Status Damaged(const std::string& path, const std::string& how) {
   return absl::DataLossError(absl::StrCat("checkpoint ", path, " ", how, kUseAnother));
 }
 
+// Of which nothing follows for the checkpoint: by these words a worker tells it from one that is damaged.
+absl::Status Unreadable(const std::string& path, int error) {
+  return absl::ErrnoToStatus(error, absl::StrCat("cannot read checkpoint ", path));
+}
+
 // A checkpoint that is being read.
 class Input {
  public:
@@ -133,7 +138,7 @@ class Input {
     while (size > 0) {
       const ssize_t count = pread(fd_, into, size, static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return absl::ErrnoToStatus(errno, absl::StrCat("checkpoint ", path_, " cannot be read"));
+      if (count < 0) return Unreadable(path_, errno);
       if (count == 0) return Damaged(path_, "became shorter while it was read");
       into += count;
       offset += static_cast<uint64_t>(count);
@@ -210,10 +215,9 @@ absl::StatusOr<std::string> WriteCheckpoint(const std::string& path, const Check
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
   const OpenFile file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat("checkpoint ", path, " cannot be read"));
+  if (file.get() < 0) return Unreadable(path, errno);
   struct stat about {};
-  if (fstat(file.get(), &about) != 0)
-    return absl::ErrnoToStatus(errno, absl::StrCat("checkpoint ", path, " cannot be read"));
+  if (fstat(file.get(), &about) != 0) return Unreadable(path, errno);
   if (!S_ISREG(about.st_mode)) return Damaged(path, "is no file");
   if (about.st_size > PhysicalMemoryBytes()) {
     return Damaged(path, absl::StrCat("has ", about.st_size, " bytes, more than this machine's memory"));

@@ -55,9 +55,9 @@ absl::StatusOr<LearnerState> WithGaps(const ModelLayout& layout, const std::vect
 // Returns the SHA-256 of the whole file in hexadecimal digits. Errors name the path and the system's reason.
 absl::StatusOr<std::string> WriteCheckpoint(const std::string& path, const Checkpoint& checkpoint);
 
-// NOT_FOUND; DATA_LOSS for a file that is cut short, damaged or no checkpoint; UNIMPLEMENTED for one of a newer
-// version; each says what to do. Allocates no more than a few times the file's true size, and nothing beyond what this
-// machine has.
+// DATA_LOSS for a file that is cut short, damaged or no checkpoint; UNIMPLEMENTED for one of a newer version; each says
+// what to do. NOT_FOUND and other errors of the system begin with "cannot read checkpoint". Allocates no more than a
+// few times the file's true size, and nothing beyond what this machine has.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
 
 // FAILED_PRECONDITION, naming the first difference, unless both are of one run: the same specification once parameters

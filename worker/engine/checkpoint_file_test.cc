@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/base/sha256.h"
+#include "common/base/testing/no_descriptors.h"
 #include "gtest/gtest.h"
 #include "worker/engine/numerics.h"
 #include "worker/engine/test_directory.h"
@@ -246,6 +247,20 @@ TEST(CheckpointFileTest, AFailedWriteLeavesWhatWasThere) {
   struct stat about {};
   ASSERT_EQ(stat(path.c_str(), &about), 0);
   EXPECT_TRUE(S_ISDIR(about.st_mode));
+}
+
+TEST(CheckpointFileTest, OneThatCannotBeReadForTheMomentIsNotCalledDamaged) {
+  const std::string path = TestPath("no_descriptors");
+  ASSERT_TRUE(WriteCheckpoint(path, Example(Precision::kFloat32)).ok());
+  absl::Status status;
+  {
+    const NoDescriptors none;
+    status = ReadCheckpoint(path).status();
+  }
+  // The words that a worker goes by (docs/engine-protocol.md).
+  EXPECT_EQ(status.message().find("cannot read checkpoint " + path), 0u) << status;
+  EXPECT_FALSE(absl::IsDataLoss(status)) << status;
+  EXPECT_TRUE(ReadCheckpoint(path).ok());
 }
 
 TEST(CheckpointContentsTest, AnotherRunIsNamedByItsFirstDifference) {

@@ -87,7 +87,7 @@ TEST(EngineProcessTest, AFailedRunLeavesTheEngineUsable) {
   engine.Say(Start(2, Json{{"trainer", "modular"}}));
   EXPECT_EQ(engine.Next("failed")["run"], 2);
   engine.Say(Start(3, Specification(10), "/nowhere", "/some/checkpoint"));
-  EXPECT_EQ(engine.Next("failed")["reason"].get<std::string>().rfind("checkpoint ", 0), 0u);
+  EXPECT_EQ(engine.Next("failed")["reason"].get<std::string>().rfind("cannot read checkpoint ", 0), 0u);
   engine.Say(Start(5, Specification(10), "/nowhere", 17));
   EXPECT_NE(engine.Next("failed")["reason"].get<std::string>().find("'resume'"), std::string::npos);
   engine.Say(Start(4, Specification(10)));

@@ -206,7 +206,9 @@ TEST(ResumeTest, UnusableCheckpointsAreNamed) {
     EXPECT_EQ(status.message().find("checkpoint "), 0u) << status;
     return std::string(status.message());
   };
-  message(run, "there_is_none");
+  // Of one that cannot be read at all nothing is known.
+  const absl::Status missing = Session::Resume(run, TestPath("there_is_none.sbc")).status();
+  EXPECT_EQ(missing.message().find("cannot read checkpoint "), 0u) << missing;
   RunSpecification other = run;
   other.seed = 77;
   EXPECT_NE(message(other, "final").find("of another run"), std::string::npos);

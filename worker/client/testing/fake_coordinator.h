@@ -72,6 +72,13 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return upload_refusal;
   }
 
+  // Sends `checkpoint`, and ends well.
+  grpc::Status GetCheckpoint(grpc::ServerContext*, const v1::GetCheckpointRequest*,
+                             grpc::ServerWriter<v1::CheckpointChunk>* writer) override {
+    writer->Write(checkpoint);
+    return grpc::Status::OK;
+  }
+
   void Hold(bool hold) {
     std::lock_guard<std::mutex> lock(mutex_);
     hold_ = hold;
@@ -96,8 +103,9 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return tokens_;
   }
 
-  grpc::Status refusal;  // set before the server starts, as the other
+  grpc::Status refusal;  // set before the server starts, as the others
   grpc::Status upload_refusal;
+  v1::CheckpointChunk checkpoint;
 
  private:
   void Remember(grpc::ServerContext* context) {

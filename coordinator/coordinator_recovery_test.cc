@@ -1,0 +1,97 @@
+// What becomes of things when commits fail, or would.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "coordinator/coordinator.h"
+#include "coordinator/coordinator_fixture.h"
+#include "coordinator/storage/storage_test_support.h"
+
+namespace seedbed::coordinator_test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RecoveryTest : public CoordinatorTest {
+ protected:
+  // A commit of more than the database may have pages for, under the lease of a run.
+  void LetACommitFail(const core::LeaseKey& lease) {
+    constexpr int64_t kTooMany = 400'000;  // rows, for 500 pages
+    Pending<core::ReportAnswer> lost;
+    Report(&lost, ReportOf("w", lease, 1, kTooMany - 1), RowsOf(lease.run, 0, kTooMany));
+    EXPECT_EQ(lost.Get().status().code(), absl::StatusCode::kUnavailable);
+  }
+};
+
+TEST_F(RecoveryTest, ADatabaseThatCannotBeLoadedIsSaid) {
+  options_.most_pages = 500;
+  options_.loop.first_retry = absl::Milliseconds(5);
+  options_.loop.last_retry = absl::Milliseconds(50);
+  options_.loop.after_batch = nullptr;  // the law that memory and database agree is broken on purpose
+  std::atomic<int> said{0};
+  options_.log = [&said](LogLevel level, const std::string& line) {
+    if (level == LogLevel::kError && line.find("cannot be loaded") != std::string::npos) ++said;
+  };
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  const std::unique_ptr<Database> other = storage_test::OpenRaw(coordinator_->Info().database_path);
+  other->SetBusyTimeout(absl::Seconds(30));
+  SEEDBED_ASSERT_OK(other->Execute("UPDATE runs SET state = 'sleeping'"));
+  LetACommitFail(lease);
+  ASSERT_TRUE(Eventually([&] {
+    return coordinator_->Info().degraded_reason.find("the database cannot be loaded") != std::string::npos;
+  })) << coordinator_->Info().degraded_reason;
+  EXPECT_THAT(coordinator_->Info().degraded_reason, HasSubstr("no known state"));
+  EXPECT_EQ(said, 1);
+  SEEDBED_ASSERT_OK(other->Execute("UPDATE runs SET state = 'running'"));
+  EXPECT_TRUE(Eventually([&] { return !coordinator_->Info().degraded; }));
+  EXPECT_EQ(said, 1) << "however often it was tried";
+  coordinator_.reset();  // it logs to this scope
+}
+
+TEST_F(RecoveryTest, ADeletionThatAFailedCommitCutsGoesOn) {
+  options_.most_pages = 500;
+  options_.loop.first_retry = absl::Milliseconds(5);
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  const auto gone = Submit(coordinator_.get(), "b", SweepText("gone", 2, 3));
+  ASSERT_TRUE(gone.ok());
+  core::DeleteSweep first_chunk;
+  first_chunk.sweep = gone->sweep;
+  first_chunk.most = 2;
+  ASSERT_TRUE(coordinator_->ExecuteAndWait(first_chunk).ok());
+  LetACommitFail(lease);
+  EXPECT_TRUE(Eventually([&] {
+    bool there = true;
+    const absl::Status looked =
+        coordinator_->Inspect([&](LiveView view) { there = view.state.FindSweep(gone->sweep) != nullptr; });
+    return looked.ok() && !there;
+  }));
+}
+
+TEST_F(RecoveryTest, WithoutALogQueriesEndBeforeCommitsGiveUp) {
+  options_.journal = StoreOptions::Journal::kDelete;
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  std::future<absl::StatusOr<SubmissionResult>> submission;
+  const absl::Status read = coordinator_->reader().Stream(
+      "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n CROSS JOIN runs", absl::Seconds(60),
+      [](const auto&) {},
+      [&](const auto&) {
+        if (submission.valid()) return true;
+        submission = std::async(std::launch::async,
+                                [this] { return Submit(coordinator_.get(), "b", SweepText("t", 1, 1)); });
+        return true;
+      });
+  EXPECT_EQ(read.code(), absl::StatusCode::kDeadlineExceeded) << read;
+  ASSERT_TRUE(submission.valid());
+  const absl::StatusOr<SubmissionResult> submitted = submission.get();
+  EXPECT_TRUE(submitted.ok()) << submitted.status();
+  EXPECT_LT(coordinator_->reader().StreamLimit(absl::Seconds(10)), StoreOptions().busy_timeout);
+}
+
+}  // namespace
+}  // namespace seedbed::coordinator_test

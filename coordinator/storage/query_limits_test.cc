@@ -1,0 +1,107 @@
+#include <sys/resource.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/storage/reader.h"
+#include "coordinator/storage/storage_test_support.h"
+#include "gmock/gmock.h"
+
+// What a query may cost before it runs, and what others notice of it.
+namespace seedbed {
+namespace {
+
+using namespace storage_test;  // NOLINT: the support of this very file
+using ::testing::HasSubstr;
+
+class QueryLimitsTest : public ::testing::Test {
+ protected:
+  QueryLimitsTest() : store_(OpenStore(FastOptions(directory_.path()))) {
+    std::vector<core::Event> events = SweepEvents("sweep", 3, 2);
+    events.push_back(WorkerEvent("w1"));
+    events.push_back(Grant(RunId(1), 1, 1));
+    Write(Events(events));
+  }
+  void Write(const Batch& batch) { SEEDBED_ASSERT_OK(store_->Write(batch)); }
+
+  TemporaryDirectory directory_;
+  std::unique_ptr<Store> store_;
+};
+
+// Two references in every level: SQLite doubles the statement with each, before any of it runs.
+std::string Doubling(int levels) {
+  std::string sql = "WITH c0(x) AS (SELECT 1)";
+  for (int i = 1; i <= levels; ++i) {
+    absl::StrAppend(&sql, ", c", i, "(x) AS (SELECT 1 FROM c", i - 1, ", c", i - 1, ")");
+  }
+  return absl::StrCat(sql, " SELECT count(*) FROM c", levels, " LIMIT 0");
+}
+
+int64_t MostResidentBytes() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * int64_t{1024};
+}
+
+TEST_F(QueryLimitsTest, PreparingAQueryIsBoundedInMemory) {
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path());
+  SEEDBED_EXPECT_OK(reader->Query(Doubling(8)).status());
+  const int64_t before = MostResidentBytes();
+  const absl::Status refused = reader->Query(Doubling(18)).status();  // 830 MB, if it is let
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("256 MiB"));
+  EXPECT_LT(MostResidentBytes() - before, int64_t{400} << 20);
+  if (HasFailure()) return;  // the next one would take 50 GB
+  EXPECT_EQ(reader->Query(Doubling(24)).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_LT(MostResidentBytes() - before, int64_t{400} << 20);
+  SEEDBED_EXPECT_OK(reader->Query(Doubling(8)).status());  // the connection is of use afterwards
+  // What is long, and no more than that, is not refused.
+  std::string list = "1";
+  for (int i = 0; i < 500'000; ++i) list += ",1";
+  SEEDBED_EXPECT_OK(reader->Query(absl::StrCat("SELECT 1 IN (", list, ")")).status());
+}
+
+TEST_F(QueryLimitsTest, PreparingAQueryIsBoundedInTime) {
+  ReaderOptions options;
+  options.query_limit = absl::Milliseconds(1);
+  const std::unique_ptr<Reader> hasty = *Reader::Open(store_->database_path(), options);
+  const absl::Status late = hasty->Query(Doubling(14)).status();  // a hundred times as long, and little memory
+  EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr("cannot prepare"));
+  EXPECT_EQ(hasty
+                ->Stream(
+                    Doubling(14), absl::Milliseconds(1), [](const auto&) {}, [](const auto&) { return true; })
+                .code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(QueryLimitsTest, AQueryWithoutMemoryTakesNoneFromTheWriter) {
+  ReaderOptions options;
+  options.most_memory_bytes = 1 << 20;
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path(), options);
+  for (int i = 0; i < 20; ++i) {
+    const absl::Status refused = reader->Query(Doubling(14)).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("it takes more than 1 MiB"));
+    Write(Metrics({{RunId(1), {i}, {{"train_loss", {1}}}, {}}}));  // on the same thread
+    SEEDBED_EXPECT_OK(reader->Query("SELECT count(*) FROM steps").status());
+  }
+  EXPECT_EQ(One(*store_, "SELECT count(*) FROM steps"), "20");
+}
+
+TEST_F(QueryLimitsTest, WhatQueriesGiveBackIsTheirsAgain) {
+  ReaderOptions options;
+  options.most_memory_bytes = 32 << 20;
+  options.most_connections = 1;
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path(), options);
+  // A hundred times 4 MB of them, within one statement's life and beyond it.
+  for (int i = 0; i < 50; ++i) {
+    const absl::StatusOr<QueryResult> result = reader->Query(
+        "WITH n(x) AS (VALUES (1) UNION ALL VALUES (2)) SELECT length(hex(zeroblob(2000000 + x))) FROM n");
+    ASSERT_TRUE(result.ok()) << result.status();
+  }
+}
+
+}  // namespace
+}  // namespace seedbed
