@@ -40,7 +40,7 @@ TEST_F(WebTest, EveryRouteWantsATokenThatMayRead) {
     EXPECT_EQ(StatusOf(route, Bearer(worker)), 403) << route;
     for (const std::string& token : good) EXPECT_EQ(StatusOf(route, Bearer(token)), 200) << route;
   }
-  for (const std::string& part : {"/sign_in.js", "/place.js", "/style.css", "/icon.svg"}) {
+  for (const std::string part : {"/sign_in.js", "/place.js", "/style.css", "/icon.svg"}) {
     EXPECT_EQ(StatusOf(part), 200) << part << " is of the page where a token is typed";
   }
   EXPECT_THAT(Get("/api/v1/sweeps").body, HasSubstr("Authorization: Bearer"));
