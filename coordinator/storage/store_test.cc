@@ -163,6 +163,13 @@ TEST_F(StoreTest, TheEarliestNonFiniteStepIsKept) {
   SEEDBED_ASSERT_OK(store_->Write(rows(40)));
   EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20");
   EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "NULL");
+  const Batch ends = Events({
+      Finish(RunId(1), 1, 2, "diverged", R"({"first_nonfinite_step":50})"),
+      Finish(RunId(2), 1, 2, "diverged", R"({"first_nonfinite_step":7})"),
+  });
+  SEEDBED_ASSERT_OK(store_->Write(ends));
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20") << "its summary knows less";
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "7");
 }
 
 TEST_F(StoreTest, ANewMetricAddsAColumnAndTheViewsFollow) {
