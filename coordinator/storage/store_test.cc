@@ -55,6 +55,8 @@ TEST_F(StoreTest, FilesAreForThisUserOnly) {
 TEST_F(StoreTest, IsMadeForALongLife) {
   EXPECT_EQ(One("PRAGMA journal_mode"), "wal");
   EXPECT_EQ(One("PRAGMA auto_vacuum"), "2") << "incremental";
+  EXPECT_EQ(One("PRAGMA page_size"), "8192");
+  EXPECT_EQ(store_->Pragma("wal_autocheckpoint"), "0") << "no commit moves the log";
   EXPECT_EQ(One("PRAGMA integrity_check"), "ok");
   for (const char* metric : {"train_loss", "test_accuracy", "parameter_rms"}) {
     EXPECT_EQ(One(absl::StrCat("SELECT type FROM pragma_table_info('steps') WHERE name = '", metric, "'")), "REAL");
