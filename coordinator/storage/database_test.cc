@@ -124,6 +124,24 @@ TEST_F(DatabaseTest, AReadOnlyConnectionWritesNothing) {
   EXPECT_EQ(reader->Change("INSERT INTO t VALUES (1)").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// By itself: this connection could write.
+TEST_F(DatabaseTest, TheAuthorizerLetsNothingButSelectBePrepared) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a)"));
+  database_->AllowOnlySelect(/*most_value_bytes=*/1 << 20, /*most_memory_bytes=*/int64_t{1} << 40);
+  for (const char* sql :
+       {"INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "CREATE TABLE u (a)",
+        "CREATE TEMP TABLE u (a)", "CREATE VIEW v AS SELECT 1", "CREATE INDEX i ON t (a)", "DROP TABLE t",
+        "ALTER TABLE t RENAME TO u", "ANALYZE", "BEGIN", "SAVEPOINT s", "ATTACH 'x' AS y", "PRAGMA user_version = 1",
+        "PRAGMA writable_schema = 1"}) {
+    EXPECT_EQ(database_->Prepare(sql).status().code(), absl::StatusCode::kPermissionDenied) << sql;
+  }
+  for (const char* sql :
+       {"SELECT a FROM t", "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n LIMIT 3) SELECT i FROM n",
+        "SELECT name FROM pragma_table_info('t')", "SELECT value FROM json_each('[1]')"}) {
+    SEEDBED_EXPECT_OK(database_->Prepare(sql).status());
+  }
+}
+
 TEST_F(DatabaseTest, AMissingFileIsFailedPrecondition) {
   EXPECT_EQ(Database::Open(directory_.path() + "/none.db", {}).status().code(), absl::StatusCode::kFailedPrecondition);
 }

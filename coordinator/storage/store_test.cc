@@ -55,6 +55,8 @@ TEST_F(StoreTest, FilesAreForThisUserOnly) {
 TEST_F(StoreTest, IsMadeForALongLife) {
   EXPECT_EQ(One("PRAGMA journal_mode"), "wal");
   EXPECT_EQ(One("PRAGMA auto_vacuum"), "2") << "incremental";
+  EXPECT_EQ(One("PRAGMA page_size"), "8192");
+  EXPECT_EQ(store_->Pragma("wal_autocheckpoint"), "0") << "no commit moves the log";
   EXPECT_EQ(One("PRAGMA integrity_check"), "ok");
   for (const char* metric : {"train_loss", "test_accuracy", "parameter_rms"}) {
     EXPECT_EQ(One(absl::StrCat("SELECT type FROM pragma_table_info('steps') WHERE name = '", metric, "'")), "REAL");
@@ -163,6 +165,13 @@ TEST_F(StoreTest, TheEarliestNonFiniteStepIsKept) {
   SEEDBED_ASSERT_OK(store_->Write(rows(40)));
   EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20");
   EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "NULL");
+  const Batch ends = Events({
+      Finish(RunId(1), 1, 2, "diverged", R"({"first_nonfinite_step":50})"),
+      Finish(RunId(2), 1, 2, "diverged", R"({"first_nonfinite_step":7})"),
+  });
+  SEEDBED_ASSERT_OK(store_->Write(ends));
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20") << "its summary knows less";
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "7");
 }
 
 TEST_F(StoreTest, ANewMetricAddsAColumnAndTheViewsFollow) {

@@ -216,7 +216,11 @@ TEST_F(WebTest, AnswersCarryTheHeadersThatBrowsersObey) {
   for (const httplib::Headers& headers : {Bearer(AdminToken()), httplib::Headers()}) {
     for (const std::string route : {"/", "/api/v1/sweeps", "/nothing"}) {
       const httplib::Response response = Get(route, headers);
-      EXPECT_THAT(response.get_header_value("Content-Security-Policy"), HasSubstr("default-src 'self'")) << route;
+      for (const std::string directive : {"default-src 'self'", "frame-ancestors 'none'", "object-src 'none'",
+                                          "base-uri 'none'", "form-action 'self'"}) {
+        EXPECT_THAT(response.get_header_value("Content-Security-Policy"), HasSubstr(directive)) << route;
+      }
+      EXPECT_EQ(response.get_header_value("X-Frame-Options"), "DENY") << route;
       EXPECT_EQ(response.get_header_value("X-Content-Type-Options"), "nosniff") << route;
       EXPECT_EQ(response.get_header_value("Referrer-Policy"), "no-referrer") << route;
       EXPECT_EQ(response.get_header_value("Cache-Control"), "no-store") << route;
