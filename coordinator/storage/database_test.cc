@@ -1,9 +1,14 @@
 #include "coordinator/storage/database.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <fstream>
 #include <limits>
 
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/storage_test_support.h"
 #include "gmock/gmock.h"
 
@@ -39,6 +44,33 @@ TEST_F(DatabaseTest, EveryTypeComesBackAsItWas) {
   EXPECT_EQ(read.OptionalInt(3), std::nullopt);
   EXPECT_EQ(read.OptionalReal(4), std::numeric_limits<double>::infinity());
   EXPECT_FALSE(*read.Step());
+}
+
+// Whether another process than this one finds a lock on the file.
+bool IsLockedForOthers(const std::string& path) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const int descriptor = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    _exit(descriptor >= 0 && fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 1 : 0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+// A process's locks on a file go with the first of its descriptors that is closed. Without them another program that
+// closes the database takes its log away, with what is committed there from then on.
+TEST_F(DatabaseTest, FurtherConnectionsLeaveTheLocksOfTheFirst) {
+  SEEDBED_ASSERT_OK(database_->Execute("PRAGMA journal_mode = WAL"));
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a INTEGER) STRICT"));
+  ASSERT_TRUE(IsLockedForOthers(path_));
+  OpenRaw(path_).reset();
+  EXPECT_TRUE(IsLockedForOthers(path_));
+  SEEDBED_EXPECT_OK(CheckLog(path_));
+  EXPECT_TRUE(IsLockedForOthers(path_));
 }
 
 TEST_F(DatabaseTest, NotANumberIsNull) {
