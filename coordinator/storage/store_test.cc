@@ -148,9 +148,8 @@ TEST_F(StoreTest, ValuesKeepTheirBitsAndInfinity) {
   const double third = 1.0 / 3;
   SEEDBED_ASSERT_OK(store_->Write(
       Metrics({{RunId(1), {0, 1}, {{"train_loss", {third, std::numeric_limits<double>::infinity()}}}, {}}})));
-  Statement read = *OpenRaw(store_->database_path(), false)->Prepare("SELECT 1");
   const std::unique_ptr<Database> raw = OpenRaw(store_->database_path(), false);
-  read = *raw->Prepare("SELECT train_loss FROM steps ORDER BY step");
+  Statement read = *raw->Prepare("SELECT train_loss FROM steps ORDER BY step");
   ASSERT_TRUE(*read.Step());
   EXPECT_EQ(read.Real(0), third);
   ASSERT_TRUE(*read.Step());

@@ -77,7 +77,7 @@ TEST_F(WebTest, ATokenThatCannotBeLookedUpForTheMomentEndsNoSession) {
   client.set_keep_alive(true);
   client.set_read_timeout(kPatience);
   const auto status = [&] {
-    const httplib::Result result = client.Get("/style.css", session);
+    const httplib::Result result = client.Get("/app.js", session);
     return result ? result->status : -1;
   };
   EXPECT_EQ(status(), 200);
