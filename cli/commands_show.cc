@@ -106,11 +106,7 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
     return !context.out().closed();
   }));
   if (!wrote && context.options.json) context.PrintJson({{"run_id", options.run}, {"text", ""}});
-  if (!wrote && !context.options.json) {
-    const absl::StatusOr<v1::GetRunResponse> run = client->GetRun(options.run);
-    const bool waits = run.ok() && run->run().state() == v1::RUN_STATE_QUEUED && run->run().attempts() == 0;
-    context.Note(absl::StrCat("run ", options.run, waits ? " is queued and has not started" : " has written nothing"));
-  }
+  if (!wrote && !context.options.json) context.Note(absl::StrCat("run ", options.run, " has written nothing"));
   return kExitOk;
 }
 

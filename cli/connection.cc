@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -27,8 +28,15 @@ absl::StatusOr<TlsPems> TlsFor(const GlobalOptions& options, const std::string& 
   return LoadTlsPems(options.tls, TlsSide::kClient, absl::Now());
 }
 
-// People's tokens are refused to workers, which need one of their own; the data directory's is an admin's.
-constexpr char kWorkerToken[] = "WORKER.token";
+// The file of a token that a worker may use: `given` if it is a data directory's own, which is an admin's. A person's
+// would be refused.
+std::string TokenFileOfWorker(const std::string& given) {
+  const std::filesystem::path path(given);
+  std::error_code ignored;
+  const bool of_directory =
+      path.filename() == "token" && std::filesystem::exists(DatabasePath((path.parent_path() / ".").string()), ignored);
+  return of_directory ? given : "WORKER.token";
+}
 
 // For `address`, with the files that reach it from here.
 std::string WorkerCommand(const std::string& address, const std::string& token_file, const TlsFiles& tls) {
@@ -110,7 +118,7 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   if (!options.server.empty()) {
     SEEDBED_ASSIGN_OR_RETURN(const TlsPems tls, TlsFor(options, options.server));
     connection.client = Client::ForAddress(options.server, token, tls);
-    connection.worker_command = WorkerCommand(options.server, kWorkerToken, options.tls);
+    connection.worker_command = WorkerCommand(options.server, TokenFileOfWorker(options.token_file), options.tls);
     return connection;
   }
   const std::string directory = DataDirectory(options);
@@ -118,7 +126,8 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   if (!running.has_value()) return OpenInProcess(directory, access);
   SEEDBED_ASSIGN_OR_RETURN(connection.client, ClientOf(*running, options));
   connection.worker_command =
-      WorkerCommand(running->address, options.token_file.empty() ? running->token_file : kWorkerToken,
+      WorkerCommand(running->address,
+                    options.token_file.empty() ? running->token_file : TokenFileOfWorker(options.token_file),
                     running->tls ? options.tls : TlsFiles());
   return connection;
 }

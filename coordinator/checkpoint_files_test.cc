@@ -87,13 +87,16 @@ TEST_F(CheckpointFilesTest, OneThatIsNotWholeOrNotKeptLeavesNothing) {
     EXPECT_EQ((*cut)->Finish().code(), absl::StatusCode::kDataLoss);
     const auto longer = Begin(files, "one");
     EXPECT_EQ((*longer)->Append("one two").code(), absl::StatusCode::kDataLoss);
+    const auto longer_in_pieces = Begin(files, "one");
+    EXPECT_TRUE((*longer_in_pieces)->Append("on").ok());
+    EXPECT_EQ((*longer_in_pieces)->Append("on").code(), absl::StatusCode::kDataLoss) << "no room was claimed for it";
     const auto changed = Begin(files, "one two");
     EXPECT_TRUE((*changed)->Append("one 2wo").ok());
     EXPECT_EQ((*changed)->Finish().code(), absl::StatusCode::kDataLoss);
     const auto refused = Begin(files, "one");
     EXPECT_TRUE((*refused)->Append("one").ok());
     EXPECT_TRUE((*refused)->Finish().ok());
-    EXPECT_EQ(Count(), 4);
+    EXPECT_EQ(Count(), 5);
   }
   EXPECT_EQ(Count(), 0);
 }

@@ -85,6 +85,27 @@ TEST_F(CoordinatorTest, AFailedCommitAnswersUnavailableAndTheStateComesBack) {
   EXPECT_EQ(EventsOfKind("commits_resumed"), 1);
 }
 
+TEST_F(CoordinatorTest, AfterAFailedCommitNothingIsDecidedUntilAProbeCommits) {
+  options_.most_pages = 500;
+  options_.loop.first_retry = options_.loop.last_retry = absl::ZeroDuration();
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  // Of a size that leaves less room than the probe needs where the last of them does not fit.
+  constexpr int64_t kRows = 5'000;
+  absl::Status reported;
+  for (int64_t sequence = 1; reported.ok() && sequence < 10'000; ++sequence) {
+    Pending<core::ReportAnswer> answer;
+    Report(&answer, ReportOf("w", lease, sequence, sequence * kRows - 1),
+           RowsOf(lease.run, (sequence - 1) * kRows, kRows));
+    reported = answer.Get().status();
+  }
+  EXPECT_EQ(reported.code(), absl::StatusCode::kUnavailable);
+  // It is tried again before each of these is answered.
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(coordinator_->Inspect([](LiveView) {}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(coordinator_->Info().degraded);
+}
+
 TEST_F(CoordinatorTest, WithAFullDiskMetricsWaitAndControlGoesOn) {
   free_bytes_ = options_.least_free_bytes - 1;
   Open();

@@ -126,6 +126,27 @@ TEST_F(WritingTest, WhoLooksSeesOnlyWhatIsDurable) {
   EXPECT_TRUE(pause.Get().ok());
 }
 
+TEST_F(WritingTest, NothingExpiresWhileACommitWaits) {
+  // Less than the gap between ticks that extends leases.
+  options_.settings.lease_duration = absl::Seconds(1);
+  Begin();
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> pause;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
+  Synchronize(Heartbeat());  // which was answered, so the pause is with the writer
+  clock_.Advance(options_.settings.lease_duration + absl::Milliseconds(500));
+  const auto due = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(4 * options_.loop.tick_every);
+  while (std::chrono::steady_clock::now() < due) std::this_thread::yield();
+  Pending<SynchronizeReply> reply;
+  coordinator_->Synchronize(Heartbeat(), reply.Callback());
+  ASSERT_TRUE(lock_->Release());
+  const absl::StatusOr<SynchronizeReply> answer = reply.Get();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer->answer.restored.empty()) << "who waits for a commit loses no lease for it";
+  EXPECT_TRUE(pause.Get().ok());
+  EXPECT_EQ(EventsOfKind("worker_state"), 0);
+}
+
 TEST_F(WritingTest, AFailedCommitTakesAlongWhatWasDecidedUponIt) {
   Begin();
   ASSERT_TRUE(lock_->Take());

@@ -223,6 +223,24 @@ TEST(Checkpoints, GoOnElsewhereAndSaySoWhereNumericsMayMix) {
   EXPECT_TRUE(mixes);
 }
 
+TEST(Checkpoints, GoOnElsewhereWhileTheSameFingerprintIsBusy) {
+  Scene scene;
+  SweepOptions options;
+  options.points = 2;
+  const SweepId sweep = scene.Submit("a", options);
+  SceneWorker first = WithNumerics(scene, "first", R"({"cpu":"a"})", 2);
+  first.Synchronize();
+  first.Synchronize();  // and it has no slot left
+  const RunId run = scene.RunAt(sweep, 0, 0).id;
+  first.Save(run, 10);
+  first.End(run, AttemptEnd::kPreempted);
+  SceneWorker other = WithNumerics(scene, "other", R"({"cpu":"b"})");
+  const SynchronizeAnswer answer = other.Synchronize();
+  ASSERT_EQ(answer.start.size(), 1u);
+  EXPECT_EQ(answer.start[0].lease.run, run);
+  EXPECT_EQ(answer.start[0].resume_step, 10);
+}
+
 TEST(Checkpoints, StrictNumericsWaitForTheFingerprintOrStartAgain) {
   Scene scene;
   SweepOptions options;

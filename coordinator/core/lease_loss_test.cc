@@ -196,21 +196,25 @@ TEST(Return, NotIfSomethingElseBecameOfTheRun) {
 }
 
 TEST(Return, NotBeyondMaxConcurrent) {
-  Scene scene;
-  SweepOptions options = Grid(2, 1);
-  options.max_concurrent = 1;
-  scene.Submit("a", options);
-  SceneWorker worker(scene, "w", 1);
-  Lease(worker);
-  scene.Pass(absl::Seconds(20));
-  SceneWorker other(scene, "other", 1);
-  const LeaseKey lease = Lease(other);
-  scene.Do(CancelRuns{SweepId(1), {lease.run}});
-  other.held.clear();
-  Lease(other);  // the second point: the one place is taken
-  const SynchronizeAnswer answer = worker.Synchronize();
-  EXPECT_TRUE(answer.restored.empty());
-  EXPECT_EQ(answer.stop.size(), 1u);
+  for (const int64_t most : {2, 1}) {
+    Scene scene;
+    scene.Submit("a", Grid(2, 1));
+    SceneWorker other(scene, "other", 1);
+    Lease(other);
+    SceneWorker worker(scene, "w", 1);
+    const RunId run = Lease(worker).run;
+    SweepOptions options = Grid(2, 1);
+    options.max_concurrent = most;
+    scene.Do(Scene::Begin("a", "again", options));
+    for (int i = 0; i < 4; ++i) {
+      scene.Pass(absl::Seconds(5));
+      other.Synchronize();
+    }
+    ASSERT_EQ(scene.StateOfRun(run), "queued");
+    const SynchronizeAnswer answer = worker.Synchronize();
+    EXPECT_EQ(answer.restored.size(), most == 2 ? 1u : 0u) << "the other one has a place of " << most;
+    EXPECT_EQ(answer.stop.size(), most == 2 ? 0u : 1u);
+  }
 }
 
 TEST(Return, AWorkerComesBackAsWhatItWas) {

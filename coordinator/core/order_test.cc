@@ -261,6 +261,18 @@ TEST(Packs, KeysComputedByTheCoreIgnoreWhatMayDifferInAPack) {
   EXPECT_NE(key(apart, 0), key(apart, 1));
 }
 
+TEST(Packs, KeysDifferInWhatOneOfTheWorkersMayNotVary) {
+  Scene scene;
+  SceneWorker able(scene, "able", 1);
+  able.trainers = {{"modular", "{}", {"x"}}};
+  able.Synchronize();
+  SceneWorker other(scene, "other", 1);
+  other.Synchronize();
+  const SweepId sweep = scene.Submit("a", Grid(2, 1));
+  const std::vector<ConfigurationId>& points = scene.state.FindSweep(sweep)->configurations;
+  EXPECT_NE(scene.state.FindConfiguration(points[0])->pack_key, scene.state.FindConfiguration(points[1])->pack_key);
+}
+
 // Picks by brute force over all runs, for one-slot engines.
 std::vector<RunId> BruteForcePicks(const State& state, const std::string& trainer, int most) {
   std::map<SweepId, int64_t> running;

@@ -59,6 +59,17 @@ TEST(AccessRules, EveryMethodHasExactlyOne) {
   EXPECT_EQ(RequiredRole("SweepService/NoSuchCall"), std::nullopt);
 }
 
+// The table of docs/security.md, said once more.
+TEST(AccessRules, NameTheRoleThatEachCallNeeds) {
+  for (const std::string& method : AllMethods()) {
+    Role expected = absl::StartsWith(method, "WorkerService/") ? Role::kWorker : Role::kRead;
+    if (method == "SweepService/SubmitSweep" || method == "SweepService/ControlSweep") expected = Role::kSubmit;
+    if (method == "SweepService/ControlWorker") expected = Role::kAdmin;
+    EXPECT_EQ(RequiredRole(method), expected) << method;
+  }
+  EXPECT_EQ(RequiredRole(kDashboard), Role::kRead);
+}
+
 TEST(AccessRules, RolesIncludeWhatTheyShould) {
   const std::vector<Role> all = {Role::kAdmin, Role::kSubmit, Role::kWorker, Role::kRead};
   const std::set<std::pair<Role, Role>> expected = {{Role::kAdmin, Role::kAdmin},   {Role::kAdmin, Role::kSubmit},
@@ -225,6 +236,15 @@ TEST_F(AccessTest, ARevokedWorkersReportsEnd) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
 }
 
+TEST_F(AccessTest, WhatStrangersMakeUpIsNotLogged) {
+  Serve();
+  std::string response;
+  EXPECT_EQ(rpc_test::CallByName(ConnectOpenly(), "/made.up/Method", "", &response).error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(Log(), HasSubstr("refused a call over TCP"));
+  EXPECT_THAT(Log(), Not(HasSubstr("made.up")));
+}
+
 TEST_F(AccessTest, AFileThatCannotBeTrustedMakesNoTokenGood) {
   Serve();
   const auto channel = ConnectOpenly();
@@ -305,17 +325,19 @@ TEST_F(AccessTest, OversizedMessagesAreRefused) {
     grpc::ClientContext context;
     Prepare(&context, token);
     v1::SubmitSweepResponse response;
-    return stub->SubmitSweep(&context, request, &response).error_code();
+    return stub->SubmitSweep(&context, request, &response);
   };
   v1::SubmitSweepRequest request;
   request.set_submission_id("x");
   request.set_text(std::string(17 << 20, ' '));
-  EXPECT_EQ(submit(request), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const grpc::Status too_large = submit(request);
+  EXPECT_EQ(too_large.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(too_large.error_message(), HasSubstr(std::to_string(8 << 20))) << "not read as a whole";
   request.set_text(std::string(5 << 20, ' '));  // gRPC takes it, the sweep file's reader does not
-  EXPECT_EQ(submit(request), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(submit(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   request.set_text("name: x\n");
   for (int i = 0; i < 10'001; ++i) request.add_overrides("a=1");
-  EXPECT_EQ(submit(request), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(submit(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 
   grpc::ClientContext context;
   Prepare(&context, token);

@@ -59,6 +59,9 @@ TEST_F(RpcTest, TcpWantsTheToken) {
   std::string response;
   for (const char* method : {"/grpc.health.v1.Health/Check", "/no.such/Method"}) {
     EXPECT_EQ(CallByName(channel, method, "", &response).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+    EXPECT_EQ(CallByName(channel, method, "", &response, std::string(64, '0')).error_code(),
+              grpc::StatusCode::UNAUTHENTICATED)
+        << method;
   }
   EXPECT_TRUE(CallByName(channel, "/grpc.health.v1.Health/Check", "", &response, token).ok());
 

@@ -119,6 +119,10 @@ void ReadOn(const std::shared_ptr<LogReading>& reading) {
   const absl::StatusOr<RunDetail> detail = reading->coordinator->reader().GetRun(reading->run);
   if (!detail.ok()) return reading->stream->End(detail.status());
   if (reading->attempt == 0) reading->attempt = static_cast<int>(detail->run.attempts);
+  if (detail->run.attempts == 0 && !reading->follow) {
+    return reading->stream->End(absl::NotFoundError(absl::StrCat("run ", reading->run.value(), " is ", detail->run.state,
+                                                                 " and has not started: it has no log yet")));
+  }
   if (reading->attempt > detail->run.attempts || (reading->attempt == 0 && !reading->follow)) {
     return reading->stream->End(absl::NotFoundError(
         absl::StrCat("run ", reading->run.value(), " has had ", detail->run.attempts,

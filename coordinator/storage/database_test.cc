@@ -1,9 +1,14 @@
 #include "coordinator/storage/database.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <fstream>
 #include <limits>
 
+#include "coordinator/storage/log_check.h"
 #include "coordinator/storage/storage_test_support.h"
 #include "gmock/gmock.h"
 
@@ -39,6 +44,33 @@ TEST_F(DatabaseTest, EveryTypeComesBackAsItWas) {
   EXPECT_EQ(read.OptionalInt(3), std::nullopt);
   EXPECT_EQ(read.OptionalReal(4), std::numeric_limits<double>::infinity());
   EXPECT_FALSE(*read.Step());
+}
+
+// Whether another process than this one finds a lock on the file.
+bool IsLockedForOthers(const std::string& path) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const int descriptor = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    _exit(descriptor >= 0 && fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 1 : 0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+// A process's locks on a file go with the first of its descriptors that is closed. Without them another program that
+// closes the database takes its log away, with what is committed there from then on.
+TEST_F(DatabaseTest, FurtherConnectionsLeaveTheLocksOfTheFirst) {
+  SEEDBED_ASSERT_OK(database_->Execute("PRAGMA journal_mode = WAL"));
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a INTEGER) STRICT"));
+  ASSERT_TRUE(IsLockedForOthers(path_));
+  OpenRaw(path_).reset();
+  EXPECT_TRUE(IsLockedForOthers(path_));
+  SEEDBED_EXPECT_OK(CheckLog(path_));
+  EXPECT_TRUE(IsLockedForOthers(path_));
 }
 
 TEST_F(DatabaseTest, NotANumberIsNull) {
@@ -122,6 +154,24 @@ TEST_F(DatabaseTest, AReadOnlyConnectionWritesNothing) {
   SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a)"));
   const std::unique_ptr<Database> reader = OpenRaw(path_, /*writable=*/false);
   EXPECT_EQ(reader->Change("INSERT INTO t VALUES (1)").status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// By itself: this connection could write.
+TEST_F(DatabaseTest, TheAuthorizerLetsNothingButSelectBePrepared) {
+  SEEDBED_ASSERT_OK(database_->Execute("CREATE TABLE t (a)"));
+  database_->AllowOnlySelect(/*most_value_bytes=*/1 << 20, /*most_memory_bytes=*/int64_t{1} << 40);
+  for (const char* sql :
+       {"INSERT INTO t VALUES (1)", "UPDATE t SET a = 1", "DELETE FROM t", "CREATE TABLE u (a)",
+        "CREATE TEMP TABLE u (a)", "CREATE VIEW v AS SELECT 1", "CREATE INDEX i ON t (a)", "DROP TABLE t",
+        "ALTER TABLE t RENAME TO u", "ANALYZE", "BEGIN", "SAVEPOINT s", "ATTACH 'x' AS y", "PRAGMA user_version = 1",
+        "PRAGMA writable_schema = 1"}) {
+    EXPECT_EQ(database_->Prepare(sql).status().code(), absl::StatusCode::kPermissionDenied) << sql;
+  }
+  for (const char* sql :
+       {"SELECT a FROM t", "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n LIMIT 3) SELECT i FROM n",
+        "SELECT name FROM pragma_table_info('t')", "SELECT value FROM json_each('[1]')"}) {
+    SEEDBED_EXPECT_OK(database_->Prepare(sql).status());
+  }
 }
 
 TEST_F(DatabaseTest, AMissingFileIsFailedPrecondition) {

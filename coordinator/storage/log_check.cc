@@ -1,14 +1,14 @@
 #include "coordinator/storage/log_check.h"
 
-#include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "coordinator/storage/allocation_limit.h"
 
 namespace seedbed {
 namespace {
@@ -36,16 +36,22 @@ absl::Status CheckItIsThere(const std::string& database_path) {
 
 // Whether the header says that the file has no write-ahead log (its versions are 1, not 2). A database says that it has
 // one before it gets one, and says so until the log is gone: it writes that byte with a rollback journal both times.
+// Read by SQLite: to close a descriptor of one's own takes every lock of this process off the file (POSIX), those of
+// SQLite's other connections too, and another program that closes the database would then remove the log under them.
 bool SaysThatItHasNone(const std::string& database_path) {
   constexpr std::string_view kMagic("SQLite format 3", 16);
   constexpr size_t kWriteVersionAt = 18;
   char header[kWriteVersionAt + 1];
-  const int descriptor = ::open(database_path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return false;
-  const ssize_t count = ::pread(descriptor, header, sizeof(header), 0);
-  ::close(descriptor);
-  return count == static_cast<ssize_t>(sizeof(header)) && std::string_view(header, kMagic.size()) == kMagic &&
-         header[kWriteVersionAt] == 1;
+  sqlite3* handle = nullptr;
+  bool has_none = false;
+  sqlite3_file* file = nullptr;
+  if (sqlite3_open_v2(database_path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr) == SQLITE_OK &&
+      sqlite3_file_control(handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file->pMethods != nullptr &&
+      file->pMethods->xRead(file, header, sizeof(header), 0) == SQLITE_OK) {
+    has_none = std::string_view(header, kMagic.size()) == kMagic && header[kWriteVersionAt] == 1;
+  }
+  sqlite3_close_v2(handle);
+  return has_none;
 }
 
 absl::Status CheckItBelongs(const std::string& database_path) {
@@ -63,6 +69,7 @@ absl::Status CheckItBelongs(const std::string& database_path) {
 }  // namespace
 
 absl::Status CheckLog(const std::string& database_path) {
+  SEEDBED_RETURN_IF_ERROR(LimitAllocations());
   SEEDBED_RETURN_IF_ERROR(CheckItIsThere(database_path));
   return CheckItBelongs(database_path);
 }

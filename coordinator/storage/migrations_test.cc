@@ -1,5 +1,6 @@
 #include "coordinator/storage/migrations.h"
 
+#include "absl/strings/str_cat.h"
 #include "coordinator/storage/schema.h"
 #include "coordinator/storage/storage_test_support.h"
 #include "gmock/gmock.h"
@@ -173,11 +174,13 @@ TEST_F(MigrationsTest, AFailingStepChangesNothing) {
 
 TEST_F(MigrationsTest, ASchemaFromTheFutureIsRefused) {
   SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
-  SEEDBED_ASSERT_OK(database_->Execute("PRAGMA user_version = 99"));
-  const absl::Status status = Migrate(database_.get(), Migrations());
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("schema version 99"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("newer"));
+  for (const int64_t version : {SchemaVersion() + 1, int64_t{99}}) {
+    SEEDBED_ASSERT_OK(database_->Execute(absl::StrCat("PRAGMA user_version = ", version)));
+    const absl::Status status = Migrate(database_.get(), Migrations());
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("schema version ", version)));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("newer"));
+  }
 }
 
 TEST_F(MigrationsTest, AnotherProgramsDatabaseIsRefusedAndLeftAlone) {

@@ -55,6 +55,8 @@ TEST_F(StoreTest, FilesAreForThisUserOnly) {
 TEST_F(StoreTest, IsMadeForALongLife) {
   EXPECT_EQ(One("PRAGMA journal_mode"), "wal");
   EXPECT_EQ(One("PRAGMA auto_vacuum"), "2") << "incremental";
+  EXPECT_EQ(One("PRAGMA page_size"), "8192");
+  EXPECT_EQ(store_->Pragma("wal_autocheckpoint"), "0") << "no commit moves the log";
   EXPECT_EQ(One("PRAGMA integrity_check"), "ok");
   for (const char* metric : {"train_loss", "test_accuracy", "parameter_rms"}) {
     EXPECT_EQ(One(absl::StrCat("SELECT type FROM pragma_table_info('steps') WHERE name = '", metric, "'")), "REAL");
@@ -146,9 +148,8 @@ TEST_F(StoreTest, ValuesKeepTheirBitsAndInfinity) {
   const double third = 1.0 / 3;
   SEEDBED_ASSERT_OK(store_->Write(
       Metrics({{RunId(1), {0, 1}, {{"train_loss", {third, std::numeric_limits<double>::infinity()}}}, {}}})));
-  Statement read = *OpenRaw(store_->database_path(), false)->Prepare("SELECT 1");
   const std::unique_ptr<Database> raw = OpenRaw(store_->database_path(), false);
-  read = *raw->Prepare("SELECT train_loss FROM steps ORDER BY step");
+  Statement read = *raw->Prepare("SELECT train_loss FROM steps ORDER BY step");
   ASSERT_TRUE(*read.Step());
   EXPECT_EQ(read.Real(0), third);
   ASSERT_TRUE(*read.Step());
@@ -163,6 +164,13 @@ TEST_F(StoreTest, TheEarliestNonFiniteStepIsKept) {
   SEEDBED_ASSERT_OK(store_->Write(rows(40)));
   EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20");
   EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "NULL");
+  const Batch ends = Events({
+      Finish(RunId(1), 1, 2, "diverged", R"({"first_nonfinite_step":50})"),
+      Finish(RunId(2), 1, 2, "diverged", R"({"first_nonfinite_step":7})"),
+  });
+  SEEDBED_ASSERT_OK(store_->Write(ends));
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 1"), "20") << "its summary knows less";
+  EXPECT_EQ(One("SELECT first_nonfinite_step FROM run_results WHERE run_id = 2"), "7");
 }
 
 TEST_F(StoreTest, ANewMetricAddsAColumnAndTheViewsFollow) {

@@ -40,7 +40,7 @@ TEST_F(WebTest, EveryRouteWantsATokenThatMayRead) {
     EXPECT_EQ(StatusOf(route, Bearer(worker)), 403) << route;
     for (const std::string& token : good) EXPECT_EQ(StatusOf(route, Bearer(token)), 200) << route;
   }
-  for (const std::string& part : {"/sign_in.js", "/place.js", "/style.css", "/icon.svg"}) {
+  for (const std::string part : {"/sign_in.js", "/place.js", "/style.css", "/icon.svg"}) {
     EXPECT_EQ(StatusOf(part), 200) << part << " is of the page where a token is typed";
   }
   EXPECT_THAT(Get("/api/v1/sweeps").body, HasSubstr("Authorization: Bearer"));
@@ -77,7 +77,7 @@ TEST_F(WebTest, ATokenThatCannotBeLookedUpForTheMomentEndsNoSession) {
   client.set_keep_alive(true);
   client.set_read_timeout(kPatience);
   const auto status = [&] {
-    const httplib::Result result = client.Get("/style.css", session);
+    const httplib::Result result = client.Get("/app.js", session);
     return result ? result->status : -1;
   };
   EXPECT_EQ(status(), 200);
@@ -216,7 +216,11 @@ TEST_F(WebTest, AnswersCarryTheHeadersThatBrowsersObey) {
   for (const httplib::Headers& headers : {Bearer(AdminToken()), httplib::Headers()}) {
     for (const std::string route : {"/", "/api/v1/sweeps", "/nothing"}) {
       const httplib::Response response = Get(route, headers);
-      EXPECT_THAT(response.get_header_value("Content-Security-Policy"), HasSubstr("default-src 'self'")) << route;
+      for (const std::string directive : {"default-src 'self'", "frame-ancestors 'none'", "object-src 'none'",
+                                          "base-uri 'none'", "form-action 'self'"}) {
+        EXPECT_THAT(response.get_header_value("Content-Security-Policy"), HasSubstr(directive)) << route;
+      }
+      EXPECT_EQ(response.get_header_value("X-Frame-Options"), "DENY") << route;
       EXPECT_EQ(response.get_header_value("X-Content-Type-Options"), "nosniff") << route;
       EXPECT_EQ(response.get_header_value("Referrer-Policy"), "no-referrer") << route;
       EXPECT_EQ(response.get_header_value("Cache-Control"), "no-store") << route;

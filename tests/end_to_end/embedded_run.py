@@ -93,7 +93,7 @@ class EmbeddedRun(EndToEndTest):
         self.assertEqual(self.rows("select count(*) from run_results"), [(4,)])
 
     def test_an_interrupt_stops_cleanly_and_the_next_run_goes_on(self):
-        self.write("long.yaml", SMALL_SWEEP.replace("steps: 400", "steps: 6000").replace("name: small", "name: long"))
+        self.write("long.yaml", SMALL_SWEEP.replace("steps: 400", "steps: 30000").replace("name: small", "name: long"))
         process = self.start("seedbed", "run", "long.yaml")
         wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0"), "a run has started to train")
         process.send_signal(signal.SIGINT)

@@ -48,7 +48,8 @@ class Faults(EndToEndTest):
 
     def test_a_dead_workers_runs_are_leased_again_within_a_second_of_their_leases_end(self):
         lease_seconds = 2
-        self.write("sweep.yaml", SWEEP.replace("seeds: 2", "seeds: 1"))
+        # Longer than the test: no machine is so fast that a run ends by itself.
+        self.write("sweep.yaml", SWEEP.replace("seeds: 2", "seeds: 1").replace("steps: 24000", "steps: 1000000000"))
         self.start_coordinator(lease_seconds=lease_seconds)
         dies = self.start_worker(slots=2)
         self.remote("submit", "sweep.yaml")

@@ -47,8 +47,8 @@ class StorageFaults(EndToEndTest):
         with self.database(data) as connection:
             return steps_by_specification(connection)
 
-    def calm_rows(self):
-        self.write("sweep.yaml", LONG_SWEEP)
+    def calm_rows(self, sweep=LONG_SWEEP):
+        self.write("sweep.yaml", sweep)
         self.seedbed("run", "sweep.yaml", "--data", "calm", "--slots", "1")
         return self.rows_of("calm")
 
@@ -247,7 +247,8 @@ class StorageFaults(EndToEndTest):
     # --- backups
 
     def test_a_backup_of_a_working_coordinator_goes_on_as_a_database_of_its_own(self):
-        expected = self.calm_rows()
+        # Long enough to be copied while it trains, on a fast machine too.
+        expected = self.calm_rows(LONG_SWEEP.replace("steps: 12000", "steps: 60000").replace("log_every: 10", "log_every: 40"))
         self.start_coordinator()
         self.start("seedbed-worker", "--server", self.socket(), "--slots", 1, "--device", "cpu", "--checkpoint-every", 0.2, "--directory",
                    self.directory / "saving")

@@ -132,12 +132,32 @@ TEST(Checkpoints, TheIntervalGrowsWithTheCost) {
   Put(world, Uploaded(world), CheckpointFate::kStored, 60'000'000);
   world.Pass(absl::Milliseconds(2950));
   TakeCalls(world);
-  EXPECT_EQ(world.Commanded(), "nothing") << "60 MB at 20 MB/s";
+  EXPECT_EQ(world.Commanded(), "nothing");
   world.Pass(absl::Milliseconds(1000));
   TakeCalls(world);
   EXPECT_EQ(world.Commanded(), "nothing") << "40 ms in 4 s";
   world.Pass(absl::Milliseconds(20));
   EXPECT_EQ(world.Commanded(), "checkpoint 1");
+}
+
+TEST(Checkpoints, TakeNoMoreOfTheNetworkThanTheirRate) {
+  for (const int runs : {1, 2}) {
+    World world(runs, {}, absl::Seconds(2));
+    std::vector<LeaseToStart> leases;
+    for (int run = 1; run <= runs; ++run) leases.push_back(Granted(Key(run)));
+    world.Train(leases);
+    for (int run = 1; run <= runs; ++run) world.Started();
+    world.Pass(absl::Milliseconds(1850));
+    for (int run = 1; run <= runs; ++run) EXPECT_EQ(world.Commanded(), absl::StrCat("checkpoint ", run));
+    Wrote(world, 1, 1);  // at once: it costs the training nothing
+    Put(world, Uploaded(world), CheckpointFate::kStored, 100'000'000);
+    world.Pass(absl::Seconds(5) * runs - absl::Milliseconds(50));
+    TakeCalls(world);
+    EXPECT_EQ(world.Commanded(), "nothing") << "100 MB of each of " << runs << " at 20 MB/s";
+    world.Pass(absl::Milliseconds(50));
+    TakeCalls(world);
+    EXPECT_EQ(world.Commanded(), "checkpoint 1");
+  }
 }
 
 TEST(Checkpoints, AnEndWaitsForTheLastOneAndNoLongerThanItMay) {

@@ -50,14 +50,16 @@ TEST(Leases, OfTrainersThatAreNotAllowedHereAreRefusedWhoeverGrantsThem) {
 }
 
 TEST(Leases, ARepeatedGrantChangesNothing) {
-  World world;
+  World world(2);
   world.Train({Granted(Key(1))});
   world.Started();
   world.Pass(absl::Seconds(5));
   SynchronizeAnswer again = world.Desired();
   again.start = {Granted(Key(1))};
   world.CallAndAnswer(again);
+  world.Settle();
   EXPECT_EQ(world.agent->lease_count(), 1u);
+  EXPECT_TRUE(world.pool.starts.empty()) << "it trains already, though there is a free engine";
 }
 
 TEST(Leases, AreListedWithTheLastStepKnown) {
