@@ -77,6 +77,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
       if (over_) return;
       over_ = true;
       status_ = status;
+      taken_.notify_all();
       if (writing_) return;
       finished_ = true;
     }
@@ -114,10 +115,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
     if (next != nullptr) this->StartWrite(next);
     if (finish) this->Finish(ToGrpc(status_));
   }
-  void OnCancel() override {
-    End(absl::CancelledError("the call was cancelled"));
-    taken_.notify_all();
-  }
+  void OnCancel() override { End(absl::CancelledError("the call was cancelled")); }
   void OnDone() override { self_.reset(); }
 
  private:
