@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <thread>
 
 #include "coordinator/coordinator.h"
 #include "coordinator/coordinator_fixture.h"
@@ -45,6 +46,8 @@ TEST_F(RecoveryTest, ADatabaseThatCannotBeLoadedIsSaid) {
   })) << coordinator_->Info().degraded_reason;
   EXPECT_THAT(coordinator_->Info().degraded_reason, HasSubstr("no known state"));
   EXPECT_EQ(said, 1);
+  // Meanwhile it is tried some times more.
+  std::this_thread::sleep_for(absl::ToChronoNanoseconds(8 * options_.loop.last_retry));
   SEEDBED_ASSERT_OK(other->Execute("UPDATE runs SET state = 'running'"));
   EXPECT_TRUE(Eventually([&] { return !coordinator_->Info().degraded; }));
   EXPECT_EQ(said, 1) << "however often it was tried";

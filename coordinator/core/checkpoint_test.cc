@@ -254,6 +254,7 @@ TEST(Checkpoints, StrictNumericsWaitForTheFingerprintOrStartAgain) {
   first.Save(run, 10);
   first.slots = 1;
   first.End(run, AttemptEnd::kPreempted);
+  first.Synchronize();  // and it has no slot left
   SceneWorker other = WithNumerics(scene, "other", R"({"cpu":"b"})");
   EXPECT_TRUE(other.Synchronize().start.empty()) << "busy as it is, the worker `first` will come to it";
   EXPECT_EQ(first.held.count(busy_with), 1u);

@@ -2,9 +2,12 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/schema/trainer_schema.h"
@@ -409,6 +412,21 @@ TEST_F(StoreTest, AnotherProgramsTransactionIsUnavailableUntilItEnds) {
     EXPECT_EQ(store_->ProbeWrite().code(), absl::StatusCode::kUnavailable);
   }
   SEEDBED_EXPECT_OK(store_->Write(Events(SweepEvents("sweep", 1, 1))));
+}
+
+TEST_F(StoreTest, AnotherProgramsTransactionIsWaitedFor) {
+  store_.reset();
+  StoreOptions patient = FastOptions(data_);
+  patient.busy_timeout = absl::Seconds(60);
+  store_ = OpenStore(patient);
+  const std::unique_ptr<Database> other = OpenRaw(store_->database_path());
+  SEEDBED_ASSERT_OK(other->Execute("BEGIN IMMEDIATE"));
+  std::future<absl::Status> ending = std::async(std::launch::async, [&other] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return other->Execute("COMMIT");
+  });
+  SEEDBED_EXPECT_OK(store_->Write(Events({WorkerEvent("w1")})));
+  SEEDBED_EXPECT_OK(ending.get());
 }
 
 TEST_F(StoreTest, AnEventThatDoesNotFitIsABugAndChangesNothing) {

@@ -173,14 +173,28 @@ TEST_F(EngineSessionTest, TheFirstMessageIsReady) {
 }
 
 TEST_F(EngineSessionTest, CheckpointsLieInTheRunsDirectory) {
-  BecomeReady();
-  Start(1);
-  const std::string rest = R"(","sha256":")" + std::string(64, '0') + "\"}";
-  Say(R"({"type":"checkpoint","run":1,"step":3,"path":")" + directory_.path() + "/c" + rest);
-  EXPECT_EQ(host_.Take<AttemptCheckpoint>().size(), 1u);
-  EXPECT_EQ(host_.kills, 0);
-  Say(R"({"type":"checkpoint","run":1,"step":3,"path":")" + directory_.path() + "/../c" + rest);
-  EXPECT_EQ(host_.kills, 1);
+  const std::string own = directory_.path();
+  const struct {
+    std::string path;
+    int kills;
+  } cases[] = {{own + "/c", 0}, {own + "/../c", 1},     {own + "-of-another/c", 1},
+               {own, 1},        {"/elsewhere/c", 1}, {"c", 1}};
+  for (const auto& each : cases) {
+    RecordingHost host;
+    EngineSession session(0, EngineLimits(), &host, clock_.Now());
+    session.OnLine(R"({"type":"ready","protocol":1,"engine":"e","trainers":["m"],"capacity":1,"device":"cpu",)"
+                   R"("numerics":{},"pack_parameters":[]})",
+                   clock_.Now());
+    AttemptStart start;
+    start.attempt = AttemptId(1);
+    start.directory = own;
+    session.Start(start, clock_.Now());
+    session.OnLine(R"({"type":"checkpoint","run":1,"step":3,"path":")" + each.path + R"(","sha256":")" +
+                       std::string(64, '0') + "\"}",
+                   clock_.Now());
+    EXPECT_EQ(host.kills, each.kills) << each.path;
+    EXPECT_EQ(host.Take<AttemptCheckpoint>().size(), each.kills == 0 ? 1u : 0u) << each.path;
+  }
 }
 
 TEST_F(EngineSessionTest, SilenceIsAStall) {

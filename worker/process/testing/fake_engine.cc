@@ -9,6 +9,7 @@
 //       grandchild                   leave a process outside the session, then go on
 //       log_flood                    write 100 MB to stderr, then go on
 //       flood                        queue 64 MiB of messages, then go on
+//       deaf_flood                   the same, and read nothing before they are written
 //       garbage, huge_line, unknown_run, repeated_step  break the protocol in that way
 //       fail, out_of_memory          report that the run has failed
 //       ignore_stop, ignore_shutdown for the whole life
@@ -199,11 +200,7 @@ class FakeEngine {
   // What else was said comes first. Returns true if the run has ended by this.
   bool Misbehave(const FakeRun& run) {
     if (!IsTurnOf(run)) return false;
-    while (!pending_.empty() && behaviour_ != "flood") {
-      pollfd writable{output_, POLLOUT, 0};
-      poll(&writable, 1, -1);
-      if (pending_.WriteTo(output_) == IoResult::kEnd) _exit(1);
-    }
+    if (behaviour_ != "flood") WriteAll();
     if (behaviour_ == "crash") {
       signal(SIGSEGV, SIG_DFL);  // sanitizers would make another end of it
       raise(SIGSEGV);
@@ -218,7 +215,8 @@ class FakeEngine {
       HangForever();
     }
     if (behaviour_ == "log_flood") FloodLog();
-    if (behaviour_ == "flood") Flood(run);
+    if (behaviour_ == "flood" || behaviour_ == "deaf_flood") Flood(run);
+    if (behaviour_ == "deaf_flood") WriteAll();
     if (behaviour_ == "garbage") pending_.Push("this is not JSON\n");
     if (behaviour_ == "huge_line") pending_.Push(std::string((16 << 20) + 4096, 'x'));
     if (behaviour_ == "unknown_run") Say({{"type", "alive"}, {"run", run.id() + 1000}, {"step", 0}});
@@ -231,6 +229,14 @@ class FakeEngine {
          {"kind", behaviour_ == "fail" ? "error" : "out_of_memory"},
          {"reason", "as the test wished"}});
     return true;
+  }
+
+  void WriteAll() {
+    while (!pending_.empty()) {
+      pollfd writable{output_, POLLOUT, 0};
+      poll(&writable, 1, -1);
+      if (pending_.WriteTo(output_) == IoResult::kEnd) _exit(1);
+    }
   }
 
   // 100 MB.
