@@ -133,7 +133,8 @@ TEST_F(WritingTest, NothingExpiresWhileACommitWaits) {
   ASSERT_TRUE(lock_->Take());
   Pending<core::Answer> pause;
   coordinator_->Execute(core::PauseSweep{SweepId(1), false}, pause.Callback());
-  Synchronize(Heartbeat());  // which was answered, so the pause is with the writer
+  Synchronize(Heartbeat());
+  Synchronize(Heartbeat());  // decided in another turn than the first, so the pause is with the writer
   clock_.Advance(options_.settings.lease_duration + absl::Milliseconds(500));
   const auto due = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(4 * options_.loop.tick_every);
   while (std::chrono::steady_clock::now() < due) std::this_thread::yield();
