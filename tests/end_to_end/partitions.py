@@ -21,7 +21,7 @@ BURST_SECONDS = 6
 LOSS_SECONDS = 6
 SKIPPED = 77
 INSIDE = "SEEDBED_TEST_IN_NAMESPACE"
-SWEEP = (SMALL_SWEEP.replace("steps: 400", "steps: 16000").replace("log_every: 20", "log_every: 100").replace("evaluate_every: 40", "evaluate_every: 200"))
+SWEEP = (SMALL_SWEEP.replace("steps: 400", "steps: 32000").replace("log_every: 20", "log_every: 200").replace("evaluate_every: 40", "evaluate_every: 400"))
 NOBODY = "02:00:00:00:00:99"  # frames for this address are taken by no one
 numbers = itertools.count(1)
 
@@ -123,6 +123,8 @@ class Partitions(EndToEndTest):
         links = links or [Link(self), Link(self)]
         self.serve(**options)
         workers = [self.start_far_worker(link) for link in links]
+        # Both are there before there is anything to train: on a fast machine one would be done before the other comes.
+        wait_until(lambda: self.rows_or_none("select count(*) from workers where state = 'active'", data="data") == [(len(links),)], "both workers come")
         self.remote("submit", "sweep.yaml")
         wait_until(self.both_train, "both workers train")
         return links, workers
