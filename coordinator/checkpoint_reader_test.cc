@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/testing/no_descriptors.h"
+#include "common/base/testing/temporary_directory.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -16,12 +17,9 @@ using ::testing::HasSubstr;
 class CheckpointReaderTest : public ::testing::Test {
  protected:
   CheckpointReaderTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "seedbed-reader-XXXXXX").string();
-    directory_ = mkdtemp(pattern.data());
-    row_ = {10, 1, directory_ + "/file", Sha256Hex("content"), 7};
+    row_ = {10, 1, directory_.path() + "/file", Sha256Hex("content"), 7};
     Write("content");
   }
-  ~CheckpointReaderTest() override { std::filesystem::remove_all(directory_); }
 
   void Write(const std::string& content) const { std::ofstream(row_.path, std::ios::binary) << content; }
   absl::StatusOr<std::string> Read(int64_t most = 3) const {
@@ -36,7 +34,7 @@ class CheckpointReaderTest : public ::testing::Test {
     }
   }
 
-  std::string directory_;
+  TemporaryDirectory directory_;
   CheckpointRow row_;
 };
 

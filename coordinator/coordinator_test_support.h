@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/testing/temporary_directory.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/operations.h"
 #include "gtest/gtest.h"
@@ -23,25 +24,6 @@
 namespace seedbed::coordinator_test {
 
 constexpr std::chrono::seconds kPatience(60);  // for things that happen at once on an idle machine
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = std::filesystem::temp_directory_path() / "seedbed-coordinator-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // For a coordinator behind a server: nothing waits for long, no disk has to be quick, and none is ever full.
 inline CoordinatorOptions ServedOptions(const std::string& data_directory) {

@@ -1,14 +1,13 @@
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <functional>
 #include <future>
 #include <memory>
 #include <string>
 
+#include "common/base/testing/until_it_waits.h"
 #include "coordinator/coordinator_fixture.h"
 
 // What goes on while a batch is written.
@@ -36,28 +35,6 @@ class WriteLock {
   }
   const int shared_memory_;
 };
-
-bool Sleeps(pid_t thread) {
-  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
-  std::string stat;
-  std::getline(file, stat);
-  const size_t end_of_name = stat.rfind(')');
-  return end_of_name != std::string::npos && stat.compare(end_of_name, 3, ") S") == 0;
-}
-
-// `work` in a thread of its own, which has come to where it waits, or has ended.
-template <typename Result>
-std::future<Result> UntilItWaits(std::function<Result()> work) {
-  const auto thread = std::make_shared<std::promise<pid_t>>();
-  std::future<Result> result = std::async(std::launch::async, [thread, work = std::move(work)] {
-    thread->set_value(static_cast<pid_t>(syscall(SYS_gettid)));
-    return work();
-  });
-  const pid_t id = thread->get_future().get();
-  EXPECT_TRUE(Eventually(
-      [&] { return Sleeps(id) || result.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
-  return result;
-}
 
 class WritingTest : public CoordinatorTest {
  protected:

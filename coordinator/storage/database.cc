@@ -274,6 +274,16 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   return database;
 }
 
+absl::StatusOr<std::vector<std::string>> Database::QueryTexts(const std::string& sql) {
+  SEEDBED_ASSIGN_OR_RETURN(Statement statement, Prepare(sql));
+  std::vector<std::string> texts;
+  while (true) {
+    SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return texts;
+    texts.push_back(statement.Text(0));
+  }
+}
+
 absl::Status Database::Error(int code, const std::string& what) const {
   if (handle_ == nullptr) return SqliteError(code, sqlite3_errstr(code), 0, what, path_);
   // The connection's message belongs to its last failure; a call that failed before reaching it has only its code.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 #include <unordered_map>
 #include <utility>
 
@@ -156,6 +157,8 @@ class Database {
     if (!row || statement->IsNull(0)) return std::optional<std::string>();
     return std::optional<std::string>(statement->Text(0));
   }
+  // The first column of every row as text.
+  absl::StatusOr<std::vector<std::string>> QueryTexts(const std::string& sql);
 
   int64_t Changes() const;  // rows of the last INSERT, UPDATE or DELETE
   bool InTransaction() const;

@@ -7,16 +7,6 @@
 namespace seedbed {
 namespace {
 
-absl::StatusOr<std::vector<std::string>> TextsOf(Database* database, const std::string& sql) {
-  SEEDBED_ASSIGN_OR_RETURN(Statement statement, database->Prepare(sql));
-  std::vector<std::string> texts;
-  while (true) {
-    SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return texts;
-    texts.push_back(statement.Text(0));
-  }
-}
-
 // Up to version 3 `steps` was a table by (run_id, step), in which a metric might have the name of step_rows' key.
 absl::Status MoveStepsToVersion4(Database* database) {
   SEEDBED_RETURN_IF_ERROR(database->Execute(R"sql(
@@ -28,8 +18,8 @@ ORDER BY run_id;
 )sql"));
   SEEDBED_ASSIGN_OR_RETURN(
       const std::vector<std::string> columns,
-      TextsOf(database,
-              "SELECT name FROM pragma_table_info('steps') WHERE name NOT IN ('run_id', 'step') ORDER BY cid"));
+      database->QueryTexts(
+          "SELECT name FROM pragma_table_info('steps') WHERE name NOT IN ('run_id', 'step') ORDER BY cid"));
   std::string names;
   for (const std::string& name : columns) {
     if (absl::EqualsIgnoreCase(name, "row_id")) {
@@ -82,9 +72,8 @@ absl::StatusOr<int64_t> CheckSchema(Database* database, int64_t newest) {
 }
 
 absl::StatusOr<std::vector<std::string>> MetricColumns(Database* database) {
-  return TextsOf(database,
-                 "SELECT name FROM pragma_table_info('step_rows') WHERE name NOT IN ('row_id', 'run_id', 'step') "
-                 "ORDER BY cid");
+  return database->QueryTexts(
+      "SELECT name FROM pragma_table_info('step_rows') WHERE name NOT IN ('row_id', 'run_id', 'step') ORDER BY cid");
 }
 
 absl::Status DropViews(Database* database) {

@@ -16,16 +16,6 @@ namespace {
 // By its name for people, what it is made of.
 using Parts = std::map<std::string, std::string>;
 
-absl::StatusOr<std::vector<std::string>> TextsOf(Database* database, const std::string& sql) {
-  SEEDBED_ASSIGN_OR_RETURN(Statement statement, database->Prepare(sql));
-  std::vector<std::string> texts;
-  while (true) {
-    SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return texts;
-    texts.push_back(statement.Text(0));
-  }
-}
-
 absl::Status AddParts(Database* database, const std::string& sql, Parts* parts) {
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, database->Prepare(sql));
   while (true) {
@@ -61,7 +51,7 @@ absl::StatusOr<Parts> PartsOf(Database* database) {
 // The metrics' columns in the order in which the database got them; those that it lost come last.
 absl::StatusOr<std::vector<std::string>> ColumnsDue(Database* database) {
   SEEDBED_ASSIGN_OR_RETURN(std::vector<std::string> columns,
-                           TextsOf(database, "SELECT name FROM metric_names WHERE in_steps = 1 ORDER BY metric_id"));
+                           database->QueryTexts("SELECT name FROM metric_names WHERE in_steps = 1 ORDER BY metric_id"));
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<std::string> found, MetricColumns(database));
   const auto place = [&found](const std::string& name) { return std::find(found.begin(), found.end(), name); };
   std::stable_sort(columns.begin(), columns.end(),

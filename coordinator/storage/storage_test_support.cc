@@ -21,17 +21,6 @@ T ValueOrDie(absl::StatusOr<T> value) {
 
 }  // namespace
 
-TemporaryDirectory::TemporaryDirectory() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "seedbed_storage_XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) std::abort();
-  path_ = pattern;
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 StoreOptions FastOptions(const std::string& directory) {
   StoreOptions options;
   options.directory = directory;

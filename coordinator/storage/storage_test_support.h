@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/testing/temporary_directory.h"
 #include "coordinator/core/event.h"
 #include "coordinator/storage/database.h"
 #include "coordinator/storage/reader.h"
@@ -17,18 +18,7 @@
 // What the storage tests share.
 namespace seedbed::storage_test {
 
-// A new directory, removed with all that is in it at the end of the scope.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using seedbed::TemporaryDirectory;
 
 // Without syncing and without waiting for locks; aborts the test binary where it cannot be opened.
 StoreOptions FastOptions(const std::string& directory);

@@ -62,7 +62,7 @@ class MisbehaviourTest : public ::testing::TestWithParam<Misbehaviour> {};
 // The bad run ends as it should; its neighbour does not notice; the engine (again) trains the next run.
 TEST_P(MisbehaviourTest, CostsItsRunAndNothingElse) {
   const Misbehaviour& expected = GetParam();
-  testing::TemporaryDirectory directory;
+  TemporaryDirectory directory;
   EngineLimits limits;
   // Others may take as long as they need, however slow the machine is.
   limits.stall_after = expected.end == AttemptEnd::kStalled ? absl::Seconds(4) : absl::Seconds(60);
@@ -150,7 +150,7 @@ TEST(EnginePoolTest, RowsAreTheSameAloneInAPackAndAfterACrash) {
 }
 
 TEST(EnginePoolTest, LogsAreBoundedAndDelayNoMetric) {
-  testing::TemporaryDirectory directory;
+  TemporaryDirectory directory;
   PoolHarness harness(kProgram, {{{"SEEDBED_FAKE_BEHAVIOUR", "log_flood"}, {"SEEDBED_FAKE_AT_STEP", "5"}}});
   harness.Start();
   harness.AwaitReady(0);

@@ -1,4 +1,5 @@
 #include "worker/process/engine_session.h"
+#include "common/base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +9,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "worker/process/testing/temporary_directory.h"
 
 namespace seedbed {
 namespace {
@@ -82,7 +82,7 @@ class EngineSessionTest : public ::testing::Test {
     return ends.empty() ? AttemptEnded() : ends[0];
   }
 
-  testing::TemporaryDirectory directory_;
+  TemporaryDirectory directory_;
   FakeClock clock_;
   RecordingHost host_;
   EngineSession session_;

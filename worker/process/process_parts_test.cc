@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/base/testing/temporary_directory.h"
 #include "worker/process/attempt_directory.h"
 #include "worker/process/bounded_log.h"
 #include "worker/process/cgroup.h"
@@ -16,7 +17,6 @@
 #include "worker/process/line_io.h"
 #include "worker/process/memory_kills.h"
 #include "worker/process/process_table.h"
-#include "worker/process/testing/temporary_directory.h"
 
 namespace seedbed {
 namespace {
@@ -34,7 +34,7 @@ std::string ReadFile(const std::string& path) {
 }
 
 TEST(BoundedLogTest, KeepsAllThatFits) {
-  testing::TemporaryDirectory directory;
+  TemporaryDirectory directory;
   BoundedLog log(directory.path() + "/log.txt", {10, 10});
   EXPECT_EQ(log.Append("0123456"), "0123456");
   EXPECT_EQ(log.Append("789abc"), "789");
@@ -49,7 +49,7 @@ TEST(BoundedLogTest, KeepsAllThatFits) {
 }
 
 TEST(BoundedLogTest, SaysHowMuchIsMissing) {
-  testing::TemporaryDirectory directory;
+  TemporaryDirectory directory;
   BoundedLog log(directory.path() + "/log.txt", {20, 20});
   std::string all;
   for (int i = 0; i < 1000; ++i) {
@@ -185,7 +185,7 @@ TEST(EngineEnvironmentTest, WhoChoosesTheKernel) {
 }
 
 TEST(AttemptDirectoryTest, IsFreshAndPrivate) {
-  testing::TemporaryDirectory root;
+  TemporaryDirectory root;
   const absl::StatusOr<std::string> made = CreateAttemptDirectory(root.path() + "/state", 12, 3);
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(*made, root.path() + "/state/attempts/12-3");
@@ -233,7 +233,7 @@ TEST(CgroupTest, FindsTheOwnGroup) {
 }
 
 TEST(CgroupTest, APlainDirectoryIsNoGroup) {
-  testing::TemporaryDirectory directory;
+  TemporaryDirectory directory;
   EXPECT_FALSE(ChildCgroup::Create(directory.path(), "child"));
   EXPECT_FALSE(std::filesystem::exists(directory.path() + "/child"));
 }

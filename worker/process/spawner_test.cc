@@ -1,4 +1,5 @@
 #include "worker/process/spawner.h"
+#include "common/base/testing/temporary_directory.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -19,7 +20,6 @@
 #include <string>
 #include <thread>
 
-#include "worker/process/testing/temporary_directory.h"
 
 namespace seedbed {
 namespace {
@@ -100,7 +100,7 @@ class SpawnerTest : public ::testing::TestWithParam<bool> {
 };
 
 TEST_P(SpawnerTest, PassesArgumentsEnvironmentDirectoryAndDescriptors) {
-  testing::TemporaryDirectory directory;
+  TemporaryDirectory directory;
   Pipe out, extra;
   SpawnRequest request =
       Shell("echo $GREETING; pwd; cat; echo third >&3; exit 7", {-1, out.write_end.get(), -1, extra.write_end.get()});
@@ -323,7 +323,7 @@ class ControlGroupTest : public ::testing::Test {
       GTEST_SKIP() << "no control groups may be made here; by /proc the same is reached but for one case";
     }
   }
-  testing::TemporaryDirectory mount_point_;
+  TemporaryDirectory mount_point_;
 };
 
 TEST_F(ControlGroupTest, AKilledWorkerLeavesNoDescendant) {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/testing/temporary_directory.h"
 #include "worker/process/process_engine_pool.h"
-#include "worker/process/testing/temporary_directory.h"
 
 namespace seedbed::testing {
 

@@ -1,13 +1,15 @@
 #pragma once
 
+#include <stdlib.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <system_error>
 
-namespace seedbed::testing {
+namespace seedbed {
 
-// A directory of one test's own, removed at the end.
+// A new directory of one test's own, removed with all that is in it at the end of the scope.
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
@@ -28,4 +30,4 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-}  // namespace seedbed::testing
+}  // namespace seedbed
