@@ -23,6 +23,8 @@
 // What the tests of the coordinator and of its handlers share.
 namespace seedbed::coordinator_test {
 
+using seedbed::TemporaryDirectory;
+
 constexpr std::chrono::seconds kPatience(60);  // for things that happen at once on an idle machine
 
 // For a coordinator behind a server: nothing waits for long, no disk has to be quick, and none is ever full.

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/reader_fixture.h"
 #include "coordinator/storage/store.h"
 #include "gmock/gmock.h"
