@@ -6,7 +6,6 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/storage/data_directory.h"
 #include "coordinator/storage/reader_fixture.h"
 #include "coordinator/storage/store.h"
 #include "gmock/gmock.h"
