@@ -62,22 +62,23 @@ void Coordinator::Kill(absl::Duration down_for, const char* when) {
   if (resets) ResetConnections();
   up_ = false;
   ++process_;
-  committing_ = false;
   state_.reset();
   inbox_.clear();
   reports_.clear();
   ending_.clear();
   goodbye_ = false;
   held_ = HeldCalls();
-  turn_.reset();
+  next_ = Turn();
+  writing_.reset();
   suspended_until_ = -absl::InfiniteDuration();
   world_.queue.After(down_for, [this] { Start(); });
 }
 
 void Coordinator::ResetConnections() {
-  if (turn_) {
-    for (const Answering& answer : turn_->answers) answer(Unavailable());
+  if (writing_) {
+    for (const Answering& answer : writing_->answers) answer(Unavailable());
   }
+  for (const Answering& answer : next_.answers) answer(Unavailable());
   for (ReportItem& report : reports_) report.done(Unavailable());
   for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
   RefuseAll(std::exchange(inbox_, {}));
@@ -137,19 +138,26 @@ void Coordinator::WakeAfter(absl::Duration delay) {
 }
 
 void Coordinator::ScheduleNext() {
-  if (!state_ || committing_) return;
-  absl::Duration next = next_tick_;
+  if (!state_) return;
+  // No tick while a batch is written; only held calls have to be looked after.
+  absl::Duration next = writing_ ? world_.queue.now() + scenario_.tick_every : next_tick_;
   if (!reports_.empty()) next = std::min(next, reports_due_);
   if (!inbox_.empty()) next = world_.queue.now();
   WakeAfter(next - world_.queue.now());
 }
 
 void Coordinator::TakeTurn() {
+  if (!up_ || suspended_until_ > world_.queue.now() || world_.failed()) return;
+  if (!state_) return RefuseAll(std::exchange(inbox_, {}));
+  Gather();
+  if (world_.failed()) return;
+  if (!writing_) Dispatch();
+  ScheduleNext();
+}
+
+void Coordinator::Gather() {
   const absl::Duration now = world_.queue.now();
-  if (!up_ || committing_ || suspended_until_ > now || world_.failed()) return;
   std::vector<Item> items = std::exchange(inbox_, {});
-  if (!state_) return RefuseAll(std::move(items));
-  const auto turn = std::make_shared<Turn>();
   AnswerOverdue();
   std::vector<Item> immediate;
   for (Item& item : items) {
@@ -161,21 +169,21 @@ void Coordinator::TakeTurn() {
     if (synchronize != nullptr && synchronize->command.goodbye) goodbye_ = true;
     immediate.push_back(std::move(item));
   }
-  for (ReportItem& report : TakeDueReports()) DoReport(std::move(report), turn.get());
+  for (ReportItem& report : TakeDueReports()) DoReport(std::move(report), &next_);
   for (Item& item : immediate) {
     if (auto* command = std::get_if<CommandItem>(&item)) {
-      DoCommand(std::move(*command), turn.get());
+      DoCommand(std::move(*command), &next_);
     } else {
-      DoSynchronize(std::move(std::get<SynchronizeItem>(item)), turn.get());
+      DoSynchronize(std::move(std::get<SynchronizeItem>(item)), &next_);
     }
   }
-  if (now >= next_tick_) {
+  if (!writing_ && now >= next_tick_) {
     next_tick_ = now + scenario_.tick_every;
-    const auto ticked = DecideAndApply(core::Tick{}, turn.get());
+    const auto ticked = DecideAndApply(core::Tick{}, &next_);
     world_.Expect(ticked.ok(), "a tick fails: ", ticked.status().ToString());
   }
-  WakeHeld(turn.get());
-  if (!world_.failed()) Commit(turn);
+  WakeHeld(&next_);
+  next_.work_may_exist = false;
 }
 
 void Coordinator::AddReport(ReportItem item) {
@@ -202,21 +210,20 @@ std::vector<ReportItem> Coordinator::TakeDueReports() {
   return due;
 }
 
-void Coordinator::Commit(const std::shared_ptr<Turn>& turn) {
-  if (turn->batch.empty()) {
-    for (const Answering& answer : turn->answers) answer(absl::OkStatus());
-    return ScheduleNext();
+void Coordinator::Dispatch() {
+  if (next_.batch.empty()) {
+    for (const Answering& answer : std::exchange(next_, Turn()).answers) answer(absl::OkStatus());
+    return;
   }
   ++commits_;
   if (scenario_.planted == Planted::kAcknowledgedBeforeCommit) {
-    for (const Answering& answer : std::exchange(turn->answers, {})) answer(absl::OkStatus());
+    for (const Answering& answer : std::exchange(next_.answers, {})) answer(absl::OkStatus());
   }
   absl::Duration time = disk_.Time(absl::Microseconds(200), absl::Milliseconds(5));
   if (disk_.Chance(faults_.slow_commit)) time = disk_.Time(absl::ZeroDuration(), faults_.slowest_commit);
-  committing_ = true;
-  turn_ = turn;
-  world_.queue.After(time, [this, process = process_, turn] {
-    if (process == process_) EndCommit(turn);
+  writing_ = std::exchange(next_, Turn());
+  world_.queue.After(time, [this, process = process_] {
+    if (process == process_) EndCommit();
   });
 }
 
@@ -225,31 +232,34 @@ bool Coordinator::CrashesHere(bool after) {
   return asked || disk_.Chance(after ? faults_.crash_after_commit : faults_.crash_before_commit);
 }
 
-void Coordinator::EndCommit(const std::shared_ptr<Turn>& turn) {
+void Coordinator::EndCommit() {
   if (suspended_until_ > world_.queue.now()) {
-    world_.queue.After(suspended_until_ - world_.queue.now(), [this, process = process_, turn] {
-      if (process == process_) EndCommit(turn);
+    world_.queue.After(suspended_until_ - world_.queue.now(), [this, process = process_] {
+      if (process == process_) EndCommit();
     });
     return;
   }
+  if (!next_.batch.empty()) ++world_.tally.decided_ahead;
   const absl::Duration down_for = disk_.Time(absl::Milliseconds(100), absl::Seconds(10));
   if (CrashesHere(/*after=*/false)) return Kill(down_for, "before a commit");
   const bool fails = disk_.Chance(faults_.fail_commit);
   if (!fails || disk_.Chance(faults_.fail_commit_but_write)) {
     ++world_.tally.commits;
-    const absl::Status written = database_.Write(turn->batch);
+    const absl::Status written = database_.Write(writing_->batch);
     world_.Expect(written.ok(), written.ToString());
-    if (written.ok()) ledger_.Committed(turn->batch);
+    if (written.ok()) ledger_.Committed(writing_->batch);
     if (world_.failed()) return;
     if (CrashesHere(/*after=*/true)) return Kill(down_for, "after a commit, before the answers");
   }
-  committing_ = false;
-  turn_.reset();
-  if (fails) return EnterDegraded(turn.get());
-  CompareWithDatabase();
-  for (const Answering& answer : turn->answers) answer(absl::OkStatus());
+  const Turn written = *std::exchange(writing_, std::nullopt);
+  if (fails) return EnterDegraded(written);
+  // Unless memory is ahead.
+  if (next_.batch.events.empty()) CompareWithDatabase();
+  // The answers go out while the next batch is written already.
+  TakeTurn();
+  if (world_.failed()) return;
+  for (const Answering& answer : written.answers) answer(absl::OkStatus());
   for (const std::string& path : database_.TakeDroppedFiles()) database_.files.erase(path);
-  ScheduleNext();
 }
 
 void Coordinator::CompareWithDatabase() {
@@ -260,11 +270,16 @@ void Coordinator::CompareWithDatabase() {
   world_.Expect(same, "database and memory differ: ", difference);
 }
 
-void Coordinator::EnterDegraded(Turn* turn) {
+void Coordinator::EnterDegraded(const Turn& failed) {
   world_.Trace("coordinator", "a commit failed");
   ++world_.tally.failed_commits;
   state_.reset();
-  for (const Answering& answer : turn->answers) answer(Unavailable());
+  // What was decided meanwhile was decided upon what is not there.
+  const bool built_upon = scenario_.planted == Planted::kFailedCommitBuiltUpon;
+  const Turn upon_it = built_upon ? Turn() : std::exchange(next_, Turn());
+  for (const Turn* turn : {&failed, &upon_it}) {
+    for (const Answering& answer : turn->answers) answer(Unavailable());
+  }
   for (ReportItem& report : std::exchange(reports_, {})) report.done(Unavailable());
   ending_.clear();
   for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -40,8 +39,8 @@ struct ReportItem {
 using Item = std::variant<CommandItem, SynchronizeItem, ReportItem>;
 
 // The coordinator around the core, as coordinator/commit_loop is, on simulated time: it decides all that has arrived,
-// commits once and then answers; what arrives meanwhile waits. Its process can be killed at every moment, and what it
-// had in memory is gone.
+// commits once and then answers. What arrives meanwhile is decided upon what is being written, and written next. Its
+// process can be killed at every moment, and what it had in memory is gone.
 class Coordinator {
  public:
   // All outlive this; `faults` may change on the way.
@@ -70,7 +69,8 @@ class Coordinator {
     Batch batch;
     std::vector<Answering> answers;
     bool work_may_exist = false;
-    bool registered = false;
+    bool registered = false;  // the command decided last registered a worker
+    bool durable = false;     // the command decided last has to be committed
     std::vector<WorkerId> concerned;
   };
 
@@ -79,13 +79,14 @@ class Coordinator {
   void WakeAfter(absl::Duration delay);
   void TakeTurn();
   void ScheduleNext();
+  void Gather();
   void AddReport(ReportItem item);
   std::vector<ReportItem> TakeDueReports();
-  void Commit(const std::shared_ptr<Turn>& turn);
-  void EndCommit(const std::shared_ptr<Turn>& turn);
+  void Dispatch();
+  void EndCommit();
   bool CrashesHere(bool after);
   void CompareWithDatabase();
-  void EnterDegraded(Turn* turn);
+  void EnterDegraded(const Turn& failed);
   void TryToRecover();
   void RefuseAll(std::vector<Item> items);
   bool Load();
@@ -120,10 +121,10 @@ class Coordinator {
 
   // Of the process.
   bool up_ = false;
-  int64_t process_ = 0;  // what an earlier one had planned does not happen
-  int64_t wake_ = 0;     // only the latest wake counts
-  bool committing_ = false;
-  std::shared_ptr<Turn> turn_;        // that is being committed
+  int64_t process_ = 0;               // what an earlier one had planned does not happen
+  int64_t wake_ = 0;                  // only the latest wake counts
+  Turn next_;                         // is being gathered
+  std::optional<Turn> writing_;       // is being committed
   std::optional<core::State> state_;  // none while it cannot be trusted
   std::vector<Item> inbox_;
   std::deque<ReportItem> reports_;

@@ -42,6 +42,7 @@ bool Coordinator::PlantedAway(const core::Command& command, const core::Event& e
 
 absl::StatusOr<core::Answer> Coordinator::DecideAndApply(core::Command command, Turn* turn) {
   turn->registered = false;
+  turn->durable = false;
   Plant(&command);
   const Moment now = Now();
   absl::StatusOr<core::Decision> decision = core::Decide(*state_, command, now);
@@ -61,7 +62,9 @@ absl::StatusOr<core::Answer> Coordinator::DecideAndApply(core::Command command, 
     Observe(event, turn);
     state_->Apply(event);
     changed = changed || !std::holds_alternative<core::ClockTicked>(event);
-    if (core::IsDurable(event)) turn->batch.events.push_back(std::move(event));
+    if (!core::IsDurable(event)) continue;
+    turn->durable = true;
+    turn->batch.events.push_back(std::move(event));
   }
   if (const auto* facts = std::get_if<core::Synchronize>(&command)) {
     const bool ignored = std::get<core::SynchronizeAnswer>(decision->answer).ignored;
@@ -139,12 +142,15 @@ void Coordinator::DoSynchronize(SynchronizeItem item, Turn* turn) {
   }
   const absl::StatusOr<core::Answer> decided = DecideAndApply(command, turn);
   const bool registered = turn->registered;
+  const bool durable = turn->durable;
   world_.Expect(decided.ok(), "a Synchronize fails: ", decided.status().ToString());
   if (!decided.ok()) return;
   core::SynchronizeAnswer answer = std::get<core::SynchronizeAnswer>(*decided);
   const bool wants_more = command.free_slots > 0 && !command.goodbye && !registered;
   if (!wants_more || HasNews(answer)) {
     const WorkerId worker = command.worker;
+    // It changed nothing that is stored, and it tells nothing that could be taken back.
+    if (!durable && !HasNews(answer)) return item.done(Compose(worker, std::move(answer)));
     return AnswerLater(turn, worker, std::move(item.done), std::move(answer));
   }
   HeldCalls::Call call;
@@ -191,8 +197,13 @@ SynchronizeReply Coordinator::Compose(const WorkerId& worker, core::SynchronizeA
   std::vector<core::LeaseToStart> start;
   for (const core::LeaseToStart& lease : answer.start) {
     const core::SweepEntry* sweep = state_->FindSweep(lease.sweep);
+    const core::Run* run = state_->FindRun(lease.lease.run);
+    // Ended or deleted by a command that was decided since.
+    if (sweep == nullptr || run == nullptr || run->fence != lease.lease.fence) continue;
     const ConfigurationRow* configuration = database_.FindConfiguration(lease.configuration);
-    if (sweep == nullptr || configuration == nullptr) continue;  // deleted by a later command of the same batch
+    world_.Expect(configuration != nullptr, "a lease of run ", run->id.value(),
+                  " was given out before its configuration was durable");
+    if (configuration == nullptr) continue;
     GrantedLease granted;
     granted.lease = lease;
     granted.sweep_name = sweep->name;

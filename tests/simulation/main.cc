@@ -33,16 +33,17 @@ Scenario ScenarioOf(const Options& options, uint64_t seed) {
 
 void Print(const Tally& tally) {
   std::printf(
-      "%lld events, %lld commits (%lld failed), %lld crashes of the coordinator, %lld grants (%lld from a checkpoint), "
+      "%lld events, %lld commits (%lld failed, %lld decided upon before their end), %lld crashes of the coordinator, "
+      "%lld grants (%lld from a checkpoint), "
       "%lld lost, %lld restored, %lld ended badly, %lld finished, %lld reports acknowledged, %lld again, %lld refused, "
       "%lld gaps\n",
       static_cast<long long>(tally.events), static_cast<long long>(tally.commits),
-      static_cast<long long>(tally.failed_commits), static_cast<long long>(tally.coordinator_crashes),
-      static_cast<long long>(tally.grants), static_cast<long long>(tally.resumed), static_cast<long long>(tally.lost),
-      static_cast<long long>(tally.restored), static_cast<long long>(tally.ended_badly),
-      static_cast<long long>(tally.finished), static_cast<long long>(tally.acknowledged),
-      static_cast<long long>(tally.acknowledged_again), static_cast<long long>(tally.refused),
-      static_cast<long long>(tally.gaps));
+      static_cast<long long>(tally.failed_commits), static_cast<long long>(tally.decided_ahead),
+      static_cast<long long>(tally.coordinator_crashes), static_cast<long long>(tally.grants),
+      static_cast<long long>(tally.resumed), static_cast<long long>(tally.lost), static_cast<long long>(tally.restored),
+      static_cast<long long>(tally.ended_badly), static_cast<long long>(tally.finished),
+      static_cast<long long>(tally.acknowledged), static_cast<long long>(tally.acknowledged_again),
+      static_cast<long long>(tally.refused), static_cast<long long>(tally.gaps));
 }
 
 int Run(const Options& options) {
@@ -86,8 +87,8 @@ int main(int argc, char** argv) {
   app.add_option("--crash-after", options.crash_after,
                  "kill the coordinator after its n-th commit, before the answers");
   std::map<std::string, Planted> plants;
-  for (const Planted each :
-       {Planted::kNone, Planted::kFencingOff, Planted::kAcknowledgedBeforeCommit, Planted::kExpiryIgnored}) {
+  for (const Planted each : {Planted::kNone, Planted::kFencingOff, Planted::kAcknowledgedBeforeCommit,
+                             Planted::kExpiryIgnored, Planted::kFailedCommitBuiltUpon}) {
     plants[seedbed::simulation::Name(each)] = each;
   }
   app.add_option("--plant", options.planted, "a fault that is to be found")->transform(CLI::CheckedTransformer(plants));

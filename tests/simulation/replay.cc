@@ -30,6 +30,8 @@ const char* Name(Planted planted) {
       return "acknowledged-before-commit";
     case Planted::kExpiryIgnored:
       return "expiry-ignored";
+    case Planted::kFailedCommitBuiltUpon:
+      return "failed-commit-built-upon";
   }
   return "none";
 }

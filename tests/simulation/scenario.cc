@@ -51,7 +51,7 @@ Faults DrawFaults(Dice& dice) {
   faults.longest_delay = dice.Time(absl::Milliseconds(100), absl::Seconds(10));
   faults.fail_commit = chance(0.1);
   faults.fail_commit_but_write = chance(0.5);
-  faults.slow_commit = chance(0.2);
+  faults.slow_commit = chance(0.4);
   faults.slowest_commit = dice.Time(absl::Milliseconds(100), absl::Seconds(8));
   faults.crash_before_commit = chance(0.04);
   faults.crash_after_commit = chance(0.04);

@@ -69,6 +69,7 @@ enum class Planted {
   kFencingOff,  // reports and checkpoints are judged as if they came under the run's lease of the moment
   kAcknowledgedBeforeCommit,
   kExpiryIgnored,
+  kFailedCommitBuiltUpon,  // what was decided upon a commit that failed is committed all the same
 };
 
 // All of a simulation that is decided before it begins: a function of its seed.

@@ -48,6 +48,7 @@ TEST(Simulation, ThousandsOfSeedsKeepTheLaws) {
   EXPECT_GT(tally.lost, least / 2);
   EXPECT_GT(tally.refused, least / 4);
   EXPECT_GT(tally.failed_commits, least / 10);
+  EXPECT_GT(tally.decided_ahead, least);
   EXPECT_GT(tally.resumed, least / 10);
   EXPECT_GT(tally.restored, least / 50);
   EXPECT_GT(tally.ended_badly, least / 50);
@@ -108,7 +109,8 @@ INSTANTIATE_TEST_SUITE_P(Each, Planting,
                          ::testing::Values(Plant{Planted::kFencingOff, "is not what training gives"},
                                            Plant{Planted::kAcknowledgedBeforeCommit,
                                                  "was given out before it was durable"},
-                                           Plant{Planted::kExpiryIgnored, "is running, but its lease ran out"}));
+                                           Plant{Planted::kExpiryIgnored, "is running, but its lease ran out"},
+                                           Plant{Planted::kFailedCommitBuiltUpon, "database and memory differ"}));
 
 }  // namespace
 }  // namespace seedbed::simulation

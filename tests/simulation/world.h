@@ -16,6 +16,7 @@ struct Tally {
   int64_t events = 0;  // of the queue
   int64_t commits = 0;
   int64_t failed_commits = 0;
+  int64_t decided_ahead = 0;  // commits that more was decided upon before they had ended
   int64_t coordinator_crashes = 0;
   int64_t grants = 0;
   int64_t resumed = 0;  // of these, from a checkpoint
@@ -32,6 +33,7 @@ struct Tally {
     events += other.events;
     commits += other.commits;
     failed_commits += other.failed_commits;
+    decided_ahead += other.decided_ahead;
     coordinator_crashes += other.coordinator_crashes;
     grants += other.grants;
     resumed += other.resumed;
