@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -57,6 +58,42 @@ TEST_F(DocumentationTest, TheQueriesRunAndFindSomethingWhileASweepRuns) {
     ASSERT_TRUE(result.ok()) << query << result.status();
     EXPECT_FALSE(result->rows.empty()) << query;
   }
+}
+
+TEST_F(DocumentationTest, WhoWasCancelledOrEndedEarlyIsCensoredAtItsLastStep) {
+  std::vector<core::Event> events = SweepEvents("quickstart", 4, 1);
+  events.push_back(WorkerEvent("w1"));
+  std::vector<MetricRows> rows;
+  for (int run = 1; run <= 4; ++run) {
+    events.push_back(Grant(RunId(run), 1, 1));
+    events.push_back(core::ReportAcknowledged{RunId(run), 1, 1, 30});
+    rows.push_back({RunId(run), {0, 20, 30}, {{"test_accuracy", {0, run == 4 ? 1.0 : 0.5, 0.9}}}, {}});
+  }
+  SEEDBED_ASSERT_OK(store_->Write(Events(events)));
+  SEEDBED_ASSERT_OK(store_->Write(Metrics(rows)));
+  core::AttemptEnded cancelled;
+  cancelled.attempt = 1;
+  cancelled.next_fence = Fence(2);
+  cancelled.end = core::AttemptEnd::kCancelled;
+  cancelled.next_state = core::RunState::kCancelled;
+  std::vector<core::Event> ends = {
+      Finish(RunId(1), 1, 2, "grokked", R"({"t_test_99":25,"t_train_99":10})", 30),
+      Finish(RunId(2), 1, 2, "memorised", R"({"reason":"stop rule","t_train_99":10})", 30)};
+  for (const int run : {3, 4}) {
+    cancelled.run = RunId(run);
+    ends.push_back(cancelled);
+  }
+  SEEDBED_ASSERT_OK(store_->Write(Events(ends)));
+  const std::vector<std::string> queries = Queries();
+  const auto query = std::find_if(queries.begin(), queries.end(),
+                                  [](const std::string& each) { return each.find("AS reached") != std::string::npos; });
+  ASSERT_NE(query, queries.end());
+  std::string sql = *query;
+  sql.resize(sql.rfind(';'));
+  EXPECT_EQ(
+      One(*store_,
+          absl::StrCat("SELECT group_concat(configuration_id || ':' || time || ':' || reached, ' ') FROM (", sql, ")")),
+      "1:25:1 2:30:0 3:30:0 4:20:1");
 }
 
 TEST_F(DocumentationTest, EveryTableViewAndColumnIsNamed) {
