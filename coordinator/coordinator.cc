@@ -10,6 +10,7 @@
 #include "common/secrets/random_text.h"
 #include "coordinator/backup.h"
 #include "coordinator/core/live_lease.h"
+#include "coordinator/core/scheduler.h"
 
 namespace seedbed {
 namespace {
@@ -75,8 +76,9 @@ absl::Status Coordinator::OpenStore() {
   store_options.most_pages = options_.most_pages;
   SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(store_options, clock_->Now()));
   SEEDBED_ASSIGN_OR_RETURN(core::State state, store->Load(options_.settings, clock_->Now().monotonic));
-  // A restored backup takes the new id too, and is no new database: nobody holds what its runs were leased under.
-  const bool restored = store->database_id() == store_options.database_id_if_created && store->epoch() > 1;
+  // Before anybody can hold a lease of this database.
+  if (options_.workers_are_gone || store->restored()) SEEDBED_RETURN_IF_ERROR(VoidOldLeases(store.get(), &state));
+  if (store->restored()) SEEDBED_RETURN_IF_ERROR(store->EndRestore());
   database_id_ = store->database_id();
   epoch_ = store->epoch();
   ReaderOptions reader_options;
@@ -112,7 +114,6 @@ absl::Status Coordinator::OpenStore() {
   loop_ = std::make_unique<CommitLoop>(std::move(loop_options), std::move(store), std::move(state), LoadProgress(),
                                        clock_, loop_reader_.get(), logs_.get());
   loop_->Start();
-  if (options_.workers_are_gone || restored) VoidOldLeases();
   HousekeeperOptions housekeeping;
   housekeeping.directory = options_.directory;
   housekeeping.least_free_bytes = options_.least_free_bytes;
@@ -168,17 +169,19 @@ Progress Coordinator::LoadProgress() {
   return progress;
 }
 
-void Coordinator::VoidOldLeases() {
+absl::Status Coordinator::VoidOldLeases(Store* store, core::State* state) {
   core::VoidLeases command;
-  const absl::Status looked = Inspect([&command](LiveView view) {
-    for (const auto& [id, worker] : view.state.workers()) {
-      if (worker.state != core::WorkerState::kGone || !worker.leases.empty()) command.workers.push_back(id);
-    }
-  });
-  const absl::Status done = looked.ok() ? ExecuteAndWait(std::move(command)).status() : looked;
-  if (!done.ok()) {
-    options_.log(LogLevel::kWarning, absl::StrCat("old leases run out by themselves: ", done.ToString()));
+  for (const auto& [id, worker] : state->workers()) {
+    if (worker.state != core::WorkerState::kGone || !worker.leases.empty()) command.workers.push_back(id);
   }
+  Batch batch;
+  batch.now = clock_->Now();
+  SEEDBED_ASSIGN_OR_RETURN(core::Decision decision, core::Decide(*state, command, batch.now));
+  for (core::Event& event : decision.events) {
+    state->Apply(event);
+    batch.events.push_back(std::move(event));
+  }
+  return store->Write(batch);
 }
 
 void Coordinator::WatchDeletions() {

@@ -112,7 +112,7 @@ class Coordinator {
   explicit Coordinator(CoordinatorOptions options);
   absl::Status OpenStore();
   Progress LoadProgress();
-  void VoidOldLeases();
+  absl::Status VoidOldLeases(Store* store, core::State* state);
   void WatchDeletions();
   void FinishDeletions();
   absl::StatusOr<std::unique_ptr<CheckpointUploads::Upload>> ClaimRoom(const WorkerId& worker,

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "common/base/clock.h"
 #include "common/base/sha256.h"
 #include "coordinator/backup.h"
 #include "coordinator/coordinator.h"
@@ -213,6 +214,36 @@ TEST_F(DoctorTest, WhatARestoredDatabaseHadLeasedIsQueuedAtOnce) {
   EXPECT_GT((*other)->Info().epoch, coordinator_->Info().epoch);
   EXPECT_EQ((*other)->reader().GetRun(lease.run)->run.state, "queued");
   EXPECT_EQ(coordinator_->reader().GetRun(lease.run)->run.state, "running");
+}
+
+TEST_F(DoctorTest, WhatARestoredDatabaseHadLeasedIsQueuedAlsoIfItsFirstStartWasCutShort) {
+  const core::LeaseKey lease = Train();
+  CoordinatorOptions options;
+  options.directory = directory_.path() + "/restored";
+  options.synchronous = StoreOptions::Synchronous::kOff;
+  ASSERT_TRUE(BackUpDirectory(data_, options.directory).ok());
+  {
+    StoreOptions first;
+    first.directory = options.directory;
+    first.synchronous = StoreOptions::Synchronous::kOff;
+    first.database_id_if_created = "drawn";
+    const auto store = Store::Open(first, SystemClock().Now());
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_TRUE((*store)->restored());
+  }
+  {
+    const auto other = Coordinator::Open(options);
+    ASSERT_TRUE(other.ok()) << other.status();
+    EXPECT_EQ((*other)->Info().database_id, "drawn");
+    const absl::StatusOr<RunDetail> run = (*other)->reader().GetRun(lease.run);
+    EXPECT_EQ(run->run.state, "queued") << "no worker of this database can hold it";
+  }
+  StoreOptions later;
+  later.directory = options.directory;
+  later.synchronous = StoreOptions::Synchronous::kOff;
+  const auto store = Store::Open(later, SystemClock().Now());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_FALSE((*store)->restored());
 }
 
 }  // namespace

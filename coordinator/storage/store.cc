@@ -28,6 +28,8 @@ namespace {
 // commit in other tables write more of the log.
 constexpr int kPageSize = 8192;
 constexpr int kCacheKibibytes = 64 * 1024;
+// In `meta` from the restore of a backup until the leases that it had are void: when it was restored, UTC microseconds.
+constexpr char kRestoredAt[] = "restored_at";
 
 // SQLite would create it with the umask's permissions; its log and shared memory take the file's.
 absl::Status CreatePrivateFile(const std::string& path) {
@@ -41,8 +43,8 @@ absl::Status CreatePrivateFile(const std::string& path) {
   const int error = ::fchmod(descriptor, 0600) == 0 ? 0 : errno;
   ::close(descriptor);
   if (error == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("cannot give ", path, " the mode 0600: ", std::strerror(error),
-                                                    "; make this user its owner"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot give ", path, " the mode 0600: ", std::strerror(error), "; make this user its owner"));
 }
 
 absl::Status SetPragmas(Database* database, const StoreOptions& options, bool is_new) {
@@ -95,6 +97,7 @@ absl::Status TakeForRestored(Database* database, const std::string& new_id, int6
                            database->QueryText("SELECT value FROM meta WHERE key = 'database_id'"));
   SEEDBED_RETURN_IF_ERROR(database->Change("UPDATE meta SET value = ? WHERE key = 'database_id'", new_id).status());
   SEEDBED_RETURN_IF_ERROR(database->Change("DELETE FROM meta WHERE key = ?", kBackupTakenAt).status());
+  SEEDBED_RETURN_IF_ERROR(database->Change("REPLACE INTO meta (key, value) VALUES (?, ?)", kRestoredAt, now).status());
   // A report carries a fence and no id of a database: one of the original, or of another copy, must not fit here.
   SEEDBED_RETURN_IF_ERROR(database->Change("UPDATE runs SET fence = fence + ?", now).status());
   SEEDBED_RETURN_IF_ERROR(
@@ -121,6 +124,7 @@ struct Store::Parts {
   bool metrics_are_stale = false;  // a transaction that may have added columns was rolled back
   std::string database_id;
   int64_t epoch = 0;
+  bool restored = false;
 
   absl::Status Prepare(const StoreOptions& options, const Moment& now);
   absl::Status WriteInTransaction(const Batch& batch);
@@ -146,6 +150,9 @@ absl::Status Store::Parts::Prepare(const StoreOptions& options, const Moment& no
                            database->QueryInt("SELECT value FROM meta WHERE key = 'epoch'"));
   database_id = id.value_or("");
   epoch = number.value_or(0);
+  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> restored_at,
+                           database->QueryInt("SELECT value FROM meta WHERE key = ?", kRestoredAt));
+  restored = restored_at.has_value();
   return absl::OkStatus();
 }
 
@@ -188,6 +195,18 @@ const std::string& Store::database_id() const {
 }
 int64_t Store::epoch() const {
   return parts_->epoch;
+}
+
+bool Store::restored() const {
+  return parts_->restored;
+}
+
+absl::Status Store::EndRestore() {
+  SEEDBED_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(parts_->database.get()));
+  SEEDBED_RETURN_IF_ERROR(parts_->database->Change("DELETE FROM meta WHERE key = ?", kRestoredAt).status());
+  SEEDBED_RETURN_IF_ERROR(transaction.Commit());
+  parts_->restored = false;
+  return absl::OkStatus();
 }
 
 std::string Store::Pragma(const std::string& name) const {

@@ -86,6 +86,10 @@ class Store {
   const std::string& database_path() const;
   const std::string& database_id() const;
   int64_t epoch() const;  // 1 at creation, one more at every Open and every restore
+  // The file was a backup, and what its runs were leased under has not been voided since: nobody holds it.
+  bool restored() const;
+  // It has been voided, durably.
+  absl::Status EndRestore();
 
   // What SQLite says of a setting of the committing connection, for tests.
   std::string Pragma(const std::string& name) const;
