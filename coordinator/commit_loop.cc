@@ -150,6 +150,7 @@ void CommitLoop::Run() {
     if (refusing_) {
       RefuseAll(std::move(wake.items), Stopping());
     } else if (!state_) {
+      KeepNotesOf(wake.items);
       RefuseAll(std::move(wake.items), Unavailable());
       if (std::chrono::steady_clock::now() >= next_probe_) TryToRecover();
     } else if (!MustNotDecide()) {

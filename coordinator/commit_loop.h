@@ -53,7 +53,8 @@ struct CommitLoopOptions {
   int64_t metric_bytes = 8 << 20;                         // or until so many bytes wait; a batch takes no more of them
   int64_t most_waiting_bytes = 256 << 20;                 // of reports; beyond it they are refused until there is room
   int64_t most_log_bytes = 8 << 20;                       // of log text in the queue; beyond it text is dropped
-  absl::Duration first_retry = absl::Milliseconds(100);   // after a failed commit, doubled up to last_retry
+  // After a failed commit, doubled up to last_retry, also if the next one fails within last_retry.
+  absl::Duration first_retry = absl::Milliseconds(100);
   absl::Duration last_retry = absl::Seconds(5);
   LogLine log;  // never null
   // Removes checkpoints' files, by their paths below the data directory, after the commit that drops them; quick. None:
@@ -146,6 +147,7 @@ class CommitLoop {
   // What is committed at once: gathered by one turn of the loop or more, while the one before is written.
   struct Turn {
     Batch batch;
+    std::vector<AuditNote> notes;  // of batch, once the writer has that
     std::vector<Answering> answers;
     std::vector<std::function<void(absl::StatusOr<LiveView>)>> looks;
     bool work_may_exist = false;                      // a run was queued, or a place came free
@@ -200,6 +202,9 @@ class CommitLoop {
   absl::StatusOr<SynchronizeReply> Compose(core::SynchronizeAnswer answer);
 
   void EnterDegraded(const absl::Status& failure, Turn failed);
+  // For the first batch after commits work again.
+  void KeepNotes(std::vector<AuditNote> notes);
+  void KeepNotesOf(const std::vector<Item>& items);
   void TryToRecover();
   void SayItCannotBeLoaded(const absl::Status& problem);
   // Answers everybody in them with `why`.
@@ -242,6 +247,7 @@ class CommitLoop {
   SteadyTime next_tick_;
   SteadyTime next_probe_;
   absl::Duration probe_delay_;
+  std::optional<SteadyTime> recovered_at_;
   bool reclaim_ = false;                // pages were freed
   bool refusing_ = false;               // after PrepareToStop
   int64_t committed_ended_number_ = 0;  // of progress_.ended()

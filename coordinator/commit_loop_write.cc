@@ -7,6 +7,11 @@
 
 // What was gathered is written and answered; and what is done when it cannot be written.
 namespace seedbed {
+namespace {
+
+constexpr size_t kMostKeptNotes = 1000;
+
+}  // namespace
 
 void CommitLoop::Dispatch() {
   if (!next_.HasDurable()) {
@@ -24,6 +29,7 @@ void CommitLoop::Dispatch() {
                      return !a.steps.empty() && !b.steps.empty() && a.steps.front() < b.steps.front();
                    });
   writing_ = std::exchange(next_, Turn());
+  writing_->notes = writing_->batch.notes;
   writer_.Write(std::move(writing_->batch), [this](absl::Status status) {
     const std::lock_guard<std::mutex> lock(mutex_);
     written_ = std::move(status);
@@ -71,10 +77,15 @@ void CommitLoop::EnterDegraded(const absl::Status& failure, Turn failed) {
     const std::lock_guard<std::mutex> lock(mutex_);
     degraded_reason_ = std::string(failure.message());
   }
-  probe_delay_ = options_.first_retry;
-  next_probe_ = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(probe_delay_);
+  // What failed may be what comes again at once, such as a worker's report.
+  const SteadyTime now = std::chrono::steady_clock::now();
+  const bool again = recovered_at_ && now - *recovered_at_ < absl::ToChronoNanoseconds(options_.last_retry);
+  probe_delay_ = again ? std::min(probe_delay_ * 2, options_.last_retry) : options_.first_retry;
+  next_probe_ = now + absl::ToChronoNanoseconds(probe_delay_);
   options_.log(LogLevel::kError,
                absl::StrCat("a commit failed, only reading goes on until one succeeds: ", failure.ToString()));
+  KeepNotes(std::move(failed.notes));
+  KeepNotes(std::move(next_.batch.notes));
   // What was decided meanwhile was decided upon what is not there.
   for (const Turn& turn : {std::cref(failed), std::cref(next_)}) {
     for (const Answering& answer : turn.answers) answer(Unavailable());
@@ -83,6 +94,18 @@ void CommitLoop::EnterDegraded(const absl::Status& failure, Turn failed) {
   next_ = Turn();
   RefuseAll(std::exchange(reports_, {}), Unavailable());
   for (HeldCalls::Call& call : held_.TakeAll()) call.done(Unavailable());
+}
+
+void CommitLoop::KeepNotes(std::vector<AuditNote> notes) {
+  for (AuditNote& note : notes) {
+    if (notes_.size() < kMostKeptNotes) notes_.push_back(std::move(note));
+  }
+}
+
+void CommitLoop::KeepNotesOf(const std::vector<Item>& items) {
+  for (const Item& item : items) {
+    if (const auto* note = std::get_if<AuditNote>(&item)) KeepNotes({*note});
+  }
 }
 
 void CommitLoop::SayItCannotBeLoaded(const absl::Status& problem) {
@@ -111,6 +134,7 @@ void CommitLoop::TryToRecover() {
   }
   notes_.push_back(AuditNote{"commits_resumed", absl::StrCat("after: ", degraded_reason()), {}, {}, {}});
   degraded_ = false;
+  recovered_at_ = std::chrono::steady_clock::now();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     degraded_reason_.clear();

@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "common/secrets/random_text.h"
 #include "coordinator/backup.h"
+#include "coordinator/chunk_size.h"
 #include "coordinator/core/live_lease.h"
 #include "coordinator/core/scheduler.h"
 
@@ -34,13 +35,12 @@ constexpr int kReaderConnections = 17;
 constexpr absl::Duration kSparedForCommits = absl::Seconds(2);
 
 constexpr int64_t kFirstDeletingChunk = 64;  // runs
-constexpr double kLongChunkSeconds = 0.15;
 
 // How many runs a call of a command that deletes rows may work on; null for other commands.
 int64_t* MostOfRowDeleting(core::Command* command) {
   if (auto* deletion = std::get_if<core::DeleteSweep>(command)) return &deletion->most;
   auto* retry = std::get_if<core::RetryRuns>(command);
-  return retry != nullptr && retry->runs.empty() ? &retry->most : nullptr;
+  return retry != nullptr ? &retry->most : nullptr;
 }
 
 }  // namespace
@@ -355,13 +355,12 @@ absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command, cons
   int64_t changed = 0;
   // A run that goes takes its rows with it, and they may be many: others wait no longer than for one chunk.
   int64_t* most = MostOfRowDeleting(&command);
-  if (most != nullptr) *most = std::min(*most, kFirstDeletingChunk);
+  ChunkSize size(kFirstDeletingChunk, core::kMostRunsPerChunk);
   while (true) {
+    if (most != nullptr) *most = size.runs();
     const auto begun = std::chrono::steady_clock::now();
     SEEDBED_ASSIGN_OR_RETURN(const core::Answer answer, ExecuteAndWait(command));
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    if (most != nullptr && took.count() > kLongChunkSeconds) *most = std::max<int64_t>(1, *most / 2);
-    if (most != nullptr && took.count() < kLongChunkSeconds / 3) *most = std::min(core::kMostRunsPerChunk, *most * 2);
+    size.Took(absl::FromChrono(std::chrono::steady_clock::now() - begun));
     const auto* chunk = std::get_if<core::ChunkAnswer>(&answer);
     if (chunk == nullptr) return changed;
     changed += chunk->changed;
@@ -371,6 +370,9 @@ absl::StatusOr<int64_t> Coordinator::ExecuteInChunks(core::Command command, cons
           absl::StrCat("the caller is gone: ", changed, " runs were changed; ask again to go on with the rest"));
     }
     if (auto* extend = std::get_if<core::ExtendSeeds>(&command)) extend->from_ordinal = chunk->next;
+    if (auto* retry = std::get_if<core::RetryRuns>(&command)) {
+      retry->runs.erase(retry->runs.begin(), retry->runs.begin() + static_cast<std::ptrdiff_t>(chunk->next));
+    }
   }
 }
 

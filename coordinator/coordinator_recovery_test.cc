@@ -79,6 +79,50 @@ TEST_F(RecoveryTest, ADeletionThatAFailedCommitCutsGoesOn) {
   }));
 }
 
+TEST_F(RecoveryTest, EventsOfAFailedCommitAndOfTheTimeUntilTheNextAreKept) {
+  options_.most_pages = 500;
+  options_.loop.first_retry = absl::Milliseconds(200);
+  std::atomic<bool> fails{false};
+  options_.log = [&](LogLevel, const std::string& line) {
+    if (line.find("a commit failed") != std::string::npos) fails = true;
+  };
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  // Held up, so that the note comes into the batch that fails.
+  free_bytes_ = options_.least_free_bytes - 1;
+  ASSERT_TRUE(Eventually([this] { return EventsOfKind("disk_nearly_full") == 1; }));
+  Pending<core::ReportAnswer> lost;
+  Report(&lost, ReportOf("w", lease, 1, 399'999), RowsOf(lease.run, 0, 400'000));
+  free_bytes_ = options_.least_free_bytes;
+  EXPECT_EQ(lost.Get().status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(fails);
+  free_bytes_ = options_.least_free_bytes - 1;
+  // The housekeeper's flags: what it said while nothing could be written is said for good.
+  ASSERT_TRUE(Eventually([this] { return coordinator_->Info().metrics_held; }));
+  ASSERT_TRUE(Eventually([this] { return EventsOfKind("commits_resumed") == 1; }));
+  EXPECT_TRUE(Eventually([this] { return EventsOfKind("disk_nearly_full") == 2; }));
+  EXPECT_EQ(EventsOfKind("disk_has_room"), 1);
+  coordinator_.reset();  // it logs to this scope
+}
+
+TEST_F(RecoveryTest, WhatFailsAgainAtOnceIsTriedLessAndLessOften) {
+  options_.most_pages = 200;
+  options_.loop.first_retry = absl::Milliseconds(100);
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  const auto begun = std::chrono::steady_clock::now();
+  constexpr int64_t kTooMany = 160'000;  // rows, for 200 pages
+  for (int failure = 0; failure < 4; ++failure) {
+    ASSERT_TRUE(Eventually([this] { return !coordinator_->Info().degraded; }));
+    Pending<core::ReportAnswer> lost;
+    Report(&lost, ReportOf("w", lease, 1, kTooMany - 1), RowsOf(lease.run, 0, kTooMany));
+    ASSERT_EQ(lost.Get().status().code(), absl::StatusCode::kUnavailable);
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(100 + 200 + 400));
+}
+
 TEST_F(RecoveryTest, WithoutALogQueriesEndBeforeCommitsGiveUp) {
   options_.journal = StoreOptions::Journal::kDelete;
   Open();

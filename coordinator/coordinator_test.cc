@@ -130,6 +130,28 @@ TEST_F(CoordinatorTest, SubmissionsGoInChunksAndAreIdempotent) {
   EXPECT_EQ(added, 4 * 2002);
 }
 
+TEST_F(CoordinatorTest, ASubmissionBeyondTheRunsThatASweepMayHaveAddsNothing) {
+  options_.settings.most_runs_of_sweep = 4'000;
+  Open();
+  const auto first = Submit(coordinator_.get(), "a", SweepText("wide", 2, 500));
+  ASSERT_TRUE(first.ok()) << first.status();
+  const std::string varied = VariedOf(coordinator_.get(), first->sweep);
+  // By chunks that would fit one by one.
+  const std::string more = SweepText("wide", 6, 1000);
+  const absl::Status refused = Submit(coordinator_.get(), "b", "description: larger\n" + more).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("more than 4000 runs"));
+  EXPECT_EQ(VariedOf(coordinator_.get(), first->sweep), varied);
+  EXPECT_TRUE(
+      coordinator_->Inspect([&](LiveView view) { EXPECT_EQ(view.state.FindSweep(first->sweep)->counts.total(), 1000); })
+          .ok());
+  EXPECT_EQ(coordinator_->reader().ListSweeps()->at(0).description, "");
+  // What is there already counts once.
+  const auto fits = Submit(coordinator_.get(), "c", SweepText("wide", 4, 1000));
+  ASSERT_TRUE(fits.ok()) << fits.status();
+  EXPECT_EQ(fits->runs_added, 3000);
+}
+
 TEST_F(CoordinatorTest, AMistakeInTheFileCreatesNothing) {
   Open();
   const auto wrong = Submit(coordinator_.get(), "a", "name: x\ntrainer: modular\nsedes: 3\n");

@@ -176,12 +176,28 @@ bool ChangesState(const SweepAction& action) {
   return std::holds_alternative<PauseAction>(action) || std::holds_alternative<ResumeAction>(action);
 }
 
+absl::StatusOr<std::vector<RunId>> RunsToRetry(Coordinator* coordinator, SweepId id, const RetryAction& action) {
+  std::vector<RunId> runs;
+  SEEDBED_RETURN_IF_ERROR(coordinator->Inspect([&](LiveView view) {
+    const core::SweepEntry* sweep = view.state.FindSweep(id);
+    if (sweep == nullptr) return;
+    runs.assign(sweep->failed.begin(), sweep->failed.end());
+    if (action.include_cancelled) runs.insert(runs.end(), sweep->cancelled.begin(), sweep->cancelled.end());
+  }));
+  return runs;
+}
+
 // Does `action` to `runs` of one sweep, or to all of it.
-absl::StatusOr<int64_t> ControlRuns(Coordinator* coordinator, const SweepAction& action, SweepId sweep,
-                                    const std::vector<RunId>& runs, const std::function<bool()>& is_wanted) {
+absl::StatusOr<int64_t> ControlRuns(Coordinator* coordinator, SweepAction action, SweepId sweep,
+                                    std::vector<RunId> runs, const std::function<bool()>& is_wanted) {
   // What was begun otherwise is not to stay half done: a deletion, a cancellation.
   if (std::holds_alternative<ExtendAction>(action)) {
     return coordinator->ExecuteInChunks(CommandFor(action, sweep, {}), is_wanted);
+  }
+  if (auto* retry = std::get_if<RetryAction>(&action); retry != nullptr && runs.empty()) {
+    // Those of now, each once: what fails again meanwhile would keep it busy for ever.
+    SEEDBED_ASSIGN_OR_RETURN(runs, RunsToRetry(coordinator, sweep, *retry));
+    retry->pass_over = true;
   }
   if (runs.empty()) return coordinator->ExecuteInChunks(CommandFor(action, sweep, {}));
   constexpr size_t kMost = static_cast<size_t>(core::kMostRunsPerChunk);
@@ -247,6 +263,7 @@ absl::StatusOr<SubmissionResult> SubmitSweep(Coordinator* coordinator, const Sub
         absl::StrCat("a submission needs an id of 1 to ", kMostSubmissionIdBytes, " bytes, drawn by the client"));
   }
   SEEDBED_ASSIGN_OR_RETURN(Sweep sweep, ParseSweep(submission.text, submission.file_name, submission.overrides));
+  SEEDBED_RETURN_IF_ERROR(CheckRoomFor(coordinator, sweep));
   SEEDBED_ASSIGN_OR_RETURN(const core::BeginSubmissionAnswer begun, Begin(coordinator, submission, sweep));
   SubmissionResult result;
   result.sweep = begun.sweep;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/schema/trainer_schema.h"
 #include "common/sweep_file/varied_parameters.h"
+#include "coordinator/core/scheduler.h"
 
 namespace seedbed {
 namespace {
@@ -43,6 +45,44 @@ absl::StatusOr<bool> Grows(Coordinator* coordinator, SweepId id, const Sweep& su
 }
 
 }  // namespace
+
+absl::Status CheckRoomFor(Coordinator* coordinator, const Sweep& submitted) {
+  absl::Status most;  // if it had none of them
+  const auto look = [&](const std::function<void(const core::State&, const core::SweepEntry&)>& with) {
+    return coordinator->Inspect([&](LiveView view) {
+      for (const auto& [id, sweep] : view.state.sweeps()) {
+        if (sweep.name == submitted.name) return with(view.state, sweep);
+      }
+    });
+  };
+  SEEDBED_RETURN_IF_ERROR(look([&](const core::State& state, const core::SweepEntry& sweep) {
+    most = core::CheckGrownSize(state, sweep, submitted.run_count());
+  }));
+  if (most.ok()) return most;
+  // In pieces: others wait while somebody looks.
+  absl::Status status;
+  int64_t added = 0;
+  const size_t piece = std::max<size_t>(1, static_cast<size_t>(core::kMostRunsPerChunk) / submitted.seeds.size());
+  for (size_t first = 0; first < submitted.configurations.size() && status.ok(); first += piece) {
+    std::vector<Digest> digests;
+    for (size_t i = first; i < std::min(first + piece, submitted.configurations.size()); ++i) {
+      digests.push_back(submitted.configurations[i].digest);
+    }
+    SEEDBED_RETURN_IF_ERROR(look([&](const core::State& state, const core::SweepEntry& sweep) {
+      for (const Digest& digest : digests) {
+        const auto found = sweep.by_digest.find(digest);
+        std::set<int64_t> there;
+        if (found != sweep.by_digest.end()) {
+          for (const auto& [seed, run] : state.FindConfiguration(found->second)->runs) there.insert(seed);
+        }
+        added += std::count_if(submitted.seeds.begin(), submitted.seeds.end(),
+                               [&there](int64_t seed) { return there.count(seed) == 0; });
+      }
+      status = core::CheckGrownSize(state, sweep, added);
+    }));
+  }
+  return status;
+}
 
 absl::Status TellApart(Coordinator* coordinator, SweepId id, Sweep* submitted) {
   SEEDBED_ASSIGN_OR_RETURN(const bool grows, Grows(coordinator, id, *submitted));

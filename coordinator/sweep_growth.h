@@ -11,4 +11,8 @@ namespace seedbed {
 // configurations are added, so that a submission that was cut short and comes again finds it to be done. Blocks.
 absl::Status TellApart(Coordinator* coordinator, SweepId id, Sweep* submitted);
 
+// RESOURCE_EXHAUSTED if a sweep of that name would have too many runs with those of `submitted` that it does not have.
+// To be called before anything is changed: chunk by chunk it would be added up to the limit. Blocks.
+absl::Status CheckRoomFor(Coordinator* coordinator, const Sweep& submitted);
+
 }  // namespace seedbed

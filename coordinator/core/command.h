@@ -130,7 +130,8 @@ struct ResumeWorker {  // out of draining or quarantine
 struct ChunkAnswer {
   int64_t changed = 0;  // runs
   bool more = false;
-  int64_t next = 0;  // ExtendSeeds: the next call's from_ordinal
+  // With `more`. ExtendSeeds: the next call's from_ordinal. RetryRuns: how many of `runs` are done with.
+  int64_t next = 0;
 };
 
 // --- workers

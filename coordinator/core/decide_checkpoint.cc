@@ -21,10 +21,10 @@ absl::Status CheckCheckpoint(const StoreCheckpoint& command) {
       checkpoint.bytes <= kMostCheckpointBytes && !checkpoint.path.empty() && is_hex) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("A checkpoint of run ", command.lease.run.value(),
-                   " lacks its step (0 to ", kLargestStep, "), report sequence, size (at most ", kMostCheckpointBytes,
-                   "), path or SHA-256 (64 lower-case hexadecimal digits)"));
+  return absl::InvalidArgumentError(absl::StrCat("A checkpoint of run ", command.lease.run.value(),
+                                                 " lacks its step (0 to ", kLargestStep,
+                                                 "), report sequence, size (at most ", kMostCheckpointBytes,
+                                                 "), path or SHA-256 (64 lower-case hexadecimal digits)"));
 }
 
 Decision Answered(CheckpointVerdict verdict, std::string reason = "") {

@@ -49,10 +49,11 @@ bool IsMeant(const Run& run, const RetryRuns& command) {
   return state == RunState::kFailed || (state == RunState::kCancelled && command.include_cancelled);
 }
 
-Decision Changed(std::vector<Event> events, bool more) {
+Decision Changed(std::vector<Event> events, bool more, int64_t next = 0) {
   ChunkAnswer answer;
   answer.changed = static_cast<int64_t>(events.size());
   answer.more = more;
+  answer.next = next;
   return {std::move(events), answer};
 }
 
@@ -168,9 +169,10 @@ absl::StatusOr<Decision> DecideOne(const State& state, const RetryRuns& command,
     const bool more = static_cast<int64_t>(events.size()) < open;
     return Changed(std::move(events), more);
   }
-  bool more = false;
+  std::optional<int64_t> left_at;
   absl::flat_hash_set<RunId> seen;
-  for (const RunId id : command.runs) {
+  for (size_t i = 0; i < command.runs.size(); ++i) {
+    const RunId id = command.runs[i];
     SEEDBED_ASSIGN_OR_RETURN(const Run* run, RunOfSweep(state, *sweep, id));
     if (command.pass_over && !IsMeant(*run, command)) continue;
     if (StateOf(*run) == RunState::kFinished) {
@@ -180,12 +182,12 @@ absl::StatusOr<Decision> DecideOne(const State& state, const RetryRuns& command,
     }
     if (!IsTerminal(StateOf(*run)) || !seen.insert(id).second) continue;
     if (full()) {
-      more = true;
+      if (!left_at) left_at = static_cast<int64_t>(i);
       continue;  // the rest is still checked
     }
     events.push_back(RetryRun(*run, command.keep_rows));
   }
-  return Changed(std::move(events), more);
+  return Changed(std::move(events), left_at.has_value(), left_at.value_or(0));
 }
 
 absl::StatusOr<Decision> DecideOne(const State& state, const DeleteSweep& command, const Moment&) {

@@ -114,12 +114,6 @@ absl::Status TooManyRuns(const State& state, const SweepEntry& sweep, const std:
                                                    "; submit the rest under another name"));
 }
 
-absl::Status CheckGrownSize(const State& state, const SweepEntry& sweep, int64_t added) {
-  const int64_t present = sweep.counts.total();
-  if (added == 0 || present + added <= state.settings().most_runs_of_sweep) return absl::OkStatus();
-  return TooManyRuns(state, sweep, absl::StrCat("it has ", present, ", and ", added, " more are to be added at once"));
-}
-
 // So that nothing of an extension is begun that cannot be completed.
 absl::Status CheckExtendedSize(const State& state, const SweepEntry& sweep, int64_t seeds) {
   const int64_t most = state.settings().most_runs_of_sweep;
@@ -155,6 +149,12 @@ absl::Status CheckChunk(const SweepEntry& sweep, const AddConfigurations& comman
 }
 
 }  // namespace
+
+absl::Status CheckGrownSize(const State& state, const SweepEntry& sweep, int64_t added) {
+  const int64_t present = sweep.counts.total();
+  if (added == 0 || present + added <= state.settings().most_runs_of_sweep) return absl::OkStatus();
+  return TooManyRuns(state, sweep, absl::StrCat("it has ", present, ", and ", added, " more are to be added"));
+}
 
 absl::StatusOr<Decision> DecideOne(const State& state, const BeginSubmission& command, const Moment&) {
   SEEDBED_RETURN_IF_ERROR(CheckSubmission(command));

@@ -205,6 +205,30 @@ TEST(Retry, OfNamedRunsMayPassOverWhatHasNotFailed) {
   }
 }
 
+TEST(Retry, OfNamedRunsTakesEachOnceAlsoIfItFailsAgain) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(5));
+  SceneWorker worker(scene, "w", 5);
+  worker.Synchronize();
+  RetryRuns retry{sweep, {}};
+  for (int i = 0; i < 5; ++i) {
+    retry.runs.push_back(scene.RunAt(sweep, i, 0).id);
+    if (i != 1) worker.End(retry.runs.back(), AttemptEnd::kFailed);
+  }
+  retry.most = 2;
+  const auto first = scene.Ask<ChunkAnswer>(retry);
+  EXPECT_EQ(first.changed, 2);
+  ASSERT_TRUE(first.more);
+  EXPECT_EQ(first.next, 3) << "the first two that had failed, and the one between that runs";
+  retry.runs.erase(retry.runs.begin(), retry.runs.begin() + first.next);
+  worker.Synchronize();
+  worker.End(scene.RunAt(sweep, 0, 0).id, AttemptEnd::kFailed);
+  const auto second = scene.Ask<ChunkAnswer>(retry);
+  EXPECT_EQ(second.changed, 2);
+  EXPECT_FALSE(second.more);
+  EXPECT_EQ(scene.Counts(sweep), "q2 r2 f0 x1 c0") << "it has failed since it was asked for";
+}
+
 TEST(Delete, GoesInChunksAndLeavesNothing) {
   Scene scene;
   const SweepId kept = scene.Submit("kept", Grid(2));

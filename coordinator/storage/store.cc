@@ -125,9 +125,13 @@ struct Store::Parts {
   std::string database_id;
   int64_t epoch = 0;
   bool restored = false;
+  int64_t large_log_bytes = 0;
+  absl::Duration busy_timeout;
+  absl::Duration log_tried = -absl::InfiniteDuration();  // monotonic
 
   absl::Status Prepare(const StoreOptions& options, const Moment& now);
   absl::Status WriteInTransaction(const Batch& batch);
+  void EmptyLargeLog(absl::Duration now);
 };
 
 absl::Status Store::Parts::Prepare(const StoreOptions& options, const Moment& now) {
@@ -176,6 +180,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const StoreOptions& options, 
   }
   std::unique_ptr<Store> store(new Store(std::make_unique<Parts>()));
   Parts& parts = *store->parts_;
+  parts.large_log_bytes = options.large_log_bytes;
+  parts.busy_timeout = options.busy_timeout;
   SEEDBED_ASSIGN_OR_RETURN(parts.lock, DataLock::Take(options.directory));
   const std::string path = DatabasePath(options.directory);
   SEEDBED_RETURN_IF_ERROR(CreatePrivateFile(path));
@@ -228,6 +234,16 @@ absl::Status Store::Parts::WriteInTransaction(const Batch& batch) {
   return transaction.Commit();
 }
 
+void Store::Parts::EmptyLargeLog(absl::Duration now) {
+  constexpr absl::Duration kBetweenTries = absl::Seconds(1);
+  if (now < log_tried + kBetweenTries || WriteAheadLogBytes(database->path()) <= large_log_bytes) return;
+  log_tried = now;
+  // A reader, or the Checkpointer at its work, is not waited for.
+  database->SetBusyTimeout(absl::ZeroDuration());
+  (void)database->Checkpoint(/*truncate=*/true);
+  database->SetBusyTimeout(busy_timeout);
+}
+
 absl::Status Store::Write(const Batch& batch) {
   if (!HasDurable(batch)) return absl::OkStatus();
   if (parts_->metrics_are_stale) {
@@ -236,13 +252,19 @@ absl::Status Store::Write(const Batch& batch) {
   }
   SEEDBED_RETURN_IF_ERROR(parts_->metrics->Check(batch.metrics));
   const absl::Status written = parts_->WriteInTransaction(batch);
-  if (!written.ok()) parts_->metrics_are_stale = true;
-  return written;
+  if (!written.ok()) {
+    parts_->metrics_are_stale = true;
+    return written;
+  }
+  parts_->EmptyLargeLog(batch.now.monotonic);
+  return absl::OkStatus();
 }
 
 absl::Status Store::ProbeWrite() {
   // Large enough to need new pages, so that a disk with a few bytes left is not taken for a healthy one.
   Database& database = *parts_->database;
+  // Where memory was short the failed one may not have been rolled back either.
+  if (database.InTransaction()) SEEDBED_RETURN_IF_ERROR(database.Execute("ROLLBACK"));
   {
     SEEDBED_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(&database));
     SEEDBED_RETURN_IF_ERROR(

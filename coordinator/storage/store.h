@@ -34,6 +34,9 @@ struct StoreOptions {
   Journal journal = Journal::kWriteAheadLog;
   absl::Duration busy_timeout = absl::Seconds(5);  // how long a commit waits for another program's lock
   std::optional<int64_t> most_pages;               // of the database file: stands in for a full disk in tests
+  // A write-ahead log that has grown larger is emptied between two commits, at most once a second: beside a writer that
+  // never pauses Checkpointer can only move its frames.
+  int64_t large_log_bytes = 256 << 20;
 };
 
 // Values of one metric at MetricRows::steps. NaN means that the row has no value (SQLite would store NaN as NULL
@@ -100,7 +103,7 @@ class Store {
   // One transaction; durable when it returns OK. After an error nothing of the batch is in the database.
   // RESOURCE_EXHAUSTED (disk full), UNAVAILABLE (locked for longer than busy_timeout, I/O error), INVALID_ARGUMENT
   // (metric rows that CheckMetricName or the shapes above forbid), DATA_LOSS, INTERNAL (an event that does not fit the
-  // rows: a bug of ours).
+  // rows: a bug of ours). `batch.now` also says when the write-ahead log was looked at.
   absl::Status Write(const Batch& batch);
 
   // Commits something and takes it back, to see whether commits work again.

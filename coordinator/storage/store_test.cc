@@ -296,6 +296,50 @@ TEST_F(StoreTest, TheCheckpointerEmptiesTheLogUnlessSomebodyReads) {
   EXPECT_EQ(One("SELECT train_loss FROM steps"), "1.0");
 }
 
+// Beside a writer that never pauses the Checkpointer cannot empty it.
+TEST_F(StoreTest, ALargeLogIsEmptiedBetweenTwoCommits) {
+  StoreOptions options = FastOptions(data_);
+  options.large_log_bytes = 1 << 20;
+  store_.reset();
+  store_ = OpenStore(options);
+  WriteSweep();
+  FakeClock clock;
+  int64_t step = 0;
+  int64_t largest = 0;
+  int emptied = 0;
+  const auto write = [&](int batches) {
+    largest = 0;
+    for (int i = 0; i < batches; ++i) {
+      MetricRows rows{RunId(1), {}, {{"train_loss", {}}}, {}};
+      for (int row = 0; row < 2000; ++row) {
+        rows.steps.push_back(step++);
+        rows.series[0].values.push_back(1.0 / static_cast<double>(step));
+      }
+      Batch batch = Metrics({rows});
+      clock.Advance(absl::Milliseconds(400));
+      batch.now = clock.Now();
+      const int64_t before = WriteAheadLogBytes(store_->database_path());
+      SEEDBED_ASSERT_OK(store_->Write(batch));
+      const int64_t after = WriteAheadLogBytes(store_->database_path());
+      largest = std::max(largest, after);
+      if (after < before) ++emptied;
+    }
+  };
+  write(100);
+  EXPECT_GT(emptied, 2);
+  EXPECT_LT(largest, 2 * options.large_log_bytes);
+  {
+    const std::unique_ptr<Database> reader = OpenRaw(store_->database_path(), /*writable=*/false);
+    SEEDBED_ASSERT_OK(reader->Execute("BEGIN; SELECT count(*) FROM runs"));
+    write(100);
+    EXPECT_GT(largest, 4 * options.large_log_bytes) << "a reader keeps nobody waiting";
+    EXPECT_EQ(storage_test::One(reader.get(), "SELECT max(step) FROM steps"), "199999");
+  }
+  write(5);
+  EXPECT_LT(WriteAheadLogBytes(store_->database_path()), options.large_log_bytes);
+  EXPECT_EQ(One("SELECT count(*) FROM steps"), std::to_string(step));
+}
+
 TEST_F(StoreTest, DeletedSpaceIsGivenBack) {
   WriteSweep();
   MetricRows many{RunId(1), {}, {{"train_loss", {}}}, {}};
