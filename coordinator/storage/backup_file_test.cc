@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/storage/inspection.h"
 #include "coordinator/storage/reader.h"
+#include "coordinator/storage/rollback_journal.h"
 #include "coordinator/storage/storage_test_support.h"
 #include "gmock/gmock.h"
 
@@ -215,6 +217,64 @@ TEST_F(BackupFileTest, OneBesideTheLogOfACrashedDatabaseIsNotOpenedWithIt) {
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_EQ(One(**store, "SELECT group_concat(name) FROM sweeps"), "sweep");
 }
+
+class RollbackJournalTest : public BackupFileTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  // What a process that is killed in mid-commit leaves of a database without a log. With `first_page` the commit had
+  // changed that page too; there may be others in the journal only.
+  std::string LeaveJournal(bool first_page) {
+    StoreOptions options = FastOptions(directory_.path() + "/data");
+    options.journal = StoreOptions::Journal::kDelete;
+    store_.reset();
+    store_ = OpenStore(options);
+    const std::unique_ptr<Database> database = OpenRaw(store_->database_path());
+    // So that pages and journal are written before the commit.
+    SEEDBED_EXPECT_OK(database->Execute("PRAGMA synchronous = FULL; PRAGMA cache_size = 5; BEGIN IMMEDIATE"));
+    if (first_page) SEEDBED_EXPECT_OK(database->Execute("CREATE TABLE filler (x)"));
+    // 0 and 1 take the same room, so no page is needed for it.
+    SEEDBED_EXPECT_OK(database->Execute("UPDATE runs SET counted_ends = 1"));
+    const std::string crashed = directory_.path() + "/crashed";
+    fs::create_directory(crashed);
+    fs::permissions(crashed, fs::perms::owner_all);
+    fs::copy_file(store_->database_path(), crashed + "/results.db");
+    fs::copy_file(store_->database_path() + "-journal", crashed + "/results.db-journal");
+    SEEDBED_EXPECT_OK(database->Execute("ROLLBACK"));
+    return crashed;
+  }
+};
+
+TEST_P(RollbackJournalTest, IsPlayedBackIntoItsOwnDatabaseOnly) {
+  SEEDBED_ASSERT_OK(store_->Write(Events(SweepEvents("later", 40, 60, SweepId(2), 1000, 1000))));
+  SEEDBED_ASSERT_OK(BackUp());
+  const std::string crashed = LeaveJournal(GetParam());
+  const std::string path = crashed + "/results.db";
+  const std::optional<RollbackJournal> journal = ReadRollbackJournal(path + "-journal");
+  ASSERT_TRUE(journal.has_value());
+  EXPECT_EQ(journal->change_counter.has_value(), GetParam());
+  const std::string left = ReadFile(path);
+  const std::string left_journal = ReadFile(path + "-journal");
+
+  fs::copy_file(path_, path, fs::copy_options::overwrite_existing);
+  const std::string backup = ReadFile(path);
+  const absl::Status refused = Store::Open(FastOptions(crashed), FakeClock().Now()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("results.db-journal belongs to another database"));
+  EXPECT_EQ(Reader::Open(path).status().code(), absl::StatusCode::kFailedPrecondition);
+  const absl::StatusOr<Inspection> inspection = InspectDatabase(path, /*quick=*/true);
+  ASSERT_TRUE(inspection.ok()) << inspection.status();
+  ASSERT_EQ(inspection->findings.size(), 1u);
+  EXPECT_EQ(inspection->findings[0].check, "log");
+  EXPECT_EQ(ReadFile(path), backup);
+  EXPECT_EQ(ReadFile(path + "-journal"), left_journal);
+
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << left;
+  const absl::StatusOr<std::unique_ptr<Store>> store = Store::Open(FastOptions(crashed), FakeClock().Now());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ(One(**store, "SELECT count(*) FROM runs WHERE counted_ends = 1"), "0");
+  EXPECT_EQ(One(**store, "PRAGMA integrity_check"), "ok");
+}
+
+INSTANTIATE_TEST_SUITE_P(WithAndWithoutTheFirstPage, RollbackJournalTest, ::testing::Bool());
 
 TEST_F(BackupFileTest, DatabasesWithoutALogAreOpenedWhereOneOfTheirsWas) {
   StoreOptions options = FastOptions(directory_.path() + "/data");
