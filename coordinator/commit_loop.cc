@@ -203,6 +203,8 @@ CommitLoop::SteadyTime CommitLoop::NextWake() const {
 void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
   Turn& turn = next_;
   turn.batch.now = clock_->Now();
+  if (turn.batch.now.monotonic - last_turn_ > options_.settings.suspension_gap) was_deaf_ = true;
+  last_turn_ = turn.batch.now.monotonic;
   for (AuditNote& note : std::exchange(notes_, {})) turn.batch.notes.push_back(std::move(note));
   AnswerOverdue();
   std::vector<Item> immediate;
@@ -229,7 +231,7 @@ void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
       DoSynchronize(std::move(*synchronize), &turn);
     } else if (auto* release = std::get_if<ReleaseItem>(&item)) {
       std::optional<HeldCalls::Call> call = held_.Take(release->worker, release->number);
-      if (call) AnswerLater(&turn, std::move(call->done), std::move(call->answer));
+      if (call) AnswerLater(&turn, release->worker, std::move(call->done), std::move(call->answer));
     }
   }
   // After the queued Synchronizes: a lease that is being renewed does not expire. Not while a batch is written: whoever

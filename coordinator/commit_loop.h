@@ -156,6 +156,7 @@ class CommitLoop {
     std::vector<WorkerId> concerned;                  // workers to which something happened
     std::vector<std::pair<RunId, int>> deleted_logs;  // run and its number of attempts
     std::vector<std::string> dropped_files;           // of checkpoints
+    std::vector<WorkerId> answered;                   // their calls are answered with the turn
     int64_t report_bytes = 0;
     int64_t ended_number = 0;  // of progress_.ended(), as of the end of the turn
     bool HasDurable() const { return !batch.metrics.empty() || !batch.events.empty() || !batch.notes.empty(); }
@@ -190,7 +191,7 @@ class CommitLoop {
   void DoSynchronize(SynchronizeItem item, Turn* turn);
   void DoTick(Turn* turn);
   void WakeHeld(Turn* turn);
-  void AnswerLater(Turn* turn, SynchronizeDone done, core::SynchronizeAnswer answer);
+  void AnswerLater(Turn* turn, const WorkerId& worker, SynchronizeDone done, core::SynchronizeAnswer answer);
   void AnswerOverdue();
   // Has what was gathered written, or completes it where there is nothing to write. Nothing is under way.
   void Dispatch();
@@ -245,6 +246,9 @@ class CommitLoop {
   std::set<RunId> ending_;  // runs whose waiting reports hold an end
   bool goodbye_ = false;    // a worker is leaving: its reports go first
   SteadyTime next_tick_;
+  absl::Duration last_turn_ = absl::InfiniteDuration();  // monotonic: when what had come was looked at last
+  bool was_deaf_ = false;                                // since the last tick: for longer than the suspension gap
+  std::vector<WorkerId> answered_now_;                   // since the last tick, after a write
   SteadyTime next_probe_;
   absl::Duration probe_delay_;
   std::optional<SteadyTime> recovered_at_;

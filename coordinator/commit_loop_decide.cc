@@ -144,7 +144,7 @@ void CommitLoop::DoSynchronize(SynchronizeItem item, Turn* turn) {
   const HeldCalls::Call* older = held_.Find(command.worker);
   if (older != nullptr && older->command.number <= command.number) {
     HeldCalls::Call call = *held_.Take(command.worker);
-    AnswerLater(turn, std::move(call.done), std::move(call.answer));
+    AnswerLater(turn, command.worker, std::move(call.done), std::move(call.answer));
   }
   const absl::StatusOr<core::Answer> decided = DecideAndApply(command, turn);
   const bool registered = turn->registered;
@@ -168,7 +168,7 @@ void CommitLoop::DoSynchronize(SynchronizeItem item, Turn* turn) {
   const bool wants_more = command.free_slots > 0 && !command.goodbye && !registered;
   if (!wants_more || HasNews(answer)) {
     if (durable || HasNews(answer)) {
-      AnswerLater(turn, std::move(item.done), std::move(answer));
+      AnswerLater(turn, command.worker, std::move(item.done), std::move(answer));
     } else {
       // It changed nothing that is stored, and it tells nothing that could be taken back.
       item.done(Compose(std::move(answer)));
@@ -188,7 +188,11 @@ void CommitLoop::DoSynchronize(SynchronizeItem item, Turn* turn) {
 
 void CommitLoop::DoTick(Turn* turn) {
   next_tick_ = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(options_.tick_every);
-  const absl::StatusOr<core::Answer> answer = DecideAndApply(core::Tick{}, turn);
+  core::Tick tick;
+  tick.heard_meanwhile = !std::exchange(was_deaf_, false);
+  tick.answered_now = std::exchange(answered_now_, {});
+  tick.answered_now.insert(tick.answered_now.end(), turn->answered.begin(), turn->answered.end());
+  const absl::StatusOr<core::Answer> answer = DecideAndApply(std::move(tick), turn);
   if (!answer.ok()) options_.log(LogLevel::kError, absl::StrCat("a tick failed: ", answer.status().ToString()));
 }
 
@@ -205,11 +209,12 @@ void CommitLoop::WakeHeld(Turn* turn) {
     const auto* answer = decided.ok() ? std::get_if<core::SynchronizeAnswer>(&*decided) : nullptr;
     if (answer != nullptr && !HasNews(*answer)) continue;
     HeldCalls::Call taken = *held_.Take(worker);
-    AnswerLater(turn, std::move(taken.done), answer != nullptr ? *answer : std::move(taken.answer));
+    AnswerLater(turn, worker, std::move(taken.done), answer != nullptr ? *answer : std::move(taken.answer));
   }
 }
 
-void CommitLoop::AnswerLater(Turn* turn, SynchronizeDone done, core::SynchronizeAnswer answer) {
+void CommitLoop::AnswerLater(Turn* turn, const WorkerId& worker, SynchronizeDone done, core::SynchronizeAnswer answer) {
+  turn->answered.push_back(worker);
   turn->answers.push_back([this, done = std::move(done), answer = std::move(answer)](const absl::Status& commit) {
     done(commit.ok() ? Compose(answer) : absl::StatusOr<SynchronizeReply>(commit));
   });

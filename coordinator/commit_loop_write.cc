@@ -39,6 +39,7 @@ void CommitLoop::Dispatch() {
 
 std::optional<CommitLoop::Turn> CommitLoop::EndWrite(const absl::Status& status) {
   Turn turn = *std::exchange(writing_, std::nullopt);
+  answered_now_.insert(answered_now_.end(), turn.answered.begin(), turn.answered.end());
   if (!status.ok()) {
     EnterDegraded(status, std::move(turn));
     return std::nullopt;

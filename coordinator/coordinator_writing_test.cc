@@ -125,6 +125,49 @@ TEST_F(WritingTest, NothingExpiresWhileACommitWaits) {
   EXPECT_EQ(EventsOfKind("worker_state"), 0);
 }
 
+TEST_F(WritingTest, SilenceDuringSlowCommitsIsSilence) {
+  Begin();
+  Synchronize(CallOf("v", 1, 0));
+  int64_t number = 1;
+  for (int write = 0; write < 3; ++write) {
+    ASSERT_TRUE(lock_->Take());
+    Pending<core::Answer> change;
+    coordinator_->Execute(write % 2 == 0 ? core::Command(core::PauseSweep{SweepId(1), false})
+                                         : core::Command(core::ResumeSweep{SweepId(1)}),
+                          change.Callback());
+    for (int i = 0; i < 4; ++i) {
+      Synchronize(CallOf("v", ++number, 0));  // what comes is heard all the time
+      clock_.Advance(absl::Milliseconds(1'900));
+    }
+    ASSERT_TRUE(lock_->Release());
+    ASSERT_TRUE(change.Get().ok());
+  }
+  EXPECT_TRUE(Eventually([this] { return EventsOfKind("worker_state") == 1; })) << "w was silent for 22 s";
+  EXPECT_TRUE(Synchronize(CallOf("v", ++number, 0)).answer.state == core::WorkerState::kActive);
+}
+
+TEST_F(WritingTest, WhoseCallWaitsForASlowCommitLosesNothing) {
+  Begin();
+  Synchronize(CallOf("v", 1, 0));
+  ASSERT_TRUE(lock_->Take());
+  Pending<core::Answer> halt;
+  coordinator_->Execute(core::PauseSweep{SweepId(1), true}, halt.Callback());
+  Pending<SynchronizeReply> told;
+  coordinator_->Synchronize(Heartbeat(), told.Callback());
+  for (int i = 0; i < 20; ++i) {
+    Synchronize(CallOf("v", 2 + i, 0));
+    clock_.Advance(absl::Seconds(1));
+  }
+  EXPECT_FALSE(told.IsThere());
+  ASSERT_TRUE(lock_->Release());
+  ASSERT_TRUE(halt.Get().ok());
+  const absl::StatusOr<SynchronizeReply> reply = told.Get();
+  ASSERT_TRUE(reply.ok());
+  EXPECT_EQ(reply->answer.stop.size(), 1u);
+  LetTurnsPass(10);
+  EXPECT_EQ(EventsOfKind("worker_state"), 0) << "it could not call before it was answered";
+}
+
 TEST_F(WritingTest, AFailedCommitTakesAlongWhatWasDecidedUponIt) {
   Begin();
   ASSERT_TRUE(lock_->Take());

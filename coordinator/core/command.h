@@ -255,7 +255,15 @@ struct RequestCheckpoints {
 // --- time and process
 // -----------------------------------------------------------------------------------------------------
 
-struct Tick {};
+// After a gap of more than Settings::suspension_gap since the last one every lease is extended by it: nothing could be
+// heard.
+struct Tick {
+  // It could: the gap is the time of a write, during which calls were decided. It extends no lease...
+  bool heard_meanwhile = false;
+  // ...but renews those of the workers whose calls have waited for that write and are answered now, or were since the
+  // last tick: until then they could not call again.
+  std::vector<WorkerId> answered_now;
+};
 // Leases of workers that are known to be dead (embedded mode) end as lost, not counted, at once. Unknown workers are no
 // error.
 struct VoidLeases {

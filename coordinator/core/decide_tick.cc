@@ -21,14 +21,24 @@ AttemptEnded Lose(const State& state, const Run& run, std::string reason, bool b
   return EndAttempt(state, run, std::move(facts));
 }
 
+// As if it had called now, with what it said last.
+void Renew(const State& state, const WorkerEntry& worker, absl::Duration now, std::vector<Event>* events) {
+  events->push_back(WorkerSeen{worker.id, worker.synchronize_number, now, worker.free_slots});
+  for (const RunId id : worker.leases) {
+    const auto& running = std::get<Running>(state.FindRun(id)->state);
+    events->push_back(LeaseRenewed{id, now + state.settings().lease_duration, running.listed, running.step});
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<Decision> DecideOne(const State& state, const Tick&, const Moment& now) {
+absl::StatusOr<Decision> DecideOne(const State& state, const Tick& command, const Moment& now) {
   Decision decision;
   decision.answer = Done{};
   const auto last = state.last_tick();
   const absl::Duration gap = last ? now.monotonic - *last : absl::ZeroDuration();
-  if (gap > state.settings().suspension_gap) {
+  const bool is_long = gap > state.settings().suspension_gap;
+  if (is_long && !command.heard_meanwhile) {
     // We were suspended, so we could not hear; nobody is blamed for the time.
     decision.events.push_back(LeasesExtended{gap});
     decision.events.push_back(ClockTicked{now.monotonic});
@@ -37,12 +47,21 @@ absl::StatusOr<Decision> DecideOne(const State& state, const Tick&, const Moment
   const absl::Duration lease_duration = state.settings().lease_duration;
   std::set<RunId> lost;
   std::vector<const WorkerEntry*> gone;
+  std::set<WorkerId> spared;
+  if (is_long) {
+    for (const WorkerId& id : command.answered_now) {
+      const WorkerEntry* worker = state.FindWorker(id);
+      if (worker == nullptr || worker->state == WorkerState::kGone || !spared.insert(id).second) continue;
+      Renew(state, *worker, now.monotonic, &decision.events);
+    }
+  }
   for (const auto& [expires_at, id] : state.expiries()) {
     if (expires_at > now.monotonic) break;
-    lost.insert(id);
+    if (spared.count(std::get<Running>(state.FindRun(id)->state).worker->id) == 0) lost.insert(id);
   }
   for (const auto& [expires_at, id] : state.worker_expiries()) {
     if (expires_at > now.monotonic) break;
+    if (spared.count(id) > 0) continue;
     gone.push_back(state.FindWorker(id));
     lost.insert(gone.back()->leases.begin(), gone.back()->leases.end());
   }

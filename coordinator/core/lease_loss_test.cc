@@ -75,6 +75,25 @@ TEST(Expiry, AGapBetweenTicksExtendsEveryLeaseByTheGap) {
   }
 }
 
+TEST(Expiry, AWriteInWhichCallsWereHeardSparesWhoseCallsWaitedForIt) {
+  Scene scene;
+  scene.Submit("a", Grid(2, 1));
+  SceneWorker silent(scene, "silent", 1);
+  SceneWorker waiting(scene, "waiting", 1);
+  const RunId lost = Lease(silent).run;
+  const RunId kept = Lease(waiting).run;
+  scene.Pass(absl::Seconds(14));
+  scene.clock.Advance(absl::Seconds(30));
+  scene.Do(Tick{/*heard_meanwhile=*/true, {waiting.id, WorkerId("never heard of")}});
+  EXPECT_EQ(scene.StateOfRun(lost), "queued");
+  EXPECT_EQ(silent.entry().state, WorkerState::kGone);
+  scene.Pass(absl::Seconds(14));
+  EXPECT_EQ(scene.StateOfRun(kept), "running") << "it could not call before it was answered";
+  scene.Pass(absl::Seconds(1));
+  EXPECT_EQ(scene.StateOfRun(kept), "queued");
+  EXPECT_EQ(waiting.entry().state, WorkerState::kGone);
+}
+
 TEST(Expiry, ARestartedCoordinatorGivesEveryLeaseAFreshGrace) {
   Scene scene;
   scene.Submit("a");

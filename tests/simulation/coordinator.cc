@@ -68,6 +68,7 @@ void Coordinator::Kill(absl::Duration down_for, const char* when) {
   ending_.clear();
   goodbye_ = false;
   held_ = HeldCalls();
+  answered_now_.clear();
   next_ = Turn();
   writing_.reset();
   suspended_until_ = -absl::InfiniteDuration();
@@ -157,6 +158,9 @@ void Coordinator::TakeTurn() {
 
 void Coordinator::Gather() {
   const absl::Duration now = world_.queue.now();
+  const absl::Duration monotonic = Now().monotonic;
+  if (monotonic - last_turn_ > scenario_.settings.suspension_gap) was_deaf_ = true;
+  last_turn_ = monotonic;
   std::vector<Item> items = std::exchange(inbox_, {});
   AnswerOverdue();
   std::vector<Item> immediate;
@@ -179,7 +183,11 @@ void Coordinator::Gather() {
   }
   if (!writing_ && now >= next_tick_) {
     next_tick_ = now + scenario_.tick_every;
-    const auto ticked = DecideAndApply(core::Tick{}, &next_);
+    core::Tick tick;
+    tick.heard_meanwhile = !std::exchange(was_deaf_, false);
+    tick.answered_now = std::exchange(answered_now_, {});
+    tick.answered_now.insert(tick.answered_now.end(), next_.answered.begin(), next_.answered.end());
+    const auto ticked = DecideAndApply(tick, &next_);
     world_.Expect(ticked.ok(), "a tick fails: ", ticked.status().ToString());
   }
   WakeHeld(&next_);
@@ -252,6 +260,7 @@ void Coordinator::EndCommit() {
     if (CrashesHere(/*after=*/true)) return Kill(down_for, "after a commit, before the answers");
   }
   const Turn written = *std::exchange(writing_, std::nullopt);
+  answered_now_.insert(answered_now_.end(), written.answered.begin(), written.answered.end());
   if (fails) return EnterDegraded(written);
   // Unless memory is ahead.
   if (next_.batch.events.empty()) CompareWithDatabase();

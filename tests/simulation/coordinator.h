@@ -72,6 +72,7 @@ class Coordinator {
     bool registered = false;  // the command decided last registered a worker
     bool durable = false;     // the command decided last has to be committed
     std::vector<WorkerId> concerned;
+    std::vector<WorkerId> answered;  // their calls are answered with the turn
   };
 
   Moment Now() const;
@@ -132,6 +133,9 @@ class Coordinator {
   std::set<RunId> ending_;
   bool goodbye_ = false;
   absl::Duration next_tick_;
+  absl::Duration last_turn_;
+  bool was_deaf_ = false;
+  std::vector<WorkerId> answered_now_;
   absl::Duration probe_delay_;
   HeldCalls held_;
 };

@@ -49,11 +49,11 @@ absl::StatusOr<core::Answer> Coordinator::DecideAndApply(core::Command command, 
   world_.Mix(command.index() * 1000 + (decision.ok() ? decision->events.size() : 999));
   world_.Mix(static_cast<uint64_t>(absl::ToInt64Nanoseconds(now.monotonic)));
   if (!decision.ok()) return decision.status();
-  const bool tick = std::holds_alternative<core::Tick>(command);
+  const auto* tick = std::get_if<core::Tick>(&command);
   bool changed = false;
   for (core::Event& event : decision->events) {
     if (PlantedAway(command, event)) continue;
-    if (tick) {
+    if (tick != nullptr) {
       ledger_.DecidedByTick(*state_, event, now.monotonic);
     } else {
       ledger_.Decided(event, now.monotonic);
@@ -70,7 +70,7 @@ absl::StatusOr<core::Answer> Coordinator::DecideAndApply(core::Command command, 
     const bool ignored = std::get<core::SynchronizeAnswer>(decision->answer).ignored;
     if (!facts->held_open && !facts->goodbye && !ignored) ledger_.Heard(*state_, *facts, now.monotonic);
   }
-  if (tick) ledger_.Ticked(*state_, now.monotonic);
+  if (tick != nullptr) ledger_.Ticked(*state_, *tick, now.monotonic);
   if (changed) {
     const absl::Status checked = state_->CheckInvariants();
     world_.Expect(checked.ok(), checked.ToString());
@@ -178,6 +178,7 @@ void Coordinator::WakeHeld(Turn* turn) {
 
 void Coordinator::AnswerLater(Turn* turn, const WorkerId& worker, SynchronizeDone done,
                               core::SynchronizeAnswer answer) {
+  turn->answered.push_back(worker);
   turn->answers.push_back(
       [this, worker, done = std::move(done), answer = std::move(answer)](const absl::Status& commit) {
         done(commit.ok() ? Compose(worker, answer) : absl::StatusOr<SynchronizeReply>(commit));

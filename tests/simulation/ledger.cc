@@ -55,13 +55,20 @@ void Ledger::DecidedByTick(const core::State& state, const core::Event& event, a
                 absl::FormatDuration(deadline - now), " too early");
 }
 
-void Ledger::Ticked(const core::State& state, absl::Duration now) {
+void Ledger::Ticked(const core::State& state, const core::Tick& tick, absl::Duration now) {
   const absl::Duration gap = now - last_tick_;
   last_tick_ = now;
-  if (gap > settings_.suspension_gap) {
+  const bool is_long = gap > settings_.suspension_gap;
+  if (is_long && !tick.heard_meanwhile) {
     for (auto& [run, deadline] : lease_deadlines_) deadline += gap;
     for (auto& [worker, deadline] : worker_deadlines_) deadline += gap;
     return;
+  }
+  for (const WorkerId& id : tick.answered_now) {
+    const core::WorkerEntry* worker = is_long ? state.FindWorker(id) : nullptr;
+    if (worker == nullptr || worker->state == core::WorkerState::kGone) continue;
+    worker_deadlines_[id] = now + lease_duration();
+    for (const RunId run : worker->leases) lease_deadlines_[run] = now + lease_duration();
   }
   for (const auto& [id, sweep] : state.sweeps()) {
     for (const RunId run : sweep.running) {

@@ -34,7 +34,7 @@ class Ledger {
   // Before Ticked, not yet applied.
   void DecidedByTick(const core::State& state, const core::Event& event, absl::Duration now);
   // A tick's events were applied.
-  void Ticked(const core::State& state, absl::Duration now);
+  void Ticked(const core::State& state, const core::Tick& tick, absl::Duration now);
 
   // --- results, rows, fences, checkpoints: the batch is durable
   void Committed(const Batch& batch);

@@ -8,6 +8,11 @@
 #include "worker/process/process_table.h"
 
 namespace seedbed::testing {
+namespace {
+
+constexpr std::chrono::seconds kPatience{60 * SEEDBED_TIME_FACTOR};
+
+}  // namespace
 
 PoolHarness::PoolHarness(const std::string& program, const std::vector<std::map<std::string, std::string>>& engines,
                          const EngineLimits& limits)
@@ -69,7 +74,7 @@ void PoolHarness::StartRun(int64_t attempt, int engine, int64_t steps, std::opti
 }
 
 EngineEvent PoolHarness::Await(const std::function<bool(const EngineEvent&)>& wanted, const std::string& what) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     while (!events_.empty()) {
@@ -78,7 +83,7 @@ EngineEvent PoolHarness::Await(const std::function<bool(const EngineEvent&)>& wa
       if (wanted(event)) return event;
     }
     if (arrived_.wait_until(lock, deadline) == std::cv_status::timeout && events_.empty()) {
-      ADD_FAILURE() << "not seen within a minute: " << what;
+      ADD_FAILURE() << "not seen in time: " << what;
       return PoolStopped{};
     }
   }
