@@ -106,6 +106,14 @@ TEST_F(CoordinatorTest, AfterAFailedCommitNothingIsDecidedUntilAProbeCommits) {
   EXPECT_TRUE(coordinator_->Info().degraded);
 }
 
+TEST_F(CoordinatorTest, ByDefaultMetricsWaitAsLongAndForAsMuchRoomAsPublished) {
+  const CoordinatorOptions options;
+  EXPECT_EQ(options.loop.metric_delay, absl::Milliseconds(250)) << "for others, to be committed with them";
+  EXPECT_EQ(options.loop.metric_bytes, 8'388'608) << "8 MiB, which wait no longer";
+  EXPECT_EQ(options.least_free_bytes, 2'147'483'648) << "2 GiB of disk, below which they wait";
+  EXPECT_EQ(options.most_log_bytes, 1'073'741'824) << "1 GiB of write-ahead log, beyond which there is an event";
+}
+
 TEST_F(CoordinatorTest, WithAFullDiskMetricsWaitAndControlGoesOn) {
   free_bytes_ = options_.least_free_bytes - 1;
   Open();

@@ -152,6 +152,28 @@ TEST_F(CoordinatorTest, ASubmissionBeyondTheRunsThatASweepMayHaveAddsNothing) {
   EXPECT_EQ(fits->runs_added, 3000);
 }
 
+TEST_F(CoordinatorTest, WhatTheFileSaysOfCheckpointsAndNumericsReachesTheCore) {
+  Open();
+  const auto submit = [this](const std::string& name, const std::string& lines) {
+    const auto submitted = Submit(coordinator_.get(), name + lines, SweepText(name, 1, 1) + lines);
+    EXPECT_TRUE(submitted.ok()) << submitted.status();
+    std::string kept;
+    const absl::Status looked = coordinator_->Inspect([&](LiveView view) {
+      const core::SweepEntry* sweep = view.state.FindSweepByName(name);
+      kept = absl::StrCat(core::Name(sweep->keep_checkpoints), " ", core::Name(sweep->numerics));
+    });
+    EXPECT_TRUE(looked.ok()) << looked;
+    return kept;
+  };
+  EXPECT_EQ(submit("s", ""), "last any");
+  for (const auto& [keep, numerics] : {std::pair("none", "strict"), {"all", "any"}, {"last", "strict"}}) {
+    const std::string lines = absl::StrCat("checkpoints: {keep: ", keep, "}\nnumerics: ", numerics, "\n");
+    const std::string expected = absl::StrCat(keep, " ", numerics);
+    EXPECT_EQ(submit(absl::StrCat("s-", keep), lines), expected);
+    EXPECT_EQ(submit("s", lines), expected) << "these may change under the same name";
+  }
+}
+
 TEST_F(CoordinatorTest, AMistakeInTheFileCreatesNothing) {
   Open();
   const auto wrong = Submit(coordinator_.get(), "a", "name: x\ntrainer: modular\nsedes: 3\n");

@@ -119,6 +119,15 @@ TEST(Sweep, HasItsOwnKeys) {
   EXPECT_EQ(CanonicalJson(sweep.metric), R"({"goal":"maximize","name":"test_accuracy"})");
 }
 
+TEST(Sweep, SaysWhichCheckpointsStayAndWhetherNumericsMayMix) {
+  EXPECT_EQ(With("").keep_checkpoints, "last");
+  EXPECT_EQ(With("").numerics, "any");
+  for (const std::string keep : {"last", "none", "all"}) {
+    EXPECT_EQ(With("checkpoints: {keep: " + keep + "}").keep_checkpoints, keep);
+  }
+  for (const std::string numerics : {"any", "strict"}) EXPECT_EQ(With("numerics: " + numerics).numerics, numerics);
+}
+
 TEST(Sweep, StopsAtLossesThatAreNotFinite) {
   const char* rule = R"({"not_finite":true})";
   EXPECT_EQ(CanonicalJson(ToJson(With("stop: [not_finite]").shared)["stop"]), "[" + std::string(rule) + "]");
@@ -365,15 +374,18 @@ TEST(Configurations, KeepTheIdentityThatTheyHadBefore) {
 TEST(FixedParts, ChangeWithEverythingButPointsAndSeeds) {
   const Sweep sweep = Parsed(kGoldilocks);
   for (const char* same : {"seeds=9", "model.width=7", "optimizer.kind=adamw", "priority=3", "max_concurrent=1",
-                           "description=x", "name=other"}) {
+                           "description=x", "name=other", "checkpoints.keep=all", "numerics=strict"}) {
     EXPECT_EQ(Parsed(kGoldilocks, {same}).fixed_json, sweep.fixed_json) << same;
   }
   for (const char* other : {"budget.steps=7", "budget.time=1h", "metrics.log_every=3", "metrics.evaluate_every=3",
-                            "metrics.analyze_every=3", "metric.name=test_loss"}) {
+                            "metrics.analyze_every=3", "metric.name=test_loss", "retries=1"}) {
     EXPECT_NE(Parsed(kGoldilocks, {other}).fixed_json, sweep.fixed_json) << other;
   }
   EXPECT_EQ(Parsed(kGoldilocks, {"metrics.analyze_every=0"}).fixed_json, sweep.fixed_json);
-  EXPECT_NE(Parsed(kGoldilocks, {"method=random", "run_cap=1"}).fixed_json, sweep.fixed_json);
+  const std::string random = Parsed(kGoldilocks, {"method=random", "run_cap=1"}).fixed_json;
+  EXPECT_NE(random, sweep.fixed_json);
+  EXPECT_EQ(Parsed(kGoldilocks, {"method=random", "run_cap=2", "random_seed=0"}).fixed_json, random);
+  EXPECT_NE(Parsed(kGoldilocks, {"method=random", "run_cap=1", "random_seed=1"}).fixed_json, random);
   const absl::StatusOr<Json> fixed = ParseJson(sweep.fixed_json, "it");
   ASSERT_TRUE(fixed.ok());
   EXPECT_EQ(CanonicalJson(*fixed), sweep.fixed_json);

@@ -17,6 +17,15 @@ SweepOptions Grid(int points, int64_t seeds) {
   return options;
 }
 
+TEST(Settings, OfLeasesAreThePublishedOnesByDefault) {
+  const Settings settings;
+  EXPECT_EQ(settings.lease_duration, absl::Seconds(15));
+  EXPECT_EQ(settings.synchronize_every, absl::Seconds(5)) << "a third of a lease's time";
+  EXPECT_EQ(settings.suspension_gap, absl::Seconds(2));
+  EXPECT_EQ(settings.most_counted_ends, 3);
+  EXPECT_EQ(settings.quarantine_after, 3);
+}
+
 TEST(Grant, IsRepeatedUnderTheSameFenceUntilItIsListed) {
   Scene scene;
   scene.Submit("a", Grid(3, 1));

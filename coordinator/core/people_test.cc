@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include "coordinator/core/scene.h"
 #include "gmock/gmock.h"
@@ -151,6 +152,18 @@ TEST(Cancel, OfSomeRunsAndInChunks) {
   }
   EXPECT_EQ(changes, "4+2.");
   EXPECT_EQ(scene.Counts(sweep), "q0 r0 f0 x0 c7");
+}
+
+TEST(Cancel, OfManyRunsTakesFiveThousandAtOnceByDefault) {
+  Scene scene;
+  const SweepId sweep = scene.Submit("a", Grid(5, 1000));
+  scene.Do(ExtendSeeds{sweep, 1002});
+  ASSERT_EQ(scene.Counts(sweep), "q5010 r0 f0 x0 c0");
+  for (const auto& [changed, more] : {std::pair(5000, true), {10, false}}) {
+    const ChunkAnswer answer = scene.Ask<ChunkAnswer>(CancelRuns{sweep, {}});
+    EXPECT_EQ(answer.changed, changed);
+    EXPECT_EQ(answer.more, more);
+  }
 }
 
 TEST(Retry, QueuesFailedRunsAgainWithTheirCountsCleared) {

@@ -2,6 +2,7 @@
 #include <future>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "coordinator/rpc/rpc_fixture.h"
 
 namespace seedbed::rpc_test {
@@ -58,6 +59,49 @@ TEST_F(ControlTest, AnExtensionHoldsUpNoOtherControlAndEndsWithItsCaller) {
   extend.mutable_extend()->set_seeds(1);
   EXPECT_TRUE(Control(extend, &changed).ok());
   EXPECT_LT(RunsOf("wide"), 9 * kSeeds);
+}
+
+// `retry` with --resume and without.
+TEST_F(ControlTest, ARetryGoesOnFromTheCheckpointOnlyWhereThatIsAsked) {
+  std::vector<v1::LeaseToStart> granted = LeaseAll(1);
+  ASSERT_EQ(granted.size(), 1u);
+  int64_t number = 1;
+  for (const bool keep_rows : {true, false}) {
+    const v1::LeaseKey lease = granted[0].lease();
+    core::StoreCheckpoint saved;
+    saved.worker = WorkerId("w");
+    saved.lease = {RunId(lease.run_id()), lease.attempt(), Fence(lease.fence())};
+    saved.checkpoint.step = 10 * lease.attempt();
+    saved.checkpoint.path = absl::StrCat("checkpoints/", lease.attempt());
+    saved.checkpoint.sha256 = std::string(64, 'a');
+    saved.checkpoint.bytes = 1;
+    saved.numerics_json = "{}";
+    const absl::StatusOr<core::Answer> stored = coordinator_->ExecuteAndWait(std::move(saved));
+    ASSERT_TRUE(stored.ok()) << stored.status();
+    ASSERT_EQ(std::get<core::CheckpointAnswer>(*stored).verdict, core::CheckpointVerdict::kStored);
+    {
+      grpc::ClientContext context;
+      SetDeadline(&context);
+      const auto stream = workers_->Report(&context);
+      v1::ReportRequest failed = ReportOf(lease, 1, 0, 0);
+      failed.mutable_ended()->set_end(v1::ATTEMPT_END_FAILED);
+      EXPECT_EQ(Exchange(stream.get(), failed).verdict(), v1::ReportResponse::VERDICT_ACKNOWLEDGED);
+      stream->WritesDone();
+      EXPECT_TRUE(stream->Finish().ok());
+    }
+    v1::ControlSweepRequest retry;
+    retry.set_sweep("s");
+    retry.mutable_retry()->set_keep_rows(keep_rows);
+    v1::ControlSweepResponse changed;
+    ASSERT_TRUE(Control(retry, &changed).ok());
+    EXPECT_EQ(changed.changed(), 1);
+    v1::SynchronizeResponse again;
+    ASSERT_TRUE(Synchronize(CallOf("w", ++number, 1), &again).ok());
+    granted.assign(again.start().begin(), again.start().end());
+    ASSERT_EQ(granted.size(), 1u);
+    ASSERT_EQ(granted[0].has_resume_step(), keep_rows);
+    EXPECT_EQ(granted[0].resume_step(), keep_rows ? 10 : 0);
+  }
 }
 
 }  // namespace

@@ -348,11 +348,18 @@ TEST_F(RpcTest, BadMessagesAreInvalid) {
   EXPECT_FALSE(rows_of_query->Finish().ok());
 }
 
+TEST_F(RpcTest, AWorkerHearsWhoseLeasesItHasAndForHowLong) {
+  v1::SynchronizeResponse registered;
+  ASSERT_TRUE(Synchronize(CallOf("w", 1, 0), &registered).ok());
+  EXPECT_FALSE(registered.database_id().empty());
+  EXPECT_EQ(registered.database_id(), coordinator_->Info().database_id);
+  EXPECT_EQ(registered.epoch(), 1) << "the coordinator's first start";
+  EXPECT_EQ(registered.lease_milliseconds(), 15'000);
+}
+
 TEST_F(RpcTest, AHeldCallWaitsForWorkAndLetsGo) {
   v1::SynchronizeResponse registered;
   ASSERT_TRUE(Synchronize(CallOf("w", 1, 1), &registered).ok());
-  EXPECT_FALSE(registered.database_id().empty());
-  EXPECT_GT(registered.lease_milliseconds(), 0);
   {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));

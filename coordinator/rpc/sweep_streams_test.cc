@@ -44,6 +44,10 @@ class StreamLimitsTest : public RpcTest {
   }
 };
 
+TEST_F(StreamLimitsTest, ByDefaultAQueryHasTenSeconds) {
+  EXPECT_EQ(CallLimits().query_time, absl::Seconds(10));
+}
+
 TEST_F(StreamLimitsTest, AQuerysRows) {
   CallLimits limits;
   limits.query_rows = 5;

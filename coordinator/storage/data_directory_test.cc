@@ -42,6 +42,11 @@ TEST(DataDirectoryTest, IsCreatedForThisUserOnlyWithItsParents) {
   EXPECT_EQ(found.st_mode & 0777, 0700u);
 }
 
+TEST(DataDirectoryTest, TheDisksReserveAndTheLogsSizeAreThePublishedOnes) {
+  EXPECT_EQ(LeastFreeBytes(), 2'147'483'648) << "2 GiB, below which metrics wait";
+  EXPECT_EQ(MostLogBytes(), 1'073'741'824) << "1 GiB, beyond which the write-ahead log is an event";
+}
+
 TEST(DataDirectoryTest, AFileInTheWayIsRefused) {
   const TemporaryDirectory parent;
   std::ofstream(parent.path() + "/file") << "x";

@@ -48,6 +48,10 @@ int64_t MostResidentBytes() {
   return usage.ru_maxrss * int64_t{1024};
 }
 
+TEST_F(QueryLimitsTest, ByDefaultAReaderHasTenSeconds) {
+  EXPECT_EQ(ReaderOptions().query_limit, absl::Seconds(10));
+}
+
 TEST_F(QueryLimitsTest, PreparingAQueryIsBoundedInMemory) {
   const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path());
   SEEDBED_EXPECT_OK(reader->Query(Doubling(8)).status());

@@ -43,6 +43,13 @@ TEST_F(StoreTest, IsMadeForALongLife) {
   }
 }
 
+TEST(StoreOptionsTest, ACommitWaitsFiveSecondsForAnotherProgramsLock) {
+  TemporaryDirectory directory;
+  StoreOptions options;
+  options.directory = directory.path() + "/data";
+  EXPECT_EQ(OpenStore(options)->Pragma("busy_timeout"), "5000");
+}
+
 // What the tests open is faster; see power_cut_test.cc for what this is worth.
 TEST(StoreOptionsTest, CommitsAreSyncedUnlessSomebodyAsksForLess) {
   TemporaryDirectory directory;

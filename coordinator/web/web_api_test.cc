@@ -169,6 +169,10 @@ TEST_F(WebApiTest, AQueryOnlyReads) {
   EXPECT_EQ(Ask(Query("SELECT count(*) FROM runs"))["rows"][0][0], 4) << "nothing was changed";
 }
 
+TEST_F(WebApiTest, ByDefaultAQueryHasTenSeconds) {
+  EXPECT_EQ(options_.limits.query_time, absl::Seconds(10));
+}
+
 TEST_F(WebApiTest, AQueryIsBounded) {
   options_.limits.query_rows = 100;
   options_.limits.query_bytes = 10'000;

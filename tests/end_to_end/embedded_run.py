@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -112,6 +113,46 @@ class EmbeddedRun(EndToEndTest):
         wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0"), "a run has started to train")
         process.kill()
         wait_until(lambda: not self.survivors(), "no child outlives the command", 20)
+
+    def train_for_long(self):
+        """A sweep of which nothing ends by itself, and `seedbed run` of it, once it trains."""
+        self.write("long.yaml", SMALL_SWEEP.replace("seeds: 2", "seeds: 1").replace("steps: 400", "steps: 100000000")
+                   .replace("values: [0, 1]", "value: 1"))
+        process = self.start("seedbed", "run", "long.yaml")
+        wait_until(lambda: self.rows_or_none("select 1 from steps where step > 0"), "the run has started to train")
+        return process
+
+    def kill_children(self, process, programs):
+        """Of `seedbed run`: without a word, so that nothing is handed back."""
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        killed = []
+        for child in map(int, children):
+            program = pathlib.Path(f"/proc/{child}/cmdline").read_text().split("\0")[0]
+            if pathlib.Path(program).name in programs:
+                os.kill(child, signal.SIGKILL)
+                killed.append(child)
+        self.assertEqual(len(killed), len(programs))
+
+    def expect_lost_uncounted(self, process):
+        # A lease that ran out would count against the run, however quickly it did.
+        wait_until(lambda: self.rows_or_none("select 1 from attempts where attempt = 2"), "the run is leased again")
+        self.assertEqual(self.rows("select attempt, ended_as from attempts"), [(1, "lost"), (2, None)])
+        self.assertEqual(self.rows("select state, counted_ends from runs"), [("running", 0)])
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(60), 130, process.log.read_text())
+
+    def test_what_a_killed_command_had_leased_is_lost_at_the_next_start_and_does_not_count(self):
+        process = self.train_for_long()
+        process.send_signal(signal.SIGSTOP)  # it starts none of them again
+        self.kill_children(process, {"seedbed-coordinator", "seedbed-worker"})
+        process.kill()
+        process.wait(20)
+        self.expect_lost_uncounted(self.start("seedbed", "run", "long.yaml"))
+
+    def test_what_a_worker_had_leased_is_lost_at_its_death_and_does_not_count(self):
+        process = self.train_for_long()
+        self.kill_children(process, {"seedbed-worker"})
+        self.expect_lost_uncounted(process)
 
     def test_mistakes_are_located_and_create_nothing(self):
         self.write("wrong.yaml", SMALL_SWEEP.replace("optimizer.weight_decay", "optimizer.weight_deacy"))

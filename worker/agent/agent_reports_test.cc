@@ -248,6 +248,10 @@ TEST(Reports, NoAcknowledgementForAWhileAndTheyAreSentAgain) {
   PassAnswered(world, absl::Minutes(5));
 }
 
+TEST(Reports, ByDefaultFourMebibytesOfARunMayBeUnacknowledged) {
+  EXPECT_EQ(AgentOptions().most_unacknowledged_bytes, 4'194'304);
+}
+
 TEST(Reports, ARunWithTooMuchUnacknowledgedWaits) {
   AgentOptions options;
   options.most_unacknowledged_bytes = 10'000;
