@@ -142,6 +142,33 @@ TEST(EngineProcessTest, ARunThatIsStoppedAtOnceIsAnswered) {
   EXPECT_EQ(engine.Wait(), 0);
 }
 
+// `seedbed verify` trains by hand, and passes over what another fingerprint made. So where nobody names the BLAS kernel
+// an engine takes the same one under a worker and without: the library's own, or SkylakeX in the place of one without
+// AVX-512. With "none" it is always the library's own.
+TEST(EngineProcessTest, UnderAWorkerTheNumericsAreThoseByHand) {
+  const char* const inherited = std::getenv("OPENBLAS_CORETYPE");
+  const std::string saved = inherited == nullptr ? "" : inherited;
+  unsetenv("OPENBLAS_CORETYPE");
+  Engine by_worker;
+  Engine by_hand({"version"});
+  Engine as_the_library_likes({"version"}, {{"SEEDBED_ENGINE_BLAS_KERNEL", "none"}});
+  Engine named({"version"}, {{"OPENBLAS_CORETYPE", "Haswell"}});
+  if (inherited != nullptr) setenv("OPENBLAS_CORETYPE", saved.c_str(), 1);
+  const Json numerics = by_worker.Next("ready")["numerics"];
+  EXPECT_EQ(numerics, by_hand.Next()["numerics"]);
+  const Json own = as_the_library_likes.Next()["numerics"]["blas_kernel"];
+  const bool is_openblas = own.get<std::string>().rfind("of ", 0) != 0;
+  const bool knows_avx512 = own == "SkylakeX" || own == "Cooperlake" || own == "SapphireRapids";
+  if (!is_openblas || knows_avx512) {
+    EXPECT_EQ(numerics["blas_kernel"], own);
+  } else if (numerics["blas_kernel"] != own) {
+    EXPECT_EQ(numerics["blas_kernel"], "SkylakeX");
+  }
+  if (is_openblas) {
+    EXPECT_EQ(named.Next()["numerics"]["blas_kernel"], "Haswell");
+  }
+}
+
 TEST(EngineProgramTest, AnUnknownCommandIsNamed) {
   Engine engine({"trian"});
   EXPECT_EQ(engine.Wait(), 2);
