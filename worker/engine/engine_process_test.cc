@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -142,6 +143,33 @@ TEST(EngineProcessTest, ARunThatIsStoppedAtOnceIsAnswered) {
   EXPECT_EQ(engine.Wait(), 0);
 }
 
+// `seedbed verify` trains by hand, and passes over what another fingerprint made. So where nobody names the BLAS kernel
+// an engine takes the same one under a worker and without: the library's own, or SkylakeX in the place of one without
+// AVX-512. With "none" it is always the library's own.
+TEST(EngineProcessTest, UnderAWorkerTheNumericsAreThoseByHand) {
+  const char* const inherited = std::getenv("OPENBLAS_CORETYPE");
+  const std::string saved = inherited == nullptr ? "" : inherited;
+  unsetenv("OPENBLAS_CORETYPE");
+  Engine by_worker;
+  Engine by_hand({"version"});
+  Engine as_the_library_likes({"version"}, {{"SEEDBED_ENGINE_BLAS_KERNEL", "none"}});
+  Engine named({"version"}, {{"OPENBLAS_CORETYPE", "Haswell"}});
+  if (inherited != nullptr) setenv("OPENBLAS_CORETYPE", saved.c_str(), 1);
+  const Json numerics = by_worker.Next("ready")["numerics"];
+  EXPECT_EQ(numerics, by_hand.Next()["numerics"]);
+  const Json own = as_the_library_likes.Next()["numerics"]["blas_kernel"];
+  const bool is_openblas = own.get<std::string>().rfind("of ", 0) != 0;
+  const bool knows_avx512 = own == "SkylakeX" || own == "Cooperlake" || own == "SapphireRapids";
+  if (!is_openblas || knows_avx512) {
+    EXPECT_EQ(numerics["blas_kernel"], own);
+  } else if (numerics["blas_kernel"] != own) {
+    EXPECT_EQ(numerics["blas_kernel"], "SkylakeX");
+  }
+  if (is_openblas) {
+    EXPECT_EQ(named.Next()["numerics"]["blas_kernel"], "Haswell");
+  }
+}
+
 TEST(EngineProgramTest, AnUnknownCommandIsNamed) {
   Engine engine({"trian"});
   EXPECT_EQ(engine.Wait(), 2);
@@ -184,6 +212,51 @@ TEST(EngineProgramTest, VersionNamesTheNumerics) {
   EXPECT_EQ(version["numerics"]["threads"], 1);
   EXPECT_EQ(engine.Wait(), 0);
 }
+
+std::set<std::string> KeysOf(const Json& object) {
+  std::set<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.insert(key);
+  return keys;
+}
+
+// All that bits may depend on, and nothing that they do not: a key too few mixes what differs, one too many (a host's
+// name, say) keeps every run from being gone on with elsewhere.
+TEST(NumericsTest, TheFingerprintHasTheseKeys) {
+  std::set<std::string> keys = {"engine",      "libtorch",      "blas",    "blas_kernel", "cpu_capability",
+                                "elementwise", "flush_to_zero", "threads", "device"};
+  Engine alone({"version"});
+  EXPECT_EQ(KeysOf(alone.Next()["numerics"]), keys);
+  Engine stacked({}, {{"SEEDBED_ENGINE_PACK", "stacked"}, {"SEEDBED_ENGINE_CAPACITY", "3"}});
+  const Json numerics = stacked.Next("ready")["numerics"];
+  keys.insert({"pack", "pack_capacity"});
+  EXPECT_EQ(KeysOf(numerics), keys);
+  EXPECT_EQ(numerics["pack_capacity"], 3);
+}
+
+#if defined(__x86_64__)
+// The libraries' kernels, which these variables choose, decide bits.
+TEST(NumericsTest, OtherKernelsMakeAnotherFingerprint) {
+  const Engine::Environment usual = {{"OPENBLAS_CORETYPE", "Haswell"}, {"ATEN_CPU_CAPABILITY", "avx2"}};
+  Engine first({"version"}, usual);
+  Engine again({"version"}, usual);
+  Engine of_blas({"version"}, {{"OPENBLAS_CORETYPE", "Sandybridge"}, {"ATEN_CPU_CAPABILITY", "avx2"}});
+  Engine of_torch({"version"}, {{"OPENBLAS_CORETYPE", "Haswell"}, {"ATEN_CPU_CAPABILITY", "default"}});
+  const Json numerics = first.Next()["numerics"];
+  EXPECT_EQ(again.Next()["numerics"], numerics);
+  const Json capability = of_torch.Next()["numerics"];
+  if (numerics["cpu_capability"] != "DEFAULT" &&
+      numerics["cpu_capability"] != "NO AVX") {  // nor has this CPU any other
+    EXPECT_NE(capability["cpu_capability"], numerics["cpu_capability"]);
+    EXPECT_NE(capability, numerics);
+  }
+  const Json kernel = of_blas.Next()["numerics"];
+  if (numerics["blas_kernel"].get<std::string>().rfind("of ", 0) != 0) {  // of an OpenBLAS
+    EXPECT_EQ(numerics["blas_kernel"], "Haswell");
+    EXPECT_EQ(kernel["blas_kernel"], "Sandybridge");
+    EXPECT_NE(kernel, numerics);
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace seedbed::engine

@@ -1,5 +1,6 @@
 #include "worker/engine/environment.h"
 
+#include <strings.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -29,22 +30,28 @@ bool HasAvx512() {
 #endif
 }
 
-bool MissesAvx512() {
-  if (std::getenv("OPENBLAS_CORETYPE") != nullptr || !HasAvx512()) return false;
-  const std::string kernel = BlasKernelName();
-  return kernel == "Haswell" || kernel == "Zen" || kernel == "Sandybridge" || kernel == "Prescott" || kernel == "Core2";
-}
-
 }  // namespace
 
-void EnsureBlasEnvironment(char** arguments, bool choose_kernel) {
+std::string BlasKernelToSet(const BlasKernelChoice& choice) {
+  if (choice.core_type != nullptr || !choice.has_avx512) return "";
+  if (choice.policy != nullptr && std::strcmp(choice.policy, "none") == 0) return "";
+  // As openblas_get_corename spells them; "unknown" is another library, which does not read the variable.
+  for (const char* fine : {"SkylakeX", "Cooperlake", "SapphireRapids", "unknown"}) {
+    if (strcasecmp(choice.chosen.c_str(), fine) == 0) return "";
+  }
+  return "SkylakeX";
+}
+
+void EnsureBlasEnvironment(char** arguments) {
   if (std::getenv(kAlreadyReplaced) != nullptr) {
     unsetenv(kAlreadyReplaced);
     return;
   }
   bool has_changed = Require("OPENBLAS_NUM_THREADS", "1");
   has_changed = Require("OMP_NUM_THREADS", "1") || has_changed;
-  if (choose_kernel && MissesAvx512()) has_changed = Require("OPENBLAS_CORETYPE", "SkylakeX") || has_changed;
+  const std::string kernel = BlasKernelToSet(
+      {std::getenv("OPENBLAS_CORETYPE"), std::getenv("SEEDBED_ENGINE_BLAS_KERNEL"), BlasKernelName(), HasAvx512()});
+  if (!kernel.empty()) has_changed = Require("OPENBLAS_CORETYPE", kernel.c_str()) || has_changed;
   if (!has_changed) return;
   setenv(kAlreadyReplaced, "1", 1);
   execv("/proc/self/exe", arguments);

@@ -64,7 +64,7 @@ int Serve() {
 }
 
 int Main(int argc, char** argv) {
-  EnsureBlasEnvironment(argv, std::getenv("SEEDBED_ENGINE_INPUT_FD") == nullptr);
+  EnsureBlasEnvironment(argv);
   signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words.empty() || words[0] == "serve") return Serve();

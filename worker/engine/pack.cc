@@ -102,11 +102,11 @@ void Pack::Advance() {
   if (run->EndsUnbuilt()) {
     last_message = run->Stopped();
   } else if (!run->is_built()) {
-    SayThatAllAreBusy(run->full_step_seconds() + (settings_.on_gpu ? kGpuBuildSeconds : 0), "building a model");
+    SayThatAllAreBusy(run->build_seconds() + (settings_.on_gpu ? kGpuBuildSeconds : 0), "building a model");
     const absl::Status fits = settings_.is_stacked ? absl::OkStatus() : CheckMemory(*run);
     last_message = fits.ok() ? run->Build() : run->Failed(fits);
   }
-  if (!last_message) last_message = run->Train(PackedRun::SteadyClock::now() + settings_.turn);
+  if (!last_message) last_message = run->Train(settings_.now() + settings_.turn);
   if (last_message) {
     const bool all_end = settings_.is_stacked && run->has_lacked_memory();
     runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(next_));  // first: its place and its memory are free
@@ -128,7 +128,7 @@ void Pack::SayThatAllLive() {
   for (const std::unique_ptr<PackedRun>& run : runs_) {
     if (run->step_seconds() >= kLongStepSeconds) long_steps += run->step_seconds();
   }
-  const PackedRun::SteadyClock::time_point now = PackedRun::SteadyClock::now();
+  const PackedRun::SteadyClock::time_point now = settings_.now();
   for (const std::unique_ptr<PackedRun>& run : runs_) {
     if (!run->SendWhatIsDue(now)) continue;
     if (long_steps > 0) {
@@ -141,7 +141,7 @@ void Pack::SayThatAllLive() {
 
 void Pack::SayThatAllAreBusy(double seconds, const std::string& reason) {
   if (seconds < kLongStepSeconds) return;
-  const PackedRun::SteadyClock::time_point now = PackedRun::SteadyClock::now();
+  const PackedRun::SteadyClock::time_point now = settings_.now();
   for (const std::unique_ptr<PackedRun>& run : runs_) run->SayBusy(10 + 4 * seconds, reason, now);
 }
 

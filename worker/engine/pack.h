@@ -40,6 +40,8 @@ struct PackSettings {
   bool on_gpu = false;
   // With is_stacked: called when all have failed for memory, to make the next pack smaller.
   std::function<void()> shrink;
+  // The time by which turns end and messages are due; tests have one of their own.
+  std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 
 // The runs that an engine trains at once, in turn, on one thread, and what it says of them in protocol messages. None

@@ -1,7 +1,9 @@
 #include "worker/engine/pack.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -92,20 +94,15 @@ TEST(PackTest, WithoutAFreePlaceARunIsRefused) {
   EXPECT_EQ(recorder.Last(2)["type"], "finished");
 }
 
-// A learner whose updates throw what a library throws when something goes wrong.
-class Thrower final : public Learner {
+// A learner that does what another does; a base for those that misbehave.
+class LearnerAround : public Learner {
  public:
-  Thrower(std::unique_ptr<Learner> real, int updates, bool memory)
-      : real_(std::move(real)), updates_(updates), memory_(memory) {}
+  explicit LearnerAround(std::unique_ptr<Learner> real) : real_(std::move(real)) {}
   int replicas() const override { return 1; }
   const ModelLayout& layout() const override { return real_->layout(); }
   std::vector<TrainMeasure> Forward() override { return real_->Forward(); }
   void Backward() override { real_->Backward(); }
-  void Update() override {
-    if (updates_-- > 0) return real_->Update();
-    if (memory_) throw std::bad_alloc();
-    throw std::runtime_error("CUDA error: an illegal memory access was encountered");
-  }
+  void Update() override { real_->Update(); }
   std::vector<TestMeasure> Evaluate() override { return real_->Evaluate(); }
   std::vector<double> GradientNorms() override { return real_->GradientNorms(); }
   std::vector<double> ParameterRms() override { return real_->ParameterRms(); }
@@ -119,6 +116,20 @@ class Thrower final : public Learner {
 
  private:
   const std::unique_ptr<Learner> real_;
+};
+
+// Its updates throw what a library throws when something goes wrong.
+class Thrower final : public LearnerAround {
+ public:
+  Thrower(std::unique_ptr<Learner> real, int updates, bool memory)
+      : LearnerAround(std::move(real)), updates_(updates), memory_(memory) {}
+  void Update() override {
+    if (updates_-- > 0) return LearnerAround::Update();
+    if (memory_) throw std::bad_alloc();
+    throw std::runtime_error("CUDA error: an illegal memory access was encountered");
+  }
+
+ private:
   int updates_;
   const bool memory_;
 };
@@ -180,6 +191,165 @@ TEST(PackTest, BeforeWhatMayTakeLongAllAreSaidToBeBusy) {
   recorder.Finish();
   EXPECT_EQ(recorder.Said(1, "busy").size(), 2u) << "later ones are known to be short";
   EXPECT_EQ(recorder.Last(1)["type"], "finished");
+}
+
+// What a pack says of its runs while time passes, which it does only where its learners say so.
+class SignsOfLife {
+ public:
+  using Seconds = std::chrono::duration<double>;
+
+  // So long take an update and what a checkpoint is made of.
+  SignsOfLife(double update_seconds, double state_seconds)
+      : pack_(Settings(update_seconds, state_seconds), [this](const std::string& text) { Note(Json::parse(text)); }) {}
+
+  Pack& pack() { return pack_; }
+  void Start(int64_t run, int64_t steps) {
+    RunRequest request;
+    request.run = run;
+    request.specification = TinyRun(steps);
+    request.directory = TestDirectory();
+    last_[run] = now_;
+    pack_.Start(std::move(request));
+  }
+
+  // The most by which what was said of a run came later than the `busy` before it, if any, had said; seconds. Rows do
+  // not count: a run may have none for long.
+  double longest_silence() const { return longest_silence_; }
+  std::vector<Json> Said(int64_t run, const std::string& type) { return said_[{run, type}]; }
+
+ private:
+  class Slow final : public LearnerAround {
+   public:
+    Slow(std::unique_ptr<Learner> real, double update_seconds, double state_seconds, SignsOfLife* signs)
+        : LearnerAround(std::move(real)),
+          update_seconds_(update_seconds),
+          state_seconds_(state_seconds),
+          signs_(signs) {}
+    void Update() override {
+      signs_->Pass(update_seconds_);
+      LearnerAround::Update();
+    }
+    LearnerState State(int replica) const override {
+      signs_->Pass(state_seconds_);
+      return LearnerAround::State(replica);
+    }
+
+   private:
+    const double update_seconds_;
+    const double state_seconds_;
+    SignsOfLife* const signs_;
+  };
+
+  PackSettings Settings(double update_seconds, double state_seconds) {
+    PackSettings settings = Recorder::Settings(2, MakeLearner, std::chrono::milliseconds(50));
+    settings.now = [this] { return now_; };
+    settings.make_learner = [=](const RunParameters& run, uint64_t seed) -> absl::StatusOr<std::unique_ptr<Learner>> {
+      SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Learner> learner, MakeLearner(run, seed));
+      return std::unique_ptr<Learner>(new Slow(std::move(learner), update_seconds, state_seconds, this));
+    };
+    return settings;
+  }
+  void Pass(double seconds) {
+    now_ += std::chrono::duration_cast<std::chrono::steady_clock::duration>(Seconds(seconds));
+  }
+  void Note(const Json& message) {
+    const auto run = message["run"].get<int64_t>();
+    said_[{run, message["type"]}].push_back(message);
+    if (message["type"] == "metrics") return;
+    longest_silence_ = std::max(longest_silence_, Seconds(now_ - last_[run]).count() - busy_seconds_[run]);
+    last_[run] = now_;
+    busy_seconds_[run] = message.value("seconds", 0.0);
+  }
+
+  std::chrono::steady_clock::time_point now_;
+  std::map<int64_t, std::chrono::steady_clock::time_point> last_;
+  std::map<int64_t, double> busy_seconds_;  // by what was said last
+  double longest_silence_ = 0;
+  std::map<std::pair<int64_t, std::string>, std::vector<Json>> said_;
+  Pack pack_;
+};
+
+// Whoever hears nothing of a run for longer takes it for stalled.
+constexpr double kLongestSilence = 10;
+
+TEST(PackTest, OfEveryRunASignComesWithinTenSeconds) {
+  for (const double update_seconds : {0.01, 0.7, 2.9}) {
+    SignsOfLife signs(update_seconds, 0);
+    signs.Start(1, 300);
+    signs.Start(2, 300);
+    while (!signs.pack().is_empty()) signs.pack().Advance();
+    EXPECT_LT(signs.longest_silence(), kLongestSilence) << update_seconds;
+    for (const int64_t run : {1, 2}) {
+      EXPECT_EQ(signs.Said(run, "finished").size(), 1u);
+      // Of 300 steps of each of the two.
+      EXPECT_GE(signs.Said(run, "alive").size(), 600 * update_seconds / kLongestSilence - 1) << update_seconds;
+      EXPECT_TRUE(signs.Said(run, "busy").empty()) << "nothing here is long";
+    }
+  }
+}
+
+TEST(PackTest, LongStepsAreAnnounced) {
+  SignsOfLife signs(40, 0);
+  signs.Start(1, 20);
+  signs.pack().Advance();  // nobody can know how long the first one takes
+  signs.Start(2, 20);
+  for (int turn = 0; turn < 10; ++turn) {
+    signs.pack().Advance();
+    for (const Json& busy : signs.Said(1, "busy")) EXPECT_GT(busy["seconds"], 40);
+  }
+  EXPECT_GE(signs.Said(1, "busy").size(), 10u);
+  EXPECT_GE(signs.Said(2, "busy").size(), 8u) << "its neighbour's steps keep it waiting too";
+  EXPECT_TRUE(signs.Said(1, "alive").empty());
+  EXPECT_LE(signs.longest_silence(), 40) << "that of the first step";
+}
+
+TEST(PackTest, WritingACheckpointIsAnnounced) {
+  SignsOfLife signs(0.1, 25);
+  signs.Start(1, 100);
+  signs.Start(2, 100);
+  for (int turn = 0; turn < 20; ++turn) signs.pack().Advance();
+  for (int checkpoints = 1; checkpoints <= 3; ++checkpoints) {
+    signs.pack().Checkpoint(1);
+    while (signs.Said(1, "checkpoint").size() < static_cast<size_t>(checkpoints)) signs.pack().Advance();
+  }
+  for (const int64_t run : {1, 2}) {
+    ASSERT_GE(signs.Said(run, "busy").size(), 3u) << run;
+    EXPECT_EQ(signs.Said(run, "busy")[0]["reason"], "writing a checkpoint");
+    EXPECT_GE(signs.Said(run, "busy")[0]["seconds"], 25);
+  }
+  signs.pack().Stop(1, true);
+  while (!signs.pack().is_empty()) signs.pack().Advance();
+  EXPECT_EQ(signs.Said(1, "checkpoint").size(), 4u);
+  EXPECT_LT(signs.longest_silence(), kLongestSilence);
+}
+
+// However fast the steps are: a checkpoint is announced by its size, and by how long the last one took.
+TEST(PackTest, ALargeCheckpointIsAnnouncedForLonger) {
+  SignsOfLife slow(0.1, 200);
+  slow.Start(1, 100);
+  for (int i = 0; i < 5; ++i) slow.pack().Advance();
+  for (size_t checkpoints = 1; checkpoints <= 2; ++checkpoints) {
+    slow.pack().Checkpoint(1);
+    while (slow.Said(1, "checkpoint").size() < checkpoints) slow.pack().Advance();
+  }
+  double longest = 0;
+  for (const Json& busy : slow.Said(1, "busy")) longest = std::max(longest, busy["seconds"].get<double>());
+  EXPECT_GT(longest, 200) << "as long as the last one";
+
+  // 134 million parameters of a run whose learner is a small one.
+  const LearnerFactory factory = [](const RunParameters&, uint64_t seed) {
+    return MakeLearner(ReadRunParameters(TinyRun().parameters).value(), seed);
+  };
+  Recorder large(1, factory);
+  large.Start(1, TinyRun(4, {{"model.width", 4096}, {"model.depth", 8}}));
+  large.pack().Advance();
+  const size_t before = large.Said(1, "busy").size();
+  large.pack().Checkpoint(1);
+  large.pack().Advance();
+  const std::vector<Json> busy = large.Said(1, "busy");
+  ASSERT_GT(busy.size(), before);
+  EXPECT_EQ(busy[before]["reason"], "writing a checkpoint");
+  EXPECT_GT(busy[before]["seconds"], 90) << "two gigabytes";
 }
 
 TEST(PackTest, TooLargeAModelIsOutOfMemory) {

@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kMostRowsPerBatch = 512;
 constexpr std::chrono::milliseconds kBetweenBatches(500);
 constexpr std::chrono::seconds kBetweenSigns(2);
+// However small a checkpoint is, it is synced, which waits for whatever else the disk has to do.
+constexpr double kLeastSaveSeconds = 5;
 constexpr int kGpuIsLostStatus = 70;
 
 // An upper bound for a step with all its measures, so that a large model is not taken for a hang before the first of
@@ -35,6 +37,15 @@ double FullStepSeconds(const RunParameters& run) {
   // Five rounds of three products of each hidden matrix with squares of its smaller side.
   if (run.optimizer.kind == OptimizerKind::kMuon) flops += 30 * weights * static_cast<double>(run.model.width);
   return flops / flops_per_second;
+}
+
+// An upper bound for writing or reading a checkpoint: the parameters, what the optimiser remembers of them (two moments
+// and Grokfast's average), and a disk as slow as the worker lets an upload be.
+double CheckpointSeconds(const RunParameters& run) {
+  constexpr double kBytesPerSecond = 20e6;
+  const int64_t symbols = SymbolCount(run.task);
+  const double bytes = run.precision == Precision::kFloat64 ? 8 : 4;
+  return 4 * bytes * static_cast<double>(LayoutOf(run.model, symbols, symbols).parameter_count) / kBytesPerSecond;
 }
 
 // LibTorch reports failed allocations as errors of its own, told apart by their text alone.
@@ -68,12 +79,13 @@ PackedRun::PackedRun(RunRequest request, const PackSettings& settings, const Pac
       settings_(settings),
       send_(send),
       announce_(std::move(announce)),
-      last_batch_(SteadyClock::now()),
+      last_batch_(settings_.now()),
       last_said_(last_batch_) {
   const absl::StatusOr<RunParameters> parameters = ReadRunParameters(request_.specification.parameters);
   if (!parameters.ok()) return;  // Build says what is wrong
   needed_bytes_ = NeededBytes(*parameters);
   full_step_seconds_ = FullStepSeconds(*parameters);
+  checkpoint_seconds_ = CheckpointSeconds(*parameters);
 }
 
 void PackedRun::WantStop(bool checkpoint) {
@@ -112,7 +124,7 @@ std::optional<std::string> PackedRun::Build() {
 
 std::optional<std::string> PackedRun::Train(SteadyClock::time_point until) {
   return Guarded([&]() -> std::optional<std::string> {
-    SteadyClock::time_point now = SteadyClock::now();
+    SteadyClock::time_point now = settings_.now();
     while (true) {
       const SteadyClock::time_point begin = now;
       if (wants_stop_ && !wants_checkpoint_) return Stopped();
@@ -120,7 +132,7 @@ std::optional<std::string> PackedRun::Train(SteadyClock::time_point until) {
       if (wants_checkpoint_) WriteCheckpoint();
       if (wants_stop_) return Stopped();
       session_->Update();
-      now = SteadyClock::now();
+      now = settings_.now();
       step_seconds_ = std::chrono::duration<double>(now - begin).count();
       if (rows_.size() >= kMostRowsPerBatch) Flush(now);
       if (now >= until) return std::nullopt;
@@ -136,18 +148,21 @@ std::optional<std::string> PackedRun::MeasureIfDue() {
   }
   if (!session_->ending()) return std::nullopt;
   if (request_.final_checkpoint) WriteCheckpoint();
-  Flush(SteadyClock::now());
+  Flush(settings_.now());
   return FinishedMessage(run(), session_->Outcome(), session_->ending()->reason, last_step_, session_->Summary());
 }
 
 void PackedRun::WriteCheckpoint() {
   wants_checkpoint_ = false;
-  const SteadyClock::time_point now = SteadyClock::now();
-  Flush(now);  // a checkpoint follows all rows up to its step
+  const SteadyClock::time_point begin = settings_.now();
+  Flush(begin);  // a checkpoint follows all rows up to its step
   const std::string path = !request_.checkpoint_file.empty()
                                ? request_.checkpoint_file
                                : absl::StrCat(request_.directory, "/checkpoint-", session_->step(), ".sbc");
+  announce_(std::max({kLeastSaveSeconds, checkpoint_seconds_, save_seconds_}), "writing a checkpoint");
   const absl::StatusOr<std::string> sum = session_->Save(path, settings_.numerics);
+  const SteadyClock::time_point now = settings_.now();
+  save_seconds_ = std::chrono::duration<double>(now - begin).count();
   if (sum.ok()) {
     Say(CheckpointMessage(run(), session_->step(), path, *sum, settings_.numerics), now);
   } else {
@@ -157,12 +172,12 @@ void PackedRun::WriteCheckpoint() {
 }
 
 std::string PackedRun::Stopped() {
-  Flush(SteadyClock::now());
+  Flush(settings_.now());
   return StoppedMessage(run(), last_step_);
 }
 
 std::string PackedRun::Failed(const absl::Status& status) {
-  Flush(SteadyClock::now());
+  Flush(settings_.now());
   has_lacked_memory_ = absl::IsResourceExhausted(status);
   return FailedMessage(run(), has_lacked_memory_ ? FailureKind::kOutOfMemory : FailureKind::kError,
                        std::string(status.message()),

@@ -29,9 +29,10 @@ class PackedRun {
   int64_t run() const { return request_.run; }
   const RunSpecification& specification() const { return request_.specification; }
   bool is_built() const { return session_ != nullptr; }
-  // About how much memory it takes, and about how long a step with all measures at most; 0 if the parameters are wrong.
+  // About how much memory it takes, and about how long it takes at most until it is built, or read
+  // from its checkpoint; 0 if the parameters are wrong.
   double needed_bytes() const { return needed_bytes_; }
-  double full_step_seconds() const { return full_step_seconds_; }
+  double build_seconds() const { return full_step_seconds_ + (request_.resume ? checkpoint_seconds_ : 0); }
   double step_seconds() const { return step_seconds_; }  // of the last step
 
   void WantCheckpoint() { wants_checkpoint_ = true; }
@@ -66,7 +67,9 @@ class PackedRun {
   const Pack::Send& send_;
   const Announce announce_;
   double needed_bytes_ = 0;
-  double full_step_seconds_ = 0;
+  double full_step_seconds_ = 0;   // about what a step with all measures takes at most
+  double checkpoint_seconds_ = 0;  // about what its checkpoints take at most on a slow disk
+  double save_seconds_ = 0;        // what the last one took
   std::unique_ptr<Session> session_;
   int64_t last_step_ = 0;  // the last that was measured
   bool wants_checkpoint_ = false;

@@ -1,6 +1,7 @@
 #include "worker/engine/schedule.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
 #include <set>
 #include <vector>
@@ -98,6 +99,30 @@ TEST(MinibatchOrderTest, DependsOnSeedAndStepAlone) {
   }
   for (int64_t updates = 8; updates >= 0; --updates) EXPECT_EQ(backwards.Batch(updates), batches[updates]);
   EXPECT_TRUE(is_other);
+}
+
+// As ModelLayoutTest.InitialValuesAreThoseOfTheSeedForEver, and from the same computation: another order is another
+// result, also of a run that is resumed by a newer engine.
+TEST(MinibatchOrderTest, IsThatOfTheSeedForEver) {
+  struct {
+    uint64_t seed;
+    int64_t epoch;
+    std::vector<int64_t> order;
+  } const cases[] = {
+      {3, 0, {6, 2, 1, 9, 8, 3, 4, 0, 7, 5}},
+      {3, 1, {3, 0, 4, 6, 9, 1, 5, 2, 8, 7}},
+      {3, 1000, {7, 8, 5, 0, 4, 1, 9, 2, 3, 6}},
+      {(uint64_t{1} << 63) + 7, 0, {6, 9, 4, 0, 3, 2, 1, 7, 8, 5}},
+  };
+  for (const auto& each : cases) {
+    MinibatchOrder order(each.seed, 10, 4);
+    std::vector<int64_t> seen;
+    for (int64_t batch = 0; batch < 3; ++batch) {
+      const std::vector<int64_t> some = order.Batch(3 * each.epoch + batch);
+      seen.insert(seen.end(), some.begin(), some.end());
+    }
+    EXPECT_EQ(seen, each.order) << each.seed << ", epoch " << each.epoch;
+  }
 }
 
 // Each place is as likely to come first: 6,000 epochs of 6 examples, five standard deviations wide.

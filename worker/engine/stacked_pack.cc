@@ -165,8 +165,8 @@ bool CanShareAPack(const RunParameters& a, const RunParameters& b) {
   };
   const auto training = [](const RunParameters& run) {
     const OptimizerParameters& o = run.optimizer;
-    return std::make_tuple(run.loss, run.batch_size, run.precision, run.matmul_precision, o.kind, o.nesterov,
-                           o.grokfast_lambda, o.perpendicular_gradient);
+    return std::make_tuple(run.loss, run.batch_size, run.precision, run.matmul_precision, run.reference, o.kind,
+                           o.nesterov, o.grokfast_lambda, o.perpendicular_gradient);
   };
   return task(a) == task(b) && model(a) == model(b) && training(a) == training(b);
 }

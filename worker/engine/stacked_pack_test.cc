@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/schema/modular.h"
 #include "gtest/gtest.h"
+#include "worker/engine/messages.h"
 #include "worker/engine/pack_recorder.h"
 #include "worker/engine/tiny_run.h"
 
@@ -212,6 +214,57 @@ TEST(CanShareAPackTest, ComparesAllButThePackParameters) {
                                             {{"optimizer.perpendicular_gradient", true}}}) {
     EXPECT_FALSE(can_share(more)) << more;
   }
+}
+
+// A value that the parameter may have in the place of `value`.
+Json AnotherValue(const ParameterDefinition& parameter, const Json& value) {
+  switch (parameter.type) {
+    case ParameterType::kBoolean:
+      return !value.get<bool>();
+    case ParameterType::kInteger:
+      return value == 0 ? 3 : 2 * value.get<int64_t>();
+    case ParameterType::kNumber:
+      return value == 0 ? 0.1 : 0.9 * value.get<double>();
+    case ParameterType::kString:
+      break;
+  }
+  const auto other = std::find_if(parameter.choices.begin(), parameter.choices.end(),
+                                  [&](const std::string& choice) { return choice != value; });
+  return *other;
+}
+
+// Parameters of a run in which `parameter` applies.
+Json RunWith(const ParameterDefinition& parameter) {
+  Json run = TinyRun().parameters;
+  run["optimizer.grokfast_lambda"] = 1.0;
+  if (parameter.name.rfind("optimizer.schedule", 0) == 0 || parameter.name == "optimizer.warmup_steps" ||
+      parameter.name == "optimizer.final_factor") {
+    run.update({{"optimizer.schedule", "cosine"}, {"optimizer.schedule_steps", 5}, {"optimizer.warmup_steps", 2}});
+  }
+  if (parameter.applies_when && !run.contains(parameter.applies_when->parameter)) {
+    const std::string& value = parameter.applies_when->values[0];
+    run[parameter.applies_when->parameter] = value;
+  }
+  return run;
+}
+
+// A worker packs what `ready` declares, and the pack refuses what it cannot hold: for each parameter that there is the
+// two must agree, or runs that could share a pack do not, or ones that cannot are sent to it and fail.
+TEST(CanShareAPackTest, AgreesWithWhatReadyDeclaresOfEveryParameter) {
+  const Json declared = Json::parse(ReadyMessage(Json::object(), "cpu", 0, 1))["pack_parameters"];
+  std::set<std::string> shared;
+  for (const ParameterDefinition& parameter : ModularTrainerSchema().parameters) {
+    Json one = RunWith(parameter);
+    Json other = one;
+    other[parameter.name] = AnotherValue(parameter, one.value(parameter.name, parameter.default_value));
+    if (parameter.name == "optimizer.schedule") other = TinyRun(1, {{"optimizer.grokfast_lambda", 1.0}}).parameters;
+    const absl::StatusOr<RunParameters> first = ReadRunParameters(one);
+    const absl::StatusOr<RunParameters> second = ReadRunParameters(other);
+    ASSERT_TRUE(first.ok()) << first.status() << " " << one;
+    ASSERT_TRUE(second.ok()) << second.status() << " " << other;
+    if (CanShareAPack(*first, *second)) shared.insert(parameter.name);
+  }
+  EXPECT_EQ(shared, declared.get<std::set<std::string>>());
 }
 
 // A learner that throws at one of its passes.

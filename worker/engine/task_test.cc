@@ -199,6 +199,29 @@ TEST(TaskTest, NoiseTouchesAGivenShareOfTheTrainingLabels) {
   }
 }
 
+// As ModelLayoutTest.InitialValuesAreThoseOfTheSeedForEver, and from the same computation.
+TEST(TaskTest, SplitAndNoiseAreThoseOfTheSeedForEver) {
+  TaskParameters parameters;
+  parameters.modulus = 7;
+  parameters.train_fraction = 0.5;
+  parameters.split_seed = 9;
+  parameters.label_noise = 0.2;
+  const Task task = BuildTask(parameters).value();
+  const std::vector<std::pair<int32_t, int32_t>> trained = {
+      {0, 0}, {0, 1}, {0, 3}, {0, 5}, {1, 0}, {1, 1}, {1, 3}, {1, 4}, {1, 5}, {1, 6}, {2, 0}, {2, 3}, {2, 4},
+      {2, 6}, {3, 1}, {4, 1}, {4, 4}, {4, 5}, {5, 1}, {5, 2}, {5, 3}, {6, 0}, {6, 1}, {6, 2}, {6, 6}};
+  const std::map<std::pair<int32_t, int32_t>, int32_t> wrong = {
+      {{0, 0}, 6}, {{0, 3}, 1}, {{1, 6}, 2}, {{2, 3}, 6}, {{6, 6}, 0}};
+  ASSERT_EQ(task.train.size(), trained.size());
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const Example& example = task.train[i];
+    EXPECT_EQ(std::make_pair(example.a, example.b), trained[i]);
+    const auto noise = wrong.find(trained[i]);
+    EXPECT_EQ(example.label, noise == wrong.end() ? (example.a + example.b) % 7 : noise->second)
+        << example.a << " + " << example.b;
+  }
+}
+
 TEST(TaskTest, NoiseOnUnorderedPairsKeepsBothOrdersAlike) {
   const Task noisy = BuildOperation("add", 23, 0.5, 0.25, true);
   const auto answers = Answers(noisy);

@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -24,13 +22,6 @@ constexpr int kReadsPerTurn = 4;
 constexpr int kReadsAtEnd = 1024;
 constexpr int kLogReadsAtEnd = 32;
 constexpr size_t kMostPendingInput = size_t{64} << 20;
-
-std::string ReadCpuInfo() {
-  std::ifstream file("/proc/cpuinfo");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 struct Pipe {
   UniqueFd read_end;
@@ -82,7 +73,7 @@ absl::Status EngineRunner::Launch(const Moment& now) {
   }
   SpawnRequest request;
   request.argv = launch_.argv;
-  request.environment = EngineEnvironment(CurrentEnvironment(), launch_, ReadCpuInfo());
+  request.environment = EngineEnvironment(CurrentEnvironment(), launch_);
   request.working_directory = launch_.working_directory;
   request.file_descriptors = {-1, log.write_end.get(), log.write_end.get(), input.read_end.get(),
                               output.write_end.get()};

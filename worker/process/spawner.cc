@@ -9,10 +9,15 @@
 
 #include <cerrno>
 #include <csignal>
+#include <ctime>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "worker/process/spawner_wire.h"
+
+extern "C" void __tsan_init() __attribute__((weak));  // null where the program is not instrumented
 
 namespace seedbed {
 namespace {
@@ -107,6 +112,33 @@ ProcessEvent ToEvent(const Message& message) {
   return exited;
 }
 
+// 0 if /proc does not say.
+size_t CountThreads() {
+  std::error_code error;
+  size_t count = 0;
+  for (std::filesystem::directory_iterator thread("/proc/self/task", error), end; !error && thread != end;
+       thread.increment(error)) {
+    ++count;
+  }
+  return error ? 0 : count;
+}
+
+absl::Status CheckThatThereIsOneThread() {
+  if (&__tsan_init != nullptr)
+    return absl::OkStatus();  // ThreadSanitizer has a thread of its own, and stops it to fork
+  // A thread that was joined is listed until the kernel is done with it.
+  size_t threads = CountThreads();
+  for (int attempt = 0; threads > 1 && attempt < 100; ++attempt) {
+    const timespec moment{0, 1'000'000};
+    nanosleep(&moment, nullptr);
+    threads = CountThreads();
+  }
+  if (threads <= 1) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the spawner process has to be forked before any thread is started, and this process has ", threads,
+                   "; this is a mistake in the program"));
+}
+
 }  // namespace
 
 std::string DescribeExit(const ProcessExited& exit) {
@@ -115,6 +147,7 @@ std::string DescribeExit(const ProcessExited& exit) {
 }
 
 absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner(const SpawnerOptions& options) {
+  if (absl::Status status = CheckThatThereIsOneThread(); !status.ok()) return status;
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return ErrnoStatus("making a socket pair");
   UniqueFd ours(pair[0]);

@@ -94,8 +94,9 @@ struct SpawnerOptions {
   bool use_control_groups = true;
 };
 
-// Forks the spawner. Call it in main before any thread exists. The spawner ignores the terminal's signals (it has a
-// session of its own), and holds none of this process's descriptors.
+// Forks the spawner. Call it in main before any thread exists: FAILED_PRECONDITION if there is another one than the
+// caller's, since a lock that it holds would stay locked in the spawner for ever. The spawner ignores the terminal's
+// signals (it has a session of its own), and holds none of this process's descriptors.
 absl::StatusOr<std::unique_ptr<Spawner>> StartSpawner(const SpawnerOptions& options = {});
 
 }  // namespace seedbed

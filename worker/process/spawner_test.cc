@@ -1,5 +1,4 @@
 #include "worker/process/spawner.h"
-#include "common/base/testing/temporary_directory.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,11 +14,14 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <future>
 #include <set>
 #include <sstream>
 #include <string>
 #include <thread>
 
+#include "common/base/testing/temporary_directory.h"
+extern "C" void __tsan_init() __attribute__((weak));  // null where the program is not instrumented
 
 namespace seedbed {
 namespace {
@@ -296,6 +298,19 @@ void ExpectKilledParentLeavesNobody(const SpawnerOptions& options, const std::fu
   kill(parent, SIGKILL);
   waitpid(parent, nullptr, 0);
   EXPECT_EQ(ReadToEnd(out.read_end.get()), "") << "no holder of the pipe is left";
+}
+
+// What another thread holds locked at the fork, the allocator's lock say, is locked in the spawner for ever.
+TEST(StartSpawnerTest, IsRefusedWhereThereIsAnotherThread) {
+  if (&__tsan_init != nullptr) GTEST_SKIP() << "ThreadSanitizer has a thread of its own";
+  std::promise<void> end;
+  std::thread other([ended = end.get_future()]() mutable { ended.wait(); });
+  const absl::StatusOr<std::unique_ptr<Spawner>> refused = StartSpawner();
+  end.set_value();
+  other.join();
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("before any thread"));
+  EXPECT_TRUE(StartSpawner().ok());
 }
 
 TEST(KilledWorkerTest, LeavesNoDescendant) {
