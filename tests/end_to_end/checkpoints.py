@@ -1,6 +1,9 @@
 """Checkpoints with real processes: a killed worker costs one interval, a terminated one nothing, and no bit changes."""
 
+import contextlib
 import json
+import math
+import sqlite3
 import unittest
 
 from harness import EndToEndTest, SMALL_SWEEP, steps_by_specification, wait_until
@@ -86,6 +89,35 @@ class Checkpoints(EndToEndTest):
         self.assertEqual((verified["compared"], verified["different"]), (2, 0))
         self.assertEqual([each["rows"] for each in verified["runs"]], [21, 21])
         self.assertEqual(self.rows("select count(distinct step) from step_values"), [(3,)], "verified are analyses too")
+
+    def test_verify_finds_a_changed_bit_and_passes_over_other_numerics(self):
+        # The kernel that an engine takes where nobody names one: workers' engines and verify's have to take the same.
+        self.environment.pop("OPENBLAS_CORETYPE", None)
+        self.write("sweep.yaml", SMALL_SWEEP)
+        self.seedbed("run", "sweep.yaml", "metrics.analyze_every=200", "--slots", "2")
+        row, value, elsewhere, _ = (run for run, in self.rows("select run_id from runs order by run_id"))
+        with self.writable_database() as connection:
+            (loss,), = connection.execute("select train_loss from steps where run_id = ? and step = 40", (row,)).fetchall()
+            connection.execute("update step_rows set train_loss = ? where run_id = ? and step = 40", (math.nextafter(loss, 9), row))
+            connection.execute("update step_values set value = -value where run_id = ? and step = 200 and metric_id = "
+                               "(select metric_id from metric_names where name = 'weight_norm.output.bias')", (value,))
+            connection.execute("update attempts set numerics = json_set(numerics, '$.cpu_capability', 'another') where run_id = ?", (elsewhere,))
+        verified = json.loads(self.seedbed("verify", "small", "--json", expect=1)[0])
+        self.assertEqual((verified["compared"], verified["different"]), (3, 2))
+        by_run = {each["run_id"]: each for each in verified["runs"]}
+        self.assertEqual([(each["step"], each["metric"]) for each in by_run[row]["differences"]], [(40, "train_loss")])
+        self.assertEqual([(each["step"], each["metric"]) for each in by_run[value]["differences"]], [(200, "weight_norm.output.bias")])
+        self.assertIn("another numerics fingerprint", by_run[elsewhere]["skipped"])
+        self.assertEqual([each["run_id"] for each in verified["runs"] if each["skipped"]], [elsewhere])
+        with self.writable_database() as connection:
+            connection.execute("update attempts set numerics = json_set(numerics, '$.cpu_capability', 'another')")
+        _, said = self.seedbed("verify", "small", expect=1)
+        self.assertIn("none of these runs could be compared on this machine", said)
+
+    @contextlib.contextmanager
+    def writable_database(self):
+        with contextlib.closing(sqlite3.connect(self.directory / "seedbed-data" / "results.db")) as connection, connection:
+            yield connection
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The same run twice, and one run beside another: the rows of `steps` are the same bits."""
 
+import pathlib
 import unittest
 
-from harness import EndToEndTest, SMALL_SWEEP, steps_by_specification
+from harness import EndToEndTest, SMALL_SWEEP, steps_by_specification, wait_until
 
 
 class IdenticalBits(EndToEndTest):
@@ -19,6 +20,22 @@ class IdenticalBits(EndToEndTest):
         self.assertTrue(any(row[3] != rows[0][3] for row in rows), "the rows differ among themselves")
         for other in databases[1:]:
             self.assertEqual(other, databases[0])
+
+    def test_the_blas_kernel_that_a_worker_names_is_its_engines(self):
+        self.environment["OPENBLAS_CORETYPE"] = "Haswell"
+        self.start_coordinator()
+        for kernel, expected in (("Sandybridge", {"OPENBLAS_CORETYPE=Sandybridge"}),
+                                 ("auto", {"OPENBLAS_CORETYPE=Haswell"}),
+                                 ("none", {"OPENBLAS_CORETYPE=Haswell", "SEEDBED_ENGINE_BLAS_KERNEL=none"})):
+            worker = self.start("seedbed-worker", "--server", self.socket(), "--slots", 1, "--device", "cpu", "--blas-kernel", kernel,
+                                "--directory", self.directory / f"worker-{kernel}")
+            wait_until(lambda: "registered" in worker.log.read_text(), "the worker has an engine")
+            engine, = (pid for pid, command in self.survivors().items() if pathlib.Path(command.split()[0]).name == "seedbed-engine")
+            environment = pathlib.Path(f"/proc/{engine}/environ").read_text().split("\0")
+            named = {entry for entry in environment if entry.startswith(("OPENBLAS_CORETYPE=", "SEEDBED_ENGINE_BLAS_KERNEL="))}
+            self.assertEqual(named, expected, f"with --blas-kernel {kernel}")
+            worker.terminate()
+            self.assertEqual(worker.wait(60), 0, worker.log.read_text())
 
 
 if __name__ == "__main__":
