@@ -245,7 +245,7 @@ int MeasurePacks(int argc, char** argv) {
 }
 
 int Main(int argc, char** argv) {
-  EnsureBlasEnvironment(argv, true);
+  EnsureBlasEnvironment(argv);
   SetUpTrainingThread();
   double seconds = 4;
   if (argc == 3 && std::string(argv[1]) == "--count-steps") {
