@@ -274,6 +274,19 @@ TEST_P(RollbackJournalTest, IsPlayedBackIntoItsOwnDatabaseOnly) {
   EXPECT_EQ(One(**store, "PRAGMA integrity_check"), "ok");
 }
 
+// It says that there was nothing before: played back, nothing is what is left.
+TEST_P(RollbackJournalTest, OfANewDatabasesFirstCommitIsNotPlayedBackIntoABackup) {
+  SEEDBED_ASSERT_OK(store_->Write(Events(SweepEvents("later", 40, 60, SweepId(2), 1000, 1000))));
+  SEEDBED_ASSERT_OK(BackUp());
+  const std::string path = LeaveJournal(GetParam()) + "/results.db";
+  std::string journal = ReadFile(path + "-journal").substr(0, 512);
+  for (const size_t at : {8, 16}) journal.replace(at, 4, 4, '\0');  // records; pages of the database before
+  std::ofstream(path + "-journal", std::ios::binary | std::ios::trunc) << journal;
+  fs::copy_file(path_, path, fs::copy_options::overwrite_existing);
+  EXPECT_EQ(Reader::Open(path).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadFile(path), ReadFile(path_));
+}
+
 INSTANTIATE_TEST_SUITE_P(WithAndWithoutTheFirstPage, RollbackJournalTest, ::testing::Bool());
 
 TEST_F(BackupFileTest, DatabasesWithoutALogAreOpenedWhereOneOfTheirsWas) {

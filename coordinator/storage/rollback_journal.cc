@@ -83,6 +83,8 @@ std::optional<RollbackJournal> ReadRollbackJournal(const std::string& path) {
 bool CouldBelongTo(std::string_view header, const RollbackJournal& journal) {
   const uint32_t counter = BigEndian(header, kChangeCounterAt);
   if (journal.change_counter) return counter == *journal.change_counter || counter == *journal.change_counter + 1;
+  // A new database's first commit: there was no first page.
+  if (journal.pages == 0) return counter <= 1;
   return BigEndian(header, kDatabasePagesAt) == journal.pages;
 }
 
