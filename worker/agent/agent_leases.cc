@@ -13,6 +13,9 @@ namespace {
 constexpr int kMostTimesNotStarted = 3;
 // What a coordinator takes; more would be refused, and the run tried again for nothing.
 constexpr size_t kMostSummaryBytes = 1 << 20;
+// An engine's reason may be as long as its line, and a report longer than gRPC takes would end the stream of all runs,
+// again and again. A coordinator keeps 4 KiB, so there is room for a line of the log behind it.
+constexpr size_t kMostReasonBytes = 3 << 10;
 
 std::string Named(const LeaseKey& key) {
   return absl::StrCat("run ", key.run.value(), " attempt ", key.attempt);
@@ -263,7 +266,7 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
     engines_.Avoid(engine, now + absl::Seconds(1));
     return NotStarted(*lease, event.reason, now);
   }
-  EndOfAttempt end{ReportedEndOf(event.end), ValidText(event.reason), event.companions + 1, std::nullopt, {}};
+  EndOfAttempt end{ReportedEndOf(event.end), BoundedText(event.reason, kMostReasonBytes), event.companions + 1, {}, {}};
   if (end.end == ReportedEnd::kFinished) {
     end.result = RunResult{ValidText(event.outcome), end.reason, event.last_step.value_or(lease->step),
                            CanonicalJson(event.summary)};
