@@ -171,7 +171,7 @@ void Agent::StartOn(int engine, Lease& lease, absl::Duration now) {
   lease.engine = engine;
   lease.phase = LeasePhase::kTraining;
   lease.phase_since = now;
-  attempts_[lease.attempt] = NameOf(lease.key);
+  attempts_[lease.attempt] = {NameOf(lease.key), lease.directory};
   engines_.Take(engine, lease.attempt, {lease.pack_key, lease.pack_limit});
   lease.checkpoint_base = now;
   lease.checkpoint_asked.reset();
@@ -250,14 +250,14 @@ void Agent::On(const AttemptLog& event, absl::Duration) {
 void Agent::On(const AttemptEnded& event, absl::Duration now) {
   const auto found = attempts_.find(event.attempt);
   if (found == attempts_.end()) return;
-  const LeaseName name = found->second;
+  const std::string directory = found->second.directory;
   Lease* lease = Find(event.attempt);
   const int engine = lease != nullptr ? lease->engine : -1;
   attempts_.erase(found);
   engines_.Release(event.attempt);
   synchronizer_.Want();
   if (lease == nullptr) {  // dropped before
-    files_->Remove(name.first, name.second);
+    files_->Remove(directory);
     return;
   }
   lease->attempt = AttemptId();
@@ -315,8 +315,7 @@ void Agent::EndSoon(Lease& lease, EndOfAttempt end, absl::Duration now) {
 void Agent::RemoveFiles(Lease& lease) {
   Discard(lease);
   if (lease.directory.empty()) return;
-  files_->Remove(lease.key.run, lease.key.attempt);
-  lease.directory.clear();
+  files_->Remove(std::exchange(lease.directory, {}));
 }
 
 void Agent::NotStarted(Lease& lease, const std::string& reason, absl::Duration now) {
@@ -352,9 +351,9 @@ void Agent::End(Lease& lease, EndOfAttempt end, absl::Duration now) {
 }
 
 Lease* Agent::Find(AttemptId attempt) {
-  const auto name = attempts_.find(attempt);
-  if (name == attempts_.end()) return nullptr;
-  const auto lease = leases_.find(name->second);
+  const auto found = attempts_.find(attempt);
+  if (found == attempts_.end()) return nullptr;
+  const auto lease = leases_.find(found->second.name);
   return lease != leases_.end() && lease->second.attempt == attempt ? &lease->second : nullptr;
 }
 
