@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/orphan_files.h"
 
 namespace seedbed {
 namespace {
@@ -86,6 +87,21 @@ void RunLogs::Delete(RunId run, int attempts) {
     }
   }
   changed_.notify_all();
+}
+
+size_t RunLogs::RemoveOrphans(const std::function<int(RunId)>& attempts_of) {
+  const std::vector<RunLogFile> orphans = OrphanLogs(data_directory_, attempts_of);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const RunLogFile& file : orphans) {
+      Job job;
+      job.key = Key(file.run, file.attempt);
+      job.remove = true;
+      queue_.push_back(std::move(job));
+    }
+  }
+  changed_.notify_all();
+  return orphans.size();
 }
 
 void RunLogs::Flush() {

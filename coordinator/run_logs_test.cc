@@ -47,6 +47,22 @@ TEST(RunLogs, AppendsByAttemptAndDeletes) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path() + "/logs"));
 }
 
+TEST(RunLogs, OrphansAreRemovedAndNothingElse) {
+  const coordinator_test::TemporaryDirectory directory;
+  const std::string logs_directory = directory.path() + "/logs/";
+  std::filesystem::create_directory(logs_directory);
+  const std::vector<std::string> kept = {"1-1.log", "1-2.log", "notes.txt", "01-9.log", "9-1.log.bak", "9-1", "9.log"};
+  for (const std::string& name : kept) std::ofstream(logs_directory + name) << "old";
+  for (const char* name : {"1-3.log", "9-1.log"}) std::ofstream(logs_directory + name) << "old";
+  RunLogs logs(directory.path());
+  EXPECT_EQ(logs.RemoveOrphans([](RunId run) { return run == RunId(1) ? 2 : 0; }), 2u);
+  logs.Append(RunId(1), 3, "new");
+  logs.Flush();
+  EXPECT_EQ(Contents(logs_directory + "1-3.log"), "new");
+  EXPECT_FALSE(std::filesystem::exists(logs_directory + "9-1.log"));
+  for (const std::string& name : kept) EXPECT_EQ(Contents(logs_directory + name), "old") << name;
+}
+
 TEST(RunLogs, AFullFileSaysSoOnce) {
   const coordinator_test::TemporaryDirectory directory;
   RunLogs::Limits limits;
