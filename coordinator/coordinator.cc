@@ -43,6 +43,26 @@ int64_t* MostOfRowDeleting(core::Command* command) {
   return retry != nullptr ? &retry->most : nullptr;
 }
 
+// What a crash left between a file and its commit, and what belongs to a history that a restore in place lost.
+void RemoveOrphans(const CoordinatorOptions& options, const core::State& state, CheckpointFiles* files, RunLogs* logs) {
+  absl::flat_hash_set<std::string> referenced;
+  for (const auto& [run, checkpoints] : state.checkpoints()) {
+    for (const core::Checkpoint& each : checkpoints) referenced.insert(each.path);
+  }
+  for (const std::string& path : AbandonedPins(options.directory)) RemovePins(path);
+  if (const int orphans = files->RemoveOrphans(referenced); orphans > 0) {
+    options.log(LogLevel::kInfo, absl::StrCat(orphans, " checkpoint files that were never committed are removed"));
+  }
+  const size_t orphans = logs->RemoveOrphans([&state](RunId id) {
+    const core::Run* run = state.FindRun(id);
+    return run == nullptr ? 0 : run->attempts;
+  });
+  if (orphans > 0) {
+    options.log(LogLevel::kInfo,
+                absl::StrCat(orphans, " logs of attempts that the database does not know are removed"));
+  }
+}
+
 }  // namespace
 
 Coordinator::Coordinator(CoordinatorOptions options) : options_(std::move(options)) {
@@ -93,14 +113,7 @@ absl::Status Coordinator::OpenStore() {
   SEEDBED_ASSIGN_OR_RETURN(loop_reader_, Reader::Open(store->database_path(), reader_options));
   logs_ = std::make_unique<RunLogs>(options_.directory);
   files_ = std::make_unique<CheckpointFiles>(options_.directory);
-  absl::flat_hash_set<std::string> referenced;
-  for (const auto& [run, checkpoints] : state.checkpoints()) {
-    for (const core::Checkpoint& each : checkpoints) referenced.insert(each.path);
-  }
-  for (const std::string& path : AbandonedPins(options_.directory)) RemovePins(path);
-  if (const int orphans = files_->RemoveOrphans(referenced); orphans > 0) {
-    options_.log(LogLevel::kInfo, absl::StrCat(orphans, " checkpoint files that were never committed are removed"));
-  }
+  RemoveOrphans(options_, state, files_.get(), logs_.get());
 
   CommitLoopOptions loop_options = options_.loop;
   loop_options.settings = options_.settings;

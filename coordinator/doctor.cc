@@ -85,12 +85,17 @@ void CheckFiles(const DoctorOptions& options, const Inspection& inspection, Diag
 
 void CheckOrphans(const DoctorOptions& options, const Inspection& inspection, Diagnosis* diagnosis) {
   // A coordinator that runs has files there that it has not committed yet.
-  if (diagnosis->used_by != 0 || !inspection.knows_checkpoints) return;
+  if (diagnosis->used_by != 0 || !inspection.knows_files) return;
   absl::flat_hash_set<std::string> referenced;
   for (const CheckpointFile& file : inspection.checkpoints) referenced.insert(file.path);
   std::vector<std::string> orphans = OrphanCheckpoints(options.directory, referenced);
   const std::vector<std::string> pins = AbandonedPins(options.directory);
   orphans.insert(orphans.end(), pins.begin(), pins.end());
+  const std::vector<RunLogFile> logs = OrphanLogs(options.directory, [&inspection](RunId run) {
+    const auto found = inspection.attempts.find(run);
+    return found == inspection.attempts.end() ? 0 : found->second;
+  });
+  for (const RunLogFile& log : logs) orphans.push_back(log.path);
   if (!options.repair) {
     AddFinding("orphan_files", "files belong to nothing", std::move(orphans), kRemoveOrphans, diagnosis);
     return;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/sha256.h"
 #include "coordinator/backup.h"
@@ -146,12 +147,18 @@ TEST_F(DoctorTest, RepairRemovesWhatBelongsToNothingAndNothingElse) {
   const std::string living = data_ + "/pinned-" + std::to_string(getpid()) + "-7";
   for (const std::string& path : {pins, living}) fs::create_directory(path);
   for (const std::string& path : {orphan, part, pins + "/9-1-10-ab.checkpoint"}) WriteFile(path, "x");
+  fs::create_directory(data_ + "/logs");
+  const std::string log = data_ + "/logs/1-1.log";
+  const std::string next = data_ + "/logs/1-2.log";
+  const std::string deleted = data_ + "/logs/9-1.log";
+  for (const std::string& path : {log, next, deleted}) WriteFile(path, "text");
   WriteFile(data_ + "/notes.txt", "mine");
   EXPECT_THAT(Names(Look()), ElementsAre("orphan_files"));
   const Diagnosis repaired = Look(/*repair=*/true);
   EXPECT_THAT(Names(repaired), IsEmpty());
-  EXPECT_THAT(repaired.removed, ::testing::UnorderedElementsAre(orphan, part, pins));
+  EXPECT_THAT(repaired.removed, ::testing::UnorderedElementsAre(orphan, part, pins, next, deleted));
   EXPECT_TRUE(fs::exists(kept));
+  EXPECT_TRUE(fs::exists(log));
   EXPECT_TRUE(fs::exists(data_ + "/notes.txt"));
   EXPECT_TRUE(fs::exists(living)) << "a backup is being taken";
   EXPECT_THAT(Names(Look()), IsEmpty());
@@ -199,6 +206,28 @@ TEST_F(DoctorTest, ABackupThatCannotBeWholeIsNotThere) {
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(std::distance(fs::directory_iterator(directory_.path()), fs::directory_iterator()), 1) << "only data";
   EXPECT_TRUE(BackUpDatabase(data_, target + ".db").ok()) << "the database alone can be had";
+}
+
+TEST_F(DoctorTest, ALogOfAHistoryThatARestoreLostIsNotGoneOnWith) {
+  ASSERT_TRUE(Submit(coordinator_.get(), "id", SweepText("s", 1, 1)).ok());
+  const std::string backup = directory_.path() + "/backup.db";
+  ASSERT_TRUE(BackUpDatabase(data_, backup).ok());
+  const core::LeaseKey lost = Train();
+  coordinator_->AppendLog(WorkerId("w"), lost, "of the lost history\n");
+  ASSERT_TRUE(coordinator_->Inspect([](LiveView) {}).ok());  // it was taken by then
+  coordinator_.reset();
+  const std::string log = absl::StrCat(data_, "/logs/", lost.run.value(), "-1.log");
+  ASSERT_EQ(ReadFile(log), "of the lost history\n");
+  for (const char* end : {"", "-wal", "-shm"}) fs::remove(absl::StrCat(data_, "/results.db", end));
+  fs::copy_file(backup, data_ + "/results.db");
+  Start();
+  const core::LeaseKey again = Train();
+  ASSERT_EQ(again.run, lost.run);
+  ASSERT_EQ(again.attempt, 1);
+  coordinator_->AppendLog(WorkerId("w"), again, "of this one\n");
+  ASSERT_TRUE(coordinator_->Inspect([](LiveView) {}).ok());  // it was taken by then
+  coordinator_.reset();
+  EXPECT_EQ(ReadFile(log), "of this one\n");
 }
 
 TEST_F(DoctorTest, WhatARestoredDatabaseHadLeasedIsQueuedAtOnce) {

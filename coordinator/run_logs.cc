@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/orphan_files.h"
 
 namespace seedbed {
 namespace {
@@ -15,15 +16,16 @@ namespace {
 // Those whom a worker names, who may be none.
 constexpr size_t kMostLosses = 100'000;
 
-// Best effort: logs are lossy, and a full disk must not disturb anything else.
-void WriteAll(int descriptor, const std::string& text) {
+// How much of it was written. Best effort: logs are lossy, and a full disk must not disturb anything else.
+size_t WriteAll(int descriptor, const std::string& text) {
   size_t written = 0;
   while (written < text.size()) {
     const ssize_t count = write(descriptor, text.data() + written, text.size() - written);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return;
+    if (count <= 0) break;
     written += static_cast<size_t>(count);
   }
+  return written;
 }
 
 }  // namespace
@@ -87,6 +89,21 @@ void RunLogs::Delete(RunId run, int attempts) {
   changed_.notify_all();
 }
 
+size_t RunLogs::RemoveOrphans(const std::function<int(RunId)>& attempts_of) {
+  const std::vector<RunLogFile> orphans = OrphanLogs(data_directory_, attempts_of);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const RunLogFile& file : orphans) {
+      Job job;
+      job.key = Key(file.run, file.attempt);
+      job.remove = true;
+      queue_.push_back(std::move(job));
+    }
+  }
+  changed_.notify_all();
+  return orphans.size();
+}
+
 void RunLogs::Flush() {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [this] { return queue_.empty() && !working_; });
@@ -120,11 +137,14 @@ void RunLogs::Do(const Job& job) {
     mkdir((data_directory_ + "/logs").c_str(), 0700);
     descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   }
-  if (descriptor < 0) return;
+  const int64_t all = job.lost_before + static_cast<int64_t>(job.text.size());
   struct stat file {};
-  if (fstat(descriptor, &file) == 0 && file.st_size < limits_.most_file_bytes) {
+  if (descriptor < 0 || fstat(descriptor, &file) != 0) {
+    Lose(job.key.first, job.key.second, all);
+  } else if (file.st_size < limits_.most_file_bytes) {
     std::string text;
     if (job.lost_before > 0) text = absl::StrCat("\n[seedbed: ", job.lost_before, " bytes were dropped here]\n");
+    const size_t mark = text.size();
     text += job.text;
     const size_t room = static_cast<size_t>(limits_.most_file_bytes - file.st_size);
     if (text.size() >= room) {
@@ -133,9 +153,14 @@ void RunLogs::Do(const Job& job) {
       absl::StrAppend(&text, "\n[seedbed: the log is full (", limits_.most_file_bytes,
                       " bytes); the rest is dropped]\n");
     }
-    WriteAll(descriptor, text);
+    const size_t written = WriteAll(descriptor, text);
+    if (written < text.size()) {
+      // A mark that is cut says nothing: the next one says it.
+      const int64_t told = written < mark ? 0 : job.lost_before + static_cast<int64_t>(written - mark);
+      Lose(job.key.first, job.key.second, std::max<int64_t>(0, all - told));
+    }
   }
-  close(descriptor);
+  if (descriptor >= 0) close(descriptor);
 }
 
 }  // namespace seedbed

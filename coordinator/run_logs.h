@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -33,6 +34,8 @@ class RunLogs {
   void Lose(RunId run, int attempt, int64_t bytes);
   // Removes the logs of attempts 1 to `attempts`.
   void Delete(RunId run, int attempts);
+  // Has those removed that OrphanLogs finds, before whatever is appended from now on. How many there are.
+  size_t RemoveOrphans(const std::function<int(RunId)>& attempts_of);
   // Waits until all that was queued so far is written. For tests and the end.
   void Flush();
 

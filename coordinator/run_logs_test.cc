@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -45,6 +47,22 @@ TEST(RunLogs, AppendsByAttemptAndDeletes) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path() + "/logs"));
 }
 
+TEST(RunLogs, OrphansAreRemovedAndNothingElse) {
+  const coordinator_test::TemporaryDirectory directory;
+  const std::string logs_directory = directory.path() + "/logs/";
+  std::filesystem::create_directory(logs_directory);
+  const std::vector<std::string> kept = {"1-1.log", "1-2.log", "notes.txt", "01-9.log", "9-1.log.bak", "9-1", "9.log"};
+  for (const std::string& name : kept) std::ofstream(logs_directory + name) << "old";
+  for (const char* name : {"1-3.log", "9-1.log"}) std::ofstream(logs_directory + name) << "old";
+  RunLogs logs(directory.path());
+  EXPECT_EQ(logs.RemoveOrphans([](RunId run) { return run == RunId(1) ? 2 : 0; }), 2u);
+  logs.Append(RunId(1), 3, "new");
+  logs.Flush();
+  EXPECT_EQ(Contents(logs_directory + "1-3.log"), "new");
+  EXPECT_FALSE(std::filesystem::exists(logs_directory + "9-1.log"));
+  for (const std::string& name : kept) EXPECT_EQ(Contents(logs_directory + name), "old") << name;
+}
+
 TEST(RunLogs, AFullFileSaysSoOnce) {
   const coordinator_test::TemporaryDirectory directory;
   RunLogs::Limits limits;
@@ -73,6 +91,44 @@ TEST(RunLogs, WhatTheQueueDropsIsCounted) {
   logs.Append(RunId(1), 1, "ok");
   logs.Flush();
   EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(1), 1)), "\n[seedbed: 7 bytes were dropped here]\nok");
+}
+
+TEST(RunLogs, WhatCannotBeWrittenIsCounted) {
+  const coordinator_test::TemporaryDirectory directory;
+  RunLogs logs(directory.path());
+  const std::string path = RunLogs::Path(directory.path(), RunId(1), 1);
+  std::filesystem::create_directories(path);  // cannot be opened as a file
+  logs.Lose(RunId(1), 1, 2);
+  logs.Append(RunId(1), 1, "12345");
+  logs.Flush();
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("/dev/full", path);
+  logs.Append(RunId(1), 1, "678");
+  logs.Flush();
+  std::filesystem::remove(path);
+  logs.Append(RunId(1), 1, "ok");
+  logs.Flush();
+  EXPECT_EQ(Contents(path), "\n[seedbed: 10 bytes were dropped here]\nok");
+}
+
+TEST(RunLogs, WhatIsWrittenInPartIsCountedForTheRest) {
+  const coordinator_test::TemporaryDirectory directory;
+  const std::string path = RunLogs::Path(directory.path(), RunId(1), 1);
+  RunLogs logs(directory.path());
+  logs.Append(RunId(1), 1, "12");
+  logs.Flush();
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit limit = before;
+  limit.rlim_cur = 5;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  logs.Append(RunId(1), 1, "345678");
+  logs.Flush();
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  logs.Append(RunId(1), 1, "ok");
+  logs.Flush();
+  EXPECT_EQ(Contents(path), "12345\n[seedbed: 3 bytes were dropped here]\nok");
 }
 
 TEST(ServerFile, IsWrittenReadAndRemoved) {

@@ -113,14 +113,14 @@ TEST(StateDirectoryTest, GivesEachAttemptADirectoryOfItsOwn) {
   auto state = StateDirectory::Open(root / "state");
   ASSERT_TRUE(state.ok());
   const auto one = (*state)->Create(RunId(3), 1);
-  const auto other = (*state)->Create(RunId(3), 2);
+  const auto other = (*state)->Create(RunId(3), 1);  // the same in another database
   ASSERT_TRUE(one.ok() && other.ok());
   EXPECT_NE(*one, *other);
   Write(*one + "/log.txt", "text");
-  (*state)->Remove(RunId(3), 1);
+  (*state)->Remove(*one);
   EXPECT_FALSE(fs::exists(*one));
   EXPECT_TRUE(fs::is_directory(*other));
-  (*state)->Remove(RunId(3), 7);  // never made
+  (*state)->Remove(*one);  // it is gone
 }
 
 TEST(StateDirectoryTest, AWorkersOwnGoesWithItAndThoseOfDeadOnesAreSwept) {

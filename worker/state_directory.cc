@@ -133,9 +133,7 @@ StateDirectory::~StateDirectory() {
 }
 
 absl::StatusOr<std::string> StateDirectory::Create(RunId run, int attempt) {
-  SEEDBED_ASSIGN_OR_RETURN(std::string made, CreateAttemptDirectory(path_, run.value(), attempt));
-  attempts_[{run, attempt}] = made;
-  return made;
+  return CreateAttemptDirectory(path_, absl::StrCat(run.value(), "-", attempt, "-", ++made_));
 }
 
 void StateDirectory::RemoveFile(const std::string& path) {
@@ -143,11 +141,8 @@ void StateDirectory::RemoveFile(const std::string& path) {
   if (absl::StartsWith(path, path_ + "/")) unlink(path.c_str());
 }
 
-void StateDirectory::Remove(RunId run, int attempt) {
-  const auto found = attempts_.find({run, attempt});
-  if (found == attempts_.end()) return;
-  RemoveAttemptDirectory(found->second).IgnoreError();  // what stays is removed at the next start
-  attempts_.erase(found);
+void StateDirectory::Remove(const std::string& directory) {
+  RemoveAttemptDirectory(directory).IgnoreError();  // what stays is removed at the next start
 }
 
 }  // namespace seedbed

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <map>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -32,7 +32,7 @@ class StateDirectory final : public agent::AttemptFiles {
   ~StateDirectory() override;
 
   absl::StatusOr<std::string> Create(RunId run, int attempt) override;
-  void Remove(RunId run, int attempt) override;
+  void Remove(const std::string& directory) override;
   void RemoveFile(const std::string& path) override;
 
   const std::string& path() const { return path_; }
@@ -43,7 +43,7 @@ class StateDirectory final : public agent::AttemptFiles {
   const std::string path_;
   UniqueFd lock_;
   bool remove_at_end_ = false;
-  std::map<std::pair<RunId, int>, std::string> attempts_;
+  int64_t made_ = 0;  // attempts' directories
 };
 
 }  // namespace seedbed

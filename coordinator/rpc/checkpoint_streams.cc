@@ -45,11 +45,10 @@ PutCheckpointCall* PutCheckpointCall::Make(Coordinator* coordinator, TaskPool* p
 }
 
 void PutCheckpointCall::ReadNext() {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    reading_ = true;
-    reading_since_ = std::chrono::steady_clock::now();
-  }
+  // The read is begun under the lock: a machine that slept may let Watch end the call, and gRPC free it, before.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  reading_ = true;
+  reading_since_ = std::chrono::steady_clock::now();
   StartRead(&request_);
 }
 

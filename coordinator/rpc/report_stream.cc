@@ -146,28 +146,31 @@ void ReportStream::End(const absl::Status& status) {
 }
 
 void ReportStream::Continue() {
-  bool read = false;
-  bool write = false;
-  bool more = false;
-  bool finish = false;
+  grpc::Status status;
   {
+    // Reads and writes are begun under the lock: the call may be gone as soon as another thread has called Finish,
+    // which waits for those that it knows of. gRPC answers none of them from within StartRead or StartWrite.
     const std::lock_guard<std::mutex> lock(mutex_);
     if (finished_) return;
     if (!writing_ && !queue_.empty()) {
       writing_response_ = std::move(queue_.front());
       queue_.pop_front();
-      writing_ = write = true;
-      more = !queue_.empty();
+      writing_ = true;
+      // With more to come at once, the transport may wait for it and send both together.
+      const bool more = !queue_.empty();
+      StartWrite(&writing_response_, more ? grpc::WriteOptions().set_buffer_hint() : grpc::WriteOptions());
     }
     const bool done = ending_ || (read_all_ && unanswered_ == 0);
-    if (done && !writing_) finished_ = finish = true;
     const bool room = unanswered_bytes_ < kWindowBytes && queue_.size() < kMostQueued;
-    if (!done && !reading_ && !read_all_ && room) reading_ = read = true;
+    if (!done && !reading_ && !read_all_ && room) {
+      reading_ = true;
+      StartRead(&request_);
+    }
+    if (!done || writing_) return;
+    finished_ = true;
+    status = ToGrpc(status_);
   }
-  // With more to come at once, the transport may wait for it and send both together.
-  if (write) StartWrite(&writing_response_, more ? grpc::WriteOptions().set_buffer_hint() : grpc::WriteOptions());
-  if (finish) Finish(ToGrpc(status_));
-  if (read) StartRead(&request_);
+  Finish(status);
 }
 
 void ReportStream::OnWriteDone(bool ok) {

@@ -55,7 +55,7 @@ class ReportStream final : public grpc::ServerBidiReactor<v1::ReportRequest, v1:
   bool read_all_ = false;  // the worker has said its last word
   bool writing_ = false;
   bool ending_ = false;    // no more is read or queued
-  bool finished_ = false;  // Finish was called
+  bool finished_ = false;  // Finish is called, and nothing else any more
   absl::Status status_;
   std::shared_ptr<ReportStream> self_;
 };

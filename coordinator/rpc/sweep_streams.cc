@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -14,7 +16,8 @@
 #include "coordinator/rpc/progress_watch.h"
 #include "coordinator/rpc/sweep_service.h"
 
-// The calls that answer with a stream. Each goes from task to task of a pool: no thread is kept while nothing happens.
+// The calls that answer with a stream. Each goes from task to task of a pool:
+// no thread is kept while nothing happens.
 namespace seedbed {
 namespace {
 
@@ -86,15 +89,24 @@ struct LogReading {
   Authenticator::Again allowed;
 };
 
-// Sends what the file has beyond `offset`. DEADLINE_EXCEEDED if the client does not take it.
+// Sends what the file has beyond `offset`. DEADLINE_EXCEEDED if the client does
+// not take it, UNAVAILABLE if it cannot be read: ended as whole, the log would
+// look shorter than it is.
 absl::Status SendLog(LogReading* reading) {
   const std::string path = reading->coordinator->LogPath(reading->run, reading->attempt);
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return absl::OkStatus();  // it printed nothing yet
+  if (descriptor < 0 && errno == ENOENT) return absl::OkStatus();  // it printed nothing yet
+  const std::string log = absl::StrCat("the log of run ", reading->run.value(), " attempt ", reading->attempt);
+  const auto unreadable = [&log] {
+    return absl::InternalError(absl::StrCat(log, " cannot be read: ", std::strerror(errno)));
+  };
+  if (descriptor < 0) return unreadable();
   absl::Status status;
   while (status.ok()) {
     std::string piece(kLogPiece, '\0');
     const ssize_t count = pread(descriptor, piece.data(), piece.size(), reading->offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) status = unreadable();
     if (count <= 0) break;
     piece.resize(static_cast<size_t>(count));
     v1::ReadLogResponse response;
@@ -102,10 +114,8 @@ absl::Status SendLog(LogReading* reading) {
     if (reading->stream->Push(std::move(response), reading->patience)) {
       reading->offset += count;
     } else {
-      // Ended as whole, the log would look shorter than it is.
-      status = absl::DeadlineExceededError(absl::StrCat("the log of run ", reading->run.value(), " attempt ",
-                                                        reading->attempt, " was not taken in time from byte ",
-                                                        reading->offset, " on; ask for it again"));
+      status = absl::DeadlineExceededError(
+          absl::StrCat(log, " was not taken in time from byte ", reading->offset, " on; ask for it again"));
     }
   }
   close(descriptor);
@@ -115,13 +125,14 @@ absl::Status SendLog(LogReading* reading) {
 void ReadOn(const std::shared_ptr<LogReading>& reading) {
   if (reading->stream->over()) return;
   if (const absl::Status allowed = reading->allowed(); !allowed.ok()) return reading->stream->End(allowed);
-  // Asked before reading: what was printed before the end is in the file by then.
+  // Asked before reading: what was printed before the end is in the file by
+  // then.
   const absl::StatusOr<RunDetail> detail = reading->coordinator->reader().GetRun(reading->run);
   if (!detail.ok()) return reading->stream->End(detail.status());
   if (reading->attempt == 0) reading->attempt = static_cast<int>(detail->run.attempts);
   if (detail->run.attempts == 0 && !reading->follow) {
-    return reading->stream->End(absl::NotFoundError(absl::StrCat("run ", reading->run.value(), " is ", detail->run.state,
-                                                                 " and has not started: it has no log yet")));
+    return reading->stream->End(absl::NotFoundError(absl::StrCat(
+        "run ", reading->run.value(), " is ", detail->run.state, " and has not started: it has no log yet")));
   }
   if (reading->attempt > detail->run.attempts || (reading->attempt == 0 && !reading->follow)) {
     return reading->stream->End(absl::NotFoundError(
@@ -162,7 +173,8 @@ std::string TroubleOf(const CoordinatorInfo& info) {
     return absl::StrCat("the coordinator cannot write its database, and tries again: ", info.degraded_reason);
   }
   if (info.metrics_held) {
-    return "the coordinator's disk is nearly full: results wait until there is room (--least-free-disk says how much)";
+    return "the coordinator's disk is nearly full: results wait until there is "
+           "room (--least-free-disk says how much)";
   }
   return "";
 }
@@ -170,7 +182,8 @@ std::string TroubleOf(const CoordinatorInfo& info) {
 void WatchOn(const std::shared_ptr<Watching>& watching) {
   if (watching->stream->over()) return;
   if (const absl::Status allowed = watching->allowed(); !allowed.ok()) return watching->stream->End(allowed);
-  // A client that has not taken the last message gets the next one later, and then all that happened since.
+  // A client that has not taken the last message gets the next one later, and
+  // then all that happened since.
   if (watching->stream->idle()) {
     v1::ProgressResponse response;
     bool changed = false;
@@ -228,8 +241,9 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
   reading->allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/ReadLog");
   absl::Status problem = reading->allowed();
   if (problem.ok() && (request->run_id() <= 0 || request->attempt() < 0)) {
-    problem =
-        absl::InvalidArgumentError("run_id and attempt: expected a run's id and an attempt from 1 (0: the latest)");
+    problem = absl::InvalidArgumentError(
+        "run_id and attempt: expected a run's id "
+        "and an attempt from 1 (0: the latest)");
   }
   if (!problem.ok()) {
     reading->stream->End(problem);

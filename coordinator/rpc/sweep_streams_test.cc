@@ -129,5 +129,32 @@ TEST_F(StreamLimitsTest, ALogThatIsNotTakenDoesNotEndAsIfItWereWhole) {
   EXPECT_GE(given_up, 1);
 }
 
+TEST_F(StreamLimitsTest, ALogThatCannotBeReadDoesNotPassForAnEmptyOne) {
+  StartWith({});
+  const v1::LeaseKey lease = LeaseAll(1)[0].lease();
+  const std::string path = coordinator_->LogPath(RunId(lease.run_id()), 1);
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  const auto read = [&] {
+    v1::ReadLogRequest request;
+    request.set_run_id(lease.run_id());
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    const auto stream = sweeps_->ReadLog(&context, request);
+    v1::ReadLogResponse response;
+    EXPECT_FALSE(stream->Read(&response)) << response.text();
+    return stream->Finish();
+  };
+  EXPECT_TRUE(read().ok()) << "nothing was printed yet";
+  std::filesystem::create_symlink(path, path);
+  const grpc::Status not_opened = read();
+  EXPECT_EQ(not_opened.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_THAT(not_opened.error_message(), testing::HasSubstr("attempt 1 cannot be read: Too many levels"));
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);  // opened all the same
+  const grpc::Status not_read = read();
+  EXPECT_EQ(not_read.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_THAT(not_read.error_message(), testing::HasSubstr("Is a directory"));
+}
+
 }  // namespace
 }  // namespace seedbed::rpc_test

@@ -170,7 +170,7 @@ class Inspector {
     for (const Law& law : kLaws) Note(law.name, CheckLaw(law), kRestore);
     for (const std::string& trainer : TrainerNames()) Note("finished_rows", CheckFinishedRows(trainer), kRestore);
     Note("state", LoadState(database_, core::Settings(), absl::ZeroDuration()).status(), kRestore);
-    Note("checkpoints", ReadCheckpoints(), kRestore);
+    Note("checkpoints", ReadWhatFilesBelongTo(), kRestore);
     Note("rows", Count(), kRestore);
     return std::move(inspection_);
   }
@@ -298,7 +298,7 @@ class Inspector {
     return absl::OkStatus();
   }
 
-  absl::Status ReadCheckpoints() {
+  absl::Status ReadWhatFilesBelongTo() {
     SEEDBED_ASSIGN_OR_RETURN(
         Statement statement,
         database_->Prepare("SELECT run_id, step, path, sha256, bytes FROM checkpoints ORDER BY run_id, step"));
@@ -308,7 +308,14 @@ class Inspector {
       inspection_.checkpoints.push_back(
           {RunId(statement.Int(0)), statement.Int(1), statement.Text(2), statement.Text(3), statement.Int(4)});
     }
-    inspection_.knows_checkpoints = true;
+    SEEDBED_ASSIGN_OR_RETURN(Statement runs,
+                             database_->Prepare("SELECT run_id, attempts FROM runs WHERE attempts > 0"));
+    while (true) {
+      SEEDBED_ASSIGN_OR_RETURN(const bool row, runs.Step());
+      if (!row) break;
+      inspection_.attempts[RunId(runs.Int(0))] = static_cast<int>(runs.Int(1));
+    }
+    inspection_.knows_files = true;
     return absl::OkStatus();
   }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "common/base/ids.h"
 
@@ -27,9 +28,10 @@ struct Inspection {
   };
   std::vector<Finding> findings;
   int64_t runs = 0;
-  int64_t rows = 0;                         // of `steps`
-  bool knows_checkpoints = false;           // the table could be read
-  std::vector<CheckpointFile> checkpoints;  // rows of that table
+  int64_t rows = 0;                          // of `steps`
+  bool knows_files = false;                  // what files belong to could be read: all below
+  std::vector<CheckpointFile> checkpoints;   // rows of that table
+  absl::flat_hash_map<RunId, int> attempts;  // of each run that had one, how many
 };
 
 // Looks at the file itself (SQLite's integrity check; only its quick one if `quick`), at its schema and foreign keys,

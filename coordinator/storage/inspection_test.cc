@@ -83,7 +83,7 @@ TEST_F(InspectionTest, ASoundDatabaseHasNothingToFind) {
   EXPECT_EQ(found_.rows, 13);
   ASSERT_EQ(found_.checkpoints.size(), 1u);
   EXPECT_EQ(found_.checkpoints[0].path, "checkpoints/2-1-10-ab.checkpoint");
-  EXPECT_TRUE(found_.knows_checkpoints);
+  EXPECT_TRUE(found_.knows_files);
   const absl::StatusOr<Inspection> quick = InspectDatabase(path_, /*quick=*/true);
   ASSERT_TRUE(quick.ok()) << quick.status();
   EXPECT_THAT(quick->findings, IsEmpty());

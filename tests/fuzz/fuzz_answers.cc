@@ -56,7 +56,8 @@ class Worker {
       world_.Ended(std::stoll(command.substr(command.rfind(' ') + 1)), AttemptEnd::kStopped);
     }
     for (const agent::CheckpointDownload& each : std::exchange(world_.link.downloads, {})) {
-      world_.agent->OnLinkEvent(agent::CheckpointGot{each.lease, each.step, absl::OkStatus()}, world_.clock.Now());
+      world_.agent->OnLinkEvent(agent::CheckpointGot{each.lease, each.step, each.path, absl::OkStatus()},
+                                world_.clock.Now());
     }
     for (const agent::CheckpointUpload& each : std::exchange(world_.link.uploads, {})) {
       world_.agent->OnLinkEvent(agent::CheckpointPut{each.lease, each.step, agent::CheckpointFate::kStored, 5, ""},

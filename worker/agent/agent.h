@@ -56,9 +56,10 @@ struct AgentOptions {
 class AttemptFiles {
  public:
   virtual ~AttemptFiles() = default;
-  // A new, empty directory: its absolute path.
+  // A new, empty directory, whose absolute path never was another attempt's: databases may share names of runs, and an
+  // attempt of the former one may still write while the other one's begins.
   virtual absl::StatusOr<std::string> Create(RunId run, int attempt) = 0;
-  virtual void Remove(RunId run, int attempt) = 0;
+  virtual void Remove(const std::string& directory) = 0;
   // One file of an attempt.
   virtual void RemoveFile(const std::string& path) = 0;
 };
@@ -188,12 +189,17 @@ class Agent {
   LastingTrouble no_answer_;
   EngineSlots engines_;
   std::map<LeaseName, Lease> leases_;
-  std::deque<LeaseName> waiting_;            // those in kWaiting, in the order of their grants
-  std::map<AttemptId, LeaseName> attempts_;  // all that the pool has not yet ended, those of dropped leases too
+  std::deque<LeaseName> waiting_;  // those in kWaiting, in the order of their grants
+  struct Attempt {
+    LeaseName name;
+    std::string directory;
+  };
+  std::map<AttemptId, Attempt> attempts_;  // all that the pool has not yet ended, those of dropped leases too
   AttemptId last_attempt_;
   // The checkpoint that is being sent: one at a time.
   struct Sending {
     LeaseName name;
+    std::string directory;  // of its lease: another database's may have the same name by the time it was sent
     SavedCheckpoint checkpoint;
   };
   std::optional<Sending> sending_;

@@ -18,6 +18,10 @@ std::string Named(const LeaseKey& key) {
   return absl::StrCat("run ", key.run.value(), " attempt ", key.attempt);
 }
 
+std::string ResumePath(const Lease& lease) {
+  return absl::StrCat(lease.directory, "/resume.checkpoint");
+}
+
 }  // namespace
 
 // --- from engines
@@ -80,7 +84,7 @@ void Agent::Discard(Lease& lease) {
 }
 
 bool Agent::HasUnsent(const Lease& lease) const {
-  return lease.saved || (sending_ && sending_->name == NameOf(lease.key));
+  return lease.saved || (sending_ && sending_->directory == lease.directory);
 }
 
 void Agent::SendCheckpoints(absl::Duration now) {
@@ -95,7 +99,7 @@ void Agent::SendCheckpoints(absl::Duration now) {
     }
   }
   if (next == nullptr) return;
-  sending_ = Sending{NameOf(next->key), *std::exchange(next->saved, std::nullopt)};
+  sending_ = Sending{NameOf(next->key), next->directory, *std::exchange(next->saved, std::nullopt)};
   const SavedCheckpoint& checkpoint = sending_->checkpoint;
   link_->PutCheckpoint({options_.worker, next->key, checkpoint.step, checkpoint.sequence, checkpoint.path,
                         checkpoint.sha256, checkpoint.numerics_json});
@@ -105,7 +109,8 @@ void Agent::OnCheckpointPut(const CheckpointPut& put, absl::Duration now) {
   if (!sending_ || sending_->name != NameOf(put.lease) || sending_->checkpoint.step != put.step) return;
   Sending sent = *std::exchange(sending_, std::nullopt);
   const auto found = leases_.find(sent.name);
-  if (found == leases_.end()) return;  // dropped: its files are gone, or go with its attempt
+  // Dropped, or ended without it: its files are gone, or go with its attempt.
+  if (found == leases_.end() || found->second.directory != sent.directory) return;
   Lease& lease = found->second;
   switch (put.fate) {
     case CheckpointFate::kStored:
@@ -173,8 +178,7 @@ void Agent::Fetch(absl::Duration now) {
       lease.directory = *std::move(directory);
     }
     lease.fetch_not_before = absl::InfiniteDuration();
-    link_->GetCheckpoint(
-        {options_.worker, lease.key, *lease.resume_step, absl::StrCat(lease.directory, "/resume.checkpoint")});
+    link_->GetCheckpoint({options_.worker, lease.key, *lease.resume_step, ResumePath(lease)});
   }
 }
 
@@ -182,8 +186,9 @@ void Agent::OnCheckpointGot(const CheckpointGot& got, absl::Duration now) {
   const auto found = leases_.find(NameOf(got.lease));
   if (found == leases_.end() || found->second.phase != LeasePhase::kFetching) return;
   Lease& lease = found->second;
+  if (got.path != ResumePath(lease)) return;  // a dropped one's, of the same name in another database
   if (got.status.ok()) {
-    lease.resume_path = absl::StrCat(lease.directory, "/resume.checkpoint");
+    lease.resume_path = got.path;
     lease.phase = LeasePhase::kWaiting;
     lease.phase_since = now;
     waiting_.push_back(found->first);

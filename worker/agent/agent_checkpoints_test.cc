@@ -7,6 +7,7 @@ namespace seedbed::agent {
 namespace {
 
 const std::string kSum(64, 'a');
+const char kFetched[] = "/attempts/1-1-1/resume.checkpoint";
 
 void Wrote(World& world, int64_t attempt, int64_t step) {
   AttemptCheckpoint event;
@@ -196,17 +197,61 @@ TEST(Checkpoints, ARunGoesOnFromTheOneThatWasFetched) {
   world.Train({Resumed(Key(1), 40)});
   ASSERT_EQ(world.link.downloads.size(), 1u);
   EXPECT_EQ(world.link.downloads[0].step, 40);
-  EXPECT_EQ(world.link.downloads[0].path, "/attempts/1-1/resume.checkpoint");
+  EXPECT_EQ(world.link.downloads[0].path, kFetched);
   world.link.downloads.clear();
   EXPECT_TRUE(world.pool.starts.empty());
-  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, absl::UnavailableError("away")}, world.clock.Now());
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, kFetched, absl::UnavailableError("away")}, world.clock.Now());
   world.Pass(absl::Seconds(1));
   ASSERT_EQ(world.link.downloads.size(), 1u) << "tried again";
   world.link.downloads.clear();
-  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, absl::OkStatus()}, world.clock.Now());
-  EXPECT_EQ(world.Started().resume, "/attempts/1-1/resume.checkpoint");
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, kFetched, absl::OkStatus()}, world.clock.Now());
+  EXPECT_EQ(world.Started().resume, kFetched);
   world.Settle();
   TakeCalls(world);
+}
+
+TEST(Checkpoints, OfAnotherDatabaseAreNotTakenForThoseOfARunOfTheSameName) {
+  World world;
+  world.Train({Granted(Key(1))});
+  world.Started();
+  Wrote(world, 1, 5);
+  const CheckpointUpload upload = Uploaded(world);
+  world.Pass(absl::Seconds(5));
+  SynchronizeAnswer other = world.Desired();
+  other.database_id = "db2";
+  other.start = {Granted(Key(1))};
+  world.CallAndAnswer(other);
+  EXPECT_EQ(world.Commanded(), "stop 1");
+  world.Ended(1, AttemptEnd::kStopped, 5);
+  world.Started();
+  Put(world, upload, CheckpointFate::kFailed);
+  world.Settle();
+  while (!world.link.calls.empty()) world.CallAndAnswer(other);
+  world.Pass(absl::Seconds(2));
+  EXPECT_TRUE(world.link.uploads.empty()) << "the other database's run would go on from it";
+}
+
+TEST(Checkpoints, OneThatWasFetchedOfAnotherDatabaseIsNotGoneOnFrom) {
+  World world;
+  world.Train({Resumed(Key(1), 40)});
+  world.link.downloads.clear();
+  world.Pass(absl::Seconds(5));
+  SynchronizeAnswer other = world.Desired();
+  other.database_id = "db2";
+  other.start = {Resumed(Key(1), 40)};
+  world.CallAndAnswer(other);
+  ASSERT_EQ(world.link.downloads.size(), 1u);
+  const std::string path = world.link.downloads[0].path;
+  world.link.downloads.clear();
+  for (const absl::Status& answer : {absl::OkStatus(), absl::NotFoundError("no such run")}) {
+    world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, kFetched, answer}, world.clock.Now());
+    EXPECT_TRUE(world.pool.starts.empty());
+    EXPECT_EQ(world.StreamOpened(), 0) << "no end is to be reported";
+  }
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, path, absl::OkStatus()}, world.clock.Now());
+  EXPECT_EQ(world.Started().resume, path);
+  world.Settle();
+  while (!world.link.calls.empty()) world.CallAndAnswer(other);
 }
 
 TEST(Checkpoints, ADamagedOneIsReportedWhoeverFindsOut) {
@@ -215,7 +260,7 @@ TEST(Checkpoints, ADamagedOneIsReportedWhoeverFindsOut) {
     world.Train({Resumed(Key(1), 40)});
     world.link.downloads.clear();
     const absl::Status fetched = by_engine ? absl::OkStatus() : absl::DataLossError("cut short");
-    world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, fetched}, world.clock.Now());
+    world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, kFetched, fetched}, world.clock.Now());
     if (by_engine) {
       world.Started();
       AttemptEnded ended;
@@ -241,12 +286,12 @@ TEST(Checkpoints, OneThatTheEngineCannotReadIsNotReportedAsDamaged) {
   World world;
   world.Train({Resumed(Key(1), 40)});
   world.link.downloads.clear();
-  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, absl::OkStatus()}, world.clock.Now());
+  world.agent->OnLinkEvent(CheckpointGot{Key(1), 40, kFetched, absl::OkStatus()}, world.clock.Now());
   world.Started();
   AttemptEnded ended;
   ended.attempt = AttemptId(1);
   ended.end = AttemptEnd::kFailed;
-  ended.reason = "cannot read checkpoint /attempts/1-1/resume.checkpoint: Too many open files";
+  ended.reason = "cannot read checkpoint /attempts/1-1-1/resume.checkpoint: Too many open files";
   world.agent->OnEngineEvent(ended, world.clock.Now());
   world.StreamOpened();
   const Report report = world.Reported();

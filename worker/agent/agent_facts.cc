@@ -86,6 +86,8 @@ void Agent::AdoptDatabase(const std::string& database_id) {
   if (database_id.empty() || database_id == database_id_) return;
   if (!database_id_.empty()) {
     while (!leases_.empty()) Drop(leases_.begin()->first, "the coordinator now has another database");
+    // What is still answered on it is the former one's, whose leases may have had the names of new ones.
+    stream_open_ = false;
   }
   database_id_ = database_id;
 }

@@ -13,6 +13,9 @@ namespace {
 constexpr int kMostTimesNotStarted = 3;
 // What a coordinator takes; more would be refused, and the run tried again for nothing.
 constexpr size_t kMostSummaryBytes = 1 << 20;
+// An engine's reason may be as long as its line, and a report longer than gRPC takes would end the stream of all runs,
+// again and again. A coordinator keeps 4 KiB, so there is room for a line of the log behind it.
+constexpr size_t kMostReasonBytes = 3 << 10;
 
 std::string Named(const LeaseKey& key) {
   return absl::StrCat("run ", key.run.value(), " attempt ", key.attempt);
@@ -168,7 +171,7 @@ void Agent::StartOn(int engine, Lease& lease, absl::Duration now) {
   lease.engine = engine;
   lease.phase = LeasePhase::kTraining;
   lease.phase_since = now;
-  attempts_[lease.attempt] = NameOf(lease.key);
+  attempts_[lease.attempt] = {NameOf(lease.key), lease.directory};
   engines_.Take(engine, lease.attempt, {lease.pack_key, lease.pack_limit});
   lease.checkpoint_base = now;
   lease.checkpoint_asked.reset();
@@ -247,14 +250,14 @@ void Agent::On(const AttemptLog& event, absl::Duration) {
 void Agent::On(const AttemptEnded& event, absl::Duration now) {
   const auto found = attempts_.find(event.attempt);
   if (found == attempts_.end()) return;
-  const LeaseName name = found->second;
+  const std::string directory = found->second.directory;
   Lease* lease = Find(event.attempt);
   const int engine = lease != nullptr ? lease->engine : -1;
   attempts_.erase(found);
   engines_.Release(event.attempt);
   synchronizer_.Want();
   if (lease == nullptr) {  // dropped before
-    files_->Remove(name.first, name.second);
+    files_->Remove(directory);
     return;
   }
   lease->attempt = AttemptId();
@@ -263,7 +266,7 @@ void Agent::On(const AttemptEnded& event, absl::Duration now) {
     engines_.Avoid(engine, now + absl::Seconds(1));
     return NotStarted(*lease, event.reason, now);
   }
-  EndOfAttempt end{ReportedEndOf(event.end), ValidText(event.reason), event.companions + 1, std::nullopt, {}};
+  EndOfAttempt end{ReportedEndOf(event.end), BoundedText(event.reason, kMostReasonBytes), event.companions + 1, {}, {}};
   if (end.end == ReportedEnd::kFinished) {
     end.result = RunResult{ValidText(event.outcome), end.reason, event.last_step.value_or(lease->step),
                            CanonicalJson(event.summary)};
@@ -312,8 +315,7 @@ void Agent::EndSoon(Lease& lease, EndOfAttempt end, absl::Duration now) {
 void Agent::RemoveFiles(Lease& lease) {
   Discard(lease);
   if (lease.directory.empty()) return;
-  files_->Remove(lease.key.run, lease.key.attempt);
-  lease.directory.clear();
+  files_->Remove(std::exchange(lease.directory, {}));
 }
 
 void Agent::NotStarted(Lease& lease, const std::string& reason, absl::Duration now) {
@@ -349,9 +351,9 @@ void Agent::End(Lease& lease, EndOfAttempt end, absl::Duration now) {
 }
 
 Lease* Agent::Find(AttemptId attempt) {
-  const auto name = attempts_.find(attempt);
-  if (name == attempts_.end()) return nullptr;
-  const auto lease = leases_.find(name->second);
+  const auto found = attempts_.find(attempt);
+  if (found == attempts_.end()) return nullptr;
+  const auto lease = leases_.find(found->second.name);
   return lease != leases_.end() && lease->second.attempt == attempt ? &lease->second : nullptr;
 }
 

@@ -19,7 +19,7 @@ TEST(Leases, StartOnFreeSlotsAndWaitBeyondThem) {
   EXPECT_EQ(world.Started().engine, 0);
   const AttemptStart second = world.Started();
   EXPECT_EQ(second.engine, 1);
-  EXPECT_EQ(second.directory, "/attempts/2-1");
+  EXPECT_EQ(second.directory, "/attempts/2-1-2");
   EXPECT_EQ(second.specification["trainer"], "modular");
   EXPECT_EQ(second.resume, std::nullopt);
   EXPECT_TRUE(world.pool.starts.empty());
@@ -128,7 +128,7 @@ TEST(Leases, AStopDropsATrainingLeaseAndItsSlotIsFreeWhenTheEngineSaysSo) {
   world.Metrics(1, {0});  // crosses the stop: nobody's any more
   world.Ended(1, AttemptEnd::kStopped, 0);
   EXPECT_EQ(world.Started().attempt, AttemptId(2));
-  EXPECT_THAT(world.files.held, ElementsAre(std::make_pair(RunId(1), 2)));
+  EXPECT_THAT(world.files.held, ElementsAre("/attempts/1-2-2"));
   world.CallAndAnswer();
 }
 
@@ -230,11 +230,45 @@ TEST(Leases, OfAnotherDatabaseAreDropped) {
   answer.start = {Granted(Key(1, 1, 1))};  // the other database's run 1
   world.Answer(3, answer);
   EXPECT_EQ(world.Commanded(), "stop 1");
-  EXPECT_EQ(world.Started().attempt, AttemptId(3)) << "on the engine that is free";
+  const AttemptStart started = world.Started();
+  EXPECT_EQ(started.attempt, AttemptId(3)) << "on the engine that is free";
   world.Settle();
   const SynchronizeRequest call = world.CallAndAnswer(answer);
   EXPECT_EQ(call.database_id, "db2");
   EXPECT_EQ(Listed(call), "1/1#1 training -1");
+  world.Ended(1, AttemptEnd::kStopped, 3);
+  EXPECT_THAT(world.files.held, ElementsAre(started.directory)) << "the former run 1's alone is gone";
+  world.Settle();
+  EXPECT_EQ(Listed(world.CallAndAnswer(answer)), "1/1#1 training -1");
+}
+
+TEST(Leases, AnAnswerToAReportOfAnotherDatabaseIsNotTakenForOneToTheirs) {
+  World world;
+  world.Train({Granted(Key(1))});
+  world.Started();
+  world.Metrics(1, {0});
+  world.Settle();
+  EXPECT_EQ(world.StreamOpened(), 1);
+  world.Reported();
+  world.Pass(absl::Seconds(5));
+  SynchronizeAnswer answer = world.Desired();
+  answer.database_id = "db2";
+  answer.start = {Granted(Key(1))};
+  world.CallAndAnswer(answer);
+  EXPECT_EQ(world.Commanded(), "stop 1");
+  world.Ended(1, AttemptEnd::kStopped, 0);
+  world.Started();
+  world.Metrics(2, {0});
+  world.Acknowledge(Key(1), 1, /*stream=*/1);
+  world.Settle();
+  EXPECT_EQ(world.StreamOpened(), 2);
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 rows 0");
+  world.Acknowledge(Key(1), 1, /*stream=*/1);
+  world.Verdict(Key(1), ReportVerdict::kRefused, 0, /*stream=*/1);
+  EXPECT_EQ(world.agent->lease_count(), 1u);
+  world.Pass(absl::Seconds(11));
+  while (!world.link.calls.empty()) world.CallAndAnswer(answer);
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 rows 0") << "nobody has acknowledged it";
 }
 
 TEST(Leases, WithoutAUsableSpecificationFail) {

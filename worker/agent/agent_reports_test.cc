@@ -10,7 +10,9 @@ namespace seedbed::agent {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 // One run in training, its start taken.
 void TrainOne(World& world) {
@@ -295,6 +297,28 @@ TEST(Reports, RowsOfOneMessageAreSplitWhenTheyAreMany) {
   }
   EXPECT_GT(sequence, 2);
   EXPECT_EQ(seen, steps);
+}
+
+TEST(Reports, AReasonOfAnyLengthMakesNoLongReport) {
+  for (const seedbed::AttemptEnd how : {AttemptEnd::kFailed, AttemptEnd::kFinished}) {
+    World world;
+    TrainOne(world);
+    AttemptEnded ended;
+    ended.attempt = AttemptId(1);
+    ended.end = how;
+    ended.reason = "why: " + std::string(9 << 20, 'x');
+    ended.outcome = how == AttemptEnd::kFinished ? "grokked" : "";
+    ended.log_tail = "the last words";
+    world.agent->OnEngineEvent(ended, world.clock.Now());
+    world.Settle();
+    world.Call();
+    world.StreamOpened();
+    const Report report = world.Reported();
+    const EndOfAttempt& end = *report.body->end;
+    EXPECT_LT(end.reason.size() + (end.result ? end.result->reason.size() : 0), size_t{1} << 20);
+    EXPECT_THAT(end.reason, StartsWith("why: xxx"));
+    EXPECT_THAT(end.reason, EndsWith(end.result ? "x [...]" : "; last line of its log: the last words"));
+  }
 }
 
 TEST(Reports, MetricsThatComeAndGoLeaveGaps) {

@@ -47,6 +47,7 @@ struct CheckpointPut {
 struct CheckpointGot {
   LeaseKey lease;
   int64_t step = 0;
+  std::string path;  // CheckpointDownload's
   absl::Status status;
 };
 

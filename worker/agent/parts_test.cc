@@ -38,6 +38,18 @@ TEST(ValidTextTest, ReplacesEachBadByte) {
   }
 }
 
+TEST(BoundedTextTest, IsCutBetweenTwoCharactersAndSaysSo) {
+  struct Case {
+    std::string text;
+    std::string bounded;
+  };
+  for (const Case& c :
+       {Case{"", ""}, Case{"0123456789", "0123456789"}, Case{"a\xff", "a?"}, Case{"0123456789a", "0123 [...]"},
+        Case{"012λ6789ab", "012 [...]"}, Case{"01λ456789ab", "01λ [...]"}, Case{std::string(11, '\x80'), " [...]"}}) {
+    EXPECT_EQ(BoundedText(c.text, 10), c.bounded);
+  }
+}
+
 TEST(LastLineTest, IsTheLastThatIsNotBlank) {
   struct Case {
     std::string log;
@@ -87,6 +99,50 @@ TEST(EngineSlotsTest, NeverMoreThanTheSlots) {
   engines.Take(0, AttemptId(1), {});
   engines.Take(0, AttemptId(2), {});
   EXPECT_EQ(engines.Choose(absl::ZeroDuration(), {}), std::nullopt);
+}
+
+AttemptMetrics Rows(int64_t first, int64_t count, int metrics, const std::string& prefix) {
+  AttemptMetrics rows;
+  for (int64_t row = 0; row < count; ++row) rows.steps.push_back(first + row);
+  for (int metric = 0; metric < metrics; ++metric) {
+    rows.columns.push_back({absl::StrCat(prefix, metric), {rows.steps.size(), 1.0}});
+  }
+  return rows;
+}
+
+// The bytes of a report's values and flags: what grows where rows lack metrics that others have.
+int64_t ValueBytes(const ReportBody& body) {
+  return static_cast<int64_t>(body.rows.series.size() * body.rows.steps.size()) * 9;
+}
+
+TEST(ReportQueueTest, RowsWithoutEachOthersMetricsMakeNoLongReport) {
+  struct Case {
+    int64_t rows_before;
+    int metrics_before;
+    int64_t rows_after;
+    int metrics_after;
+  };
+  for (const Case& c : {Case{15'000, 1, 1, 1000}, Case{1, 1000, 15'000, 1}, Case{10, 100, 1'000, 100}}) {
+    ReportQueue queue;
+    queue.AddRows(Rows(0, c.rows_before, c.metrics_before, "early_"), absl::ZeroDuration());
+    queue.AddRows(Rows(c.rows_before, c.rows_after, c.metrics_after, "late_"), absl::Seconds(1));
+    queue.Seal();
+    int64_t rows = 0;
+    for (; const auto body = queue.NextToSend(); queue.MarkSent()) {
+      rows += static_cast<int64_t>(body->rows.steps.size());
+      EXPECT_LE(ValueBytes(*body), 3 * ReportQueue::kReportBytes) << body->rows.series.size() << " metrics";
+    }
+    EXPECT_EQ(rows, c.rows_before + c.rows_after);
+  }
+}
+
+TEST(ReportQueueTest, FewRowsWithoutEachOthersMetricsAreOneReport) {
+  ReportQueue queue;
+  queue.AddRows(Rows(0, 10, 2, "early_"), absl::ZeroDuration());
+  queue.AddRows(Rows(10, 10, 2, "late_"), absl::Seconds(1));
+  EXPECT_EQ(queue.gathering_since(), absl::ZeroDuration());
+  queue.Seal();
+  EXPECT_EQ(queue.last_sequence(), 1);
 }
 
 // The loop is the one place with a thread: what is posted reaches the agent, and the loop ends with it.

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <utility>
+
+#include "absl/container/flat_hash_set.h"
 
 namespace seedbed::agent {
 namespace {
@@ -27,10 +30,23 @@ void ReportQueue::AddRows(const AttemptMetrics& metrics, absl::Duration now) {
   const int64_t row_bytes = kBytesPerStep + kBytesPerValue * static_cast<int64_t>(metrics.columns.size());
   const size_t most_rows = static_cast<size_t>(std::max<int64_t>(1, kReportBytes / row_bytes));
   for (size_t begin = 0; begin < metrics.steps.size(); begin += most_rows) {
+    const size_t end = std::min(metrics.steps.size(), begin + most_rows);
+    if (GapBytes(metrics, end - begin) > kReportBytes) Seal();
     if (!gathering_since_) gathering_since_ = now;
-    AddSlice(metrics, begin, std::min(metrics.steps.size(), begin + most_rows));
+    AddSlice(metrics, begin, end);
     if (gathered_bytes_ >= kReportBytes) Seal();
   }
+}
+
+int64_t ReportQueue::GapBytes(const AttemptMetrics& metrics, size_t rows) const {
+  if (gathered_.steps.empty()) return 0;
+  absl::flat_hash_set<std::string_view> known;
+  for (const MetricSeries& series : gathered_.series) known.insert(series.metric);
+  size_t common = 0;
+  for (const MetricColumn& column : metrics.columns) common += known.count(column.name);
+  // Those before lack the new metrics, and the new rows those that have not come again.
+  const size_t gaps = gathered_.steps.size() * (metrics.columns.size() - common) + rows * (known.size() - common);
+  return static_cast<int64_t>(gaps) * kBytesPerValue;
 }
 
 void ReportQueue::AddSlice(const AttemptMetrics& metrics, size_t begin, size_t end) {

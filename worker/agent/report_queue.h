@@ -15,7 +15,8 @@ namespace seedbed::agent {
 // until they are acknowledged. Not thread-safe.
 class ReportQueue {
  public:
-  // Rows gathered beyond this many bytes become a report at once, so one report is at most about this long.
+  // Rows gathered beyond this many bytes become a report at once, so one report is at most a few times as long, and
+  // gRPC takes it: one that it refused would end the stream of all runs, again and again.
   static constexpr int64_t kReportBytes = 256 * 1024;
 
   // Takes the rows of `metrics`. Values that are not finite are sent as absent and remembered in first_nonfinite_step.
@@ -49,6 +50,8 @@ class ReportQueue {
   int64_t bytes() const { return kept_bytes_ + gathered_bytes_; }
 
  private:
+  // How many bytes would say of a metric that rows lack it, were `rows` of `metrics` gathered with those before.
+  int64_t GapBytes(const AttemptMetrics& metrics, size_t rows) const;
   void AddSlice(const AttemptMetrics& metrics, size_t begin, size_t end);
   void Keep(ReportBody body);
 

@@ -17,6 +17,14 @@ std::string ValidText(std::string_view text) {
   return valid;
 }
 
+std::string BoundedText(std::string_view text, size_t most) {
+  constexpr std::string_view kMark = " [...]";
+  if (text.size() <= most) return ValidText(text);
+  size_t kept = most - kMark.size();
+  while (kept > 0 && (static_cast<unsigned char>(text[kept]) & 0xC0) == 0x80) --kept;
+  return ValidText(text.substr(0, kept)).append(kMark);
+}
+
 std::string LastLine(std::string_view log) {
   constexpr size_t kMost = 300;
   const size_t end = log.find_last_not_of(" \t\r\n");

@@ -45,10 +45,11 @@ void CheckpointPutCall::Start(v1::WorkerService::Stub* stub) {
   }
   size_ = static_cast<int64_t>(found.st_size);
   *request_.mutable_header() = ToProto(upload_, size_);
+  const bool hopeless = !problem_.empty();  // once it is begun, OnWriteDone may find another problem meanwhile
   stub->async()->PutCheckpoint(&context_, &response_, this);
   StartWrite(&request_);
   StartCall();
-  if (!problem_.empty()) context_.TryCancel();
+  if (hopeless) context_.TryCancel();
 }
 
 void CheckpointPutCall::OnWriteDone(bool ok) {
@@ -171,6 +172,7 @@ void CheckpointGetCall::OnDone(const grpc::Status& status) {
   agent::CheckpointGot got;
   got.lease = download_.lease;
   got.step = download_.step;
+  got.path = download_.path;
   got.status = problem_;
   if (got.status.ok()) got.status = StatusOf(status, server_);
   if (got.status.ok()) got.status = Check();

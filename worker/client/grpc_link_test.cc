@@ -417,6 +417,7 @@ TEST_F(GrpcLinkTest, ACheckpointThatWasDamagedOnItsWayIsNotLost) {
   link_->GetCheckpoint({WorkerId("w1"), {RunId(1), 1, Fence(1)}, 10, path});
   const agent::CheckpointGot got = Next<agent::CheckpointGot>();
   EXPECT_TRUE(absl::IsUnavailable(got.status)) << got.status;
+  EXPECT_EQ(got.path, path);
   unlink(path.c_str());
 }
 

@@ -13,7 +13,7 @@ namespace seedbed {
 
 namespace filesystem = std::filesystem;
 
-absl::StatusOr<std::string> CreateAttemptDirectory(const std::string& root, int64_t run, int64_t attempt) {
+absl::StatusOr<std::string> CreateAttemptDirectory(const std::string& root, const std::string& name) {
   std::error_code error;
   const filesystem::path parent = filesystem::absolute(root, error) / "attempts";
   if (!error) filesystem::create_directories(parent, error);
@@ -22,7 +22,7 @@ absl::StatusOr<std::string> CreateAttemptDirectory(const std::string& root, int6
     return absl::InternalError(
         absl::StrCat("creating ", parent.string(), ": ", error.message(), "; the worker's directory must be writable"));
   }
-  const std::string directory = (parent.lexically_normal() / absl::StrCat(run, "-", attempt)).string();
+  const std::string directory = (parent.lexically_normal() / name).string();
   if (absl::Status status = RemoveAttemptDirectory(directory); !status.ok()) return status;
   // Not group- or world-readable: checkpoints and logs are the user's.
   if (mkdir(directory.c_str(), 0700) != 0) {

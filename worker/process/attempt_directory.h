@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -8,9 +7,9 @@
 
 namespace seedbed {
 
-// Creates ROOT/attempts/RUN-ATTEMPT (mode 0700; ROOT and ROOT/attempts too if missing) and returns its absolute path.
-// What an earlier process left under that name is removed first.
-absl::StatusOr<std::string> CreateAttemptDirectory(const std::string& root, int64_t run, int64_t attempt);
+// Creates ROOT/attempts/NAME (mode 0700; ROOT and ROOT/attempts too if missing) and returns its absolute path. What an
+// earlier process left under that name is removed first.
+absl::StatusOr<std::string> CreateAttemptDirectory(const std::string& root, const std::string& name);
 
 // Removes such a directory with all that is in it. OK if it is not there. Follows no symbolic link.
 absl::Status RemoveAttemptDirectory(const std::string& directory);

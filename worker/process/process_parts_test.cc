@@ -175,20 +175,20 @@ TEST(EngineEnvironmentTest, WhoChoosesTheKernel) {
 
 TEST(AttemptDirectoryTest, IsFreshAndPrivate) {
   TemporaryDirectory root;
-  const absl::StatusOr<std::string> made = CreateAttemptDirectory(root.path() + "/state", 12, 3);
+  const absl::StatusOr<std::string> made = CreateAttemptDirectory(root.path() + "/state", "12-3-1");
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(*made, root.path() + "/state/attempts/12-3");
+  EXPECT_EQ(*made, root.path() + "/state/attempts/12-3-1");
   struct stat info;
   ASSERT_EQ(stat(made->c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u);
   std::ofstream(*made + "/left") << "x";
-  ASSERT_TRUE(CreateAttemptDirectory(root.path() + "/state", 12, 3).ok());
+  ASSERT_TRUE(CreateAttemptDirectory(root.path() + "/state", "12-3-1").ok());
   EXPECT_FALSE(std::filesystem::exists(*made + "/left"));
   EXPECT_TRUE(RemoveAttemptDirectory(*made).ok());
   EXPECT_FALSE(std::filesystem::exists(*made));
   EXPECT_TRUE(RemoveAttemptDirectory(*made).ok());
   std::ofstream(root.path() + "/file") << "x";
-  EXPECT_FALSE(CreateAttemptDirectory(root.path() + "/file", 1, 1).ok());
+  EXPECT_FALSE(CreateAttemptDirectory(root.path() + "/file", "1-1-1").ok());
 }
 
 TEST(ProcessTableTest, ReadsNamesThatLookLikeFields) {

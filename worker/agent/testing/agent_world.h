@@ -54,17 +54,18 @@ class RecordingFiles final : public AttemptFiles {
  public:
   absl::StatusOr<std::string> Create(RunId run, int attempt) override {
     if (!failure.ok()) return failure;
-    held.push_back({run, attempt});
-    return "/attempts/" + std::to_string(run.value()) + "-" + std::to_string(attempt);
+    held.push_back(absl::StrCat("/attempts/", run.value(), "-", attempt, "-", ++made));
+    return held.back();
   }
-  void Remove(RunId run, int attempt) override {
-    held.erase(std::remove(held.begin(), held.end(), std::make_pair(run, attempt)), held.end());
+  void Remove(const std::string& directory) override {
+    held.erase(std::remove(held.begin(), held.end(), directory), held.end());
   }
 
   void RemoveFile(const std::string& path) override { removed.push_back(path); }
 
   absl::Status failure;
-  std::vector<std::pair<RunId, int>> held;
+  int made = 0;
+  std::vector<std::string> held;
   std::vector<std::string> removed;  // single files
 };
 

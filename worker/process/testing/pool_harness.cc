@@ -61,7 +61,7 @@ AttemptStart PoolHarness::MakeStart(int64_t attempt, int engine, int64_t steps) 
   start.specification = {{"trainer", "modular"},  {"parameters", {{"optimizer.learning_rate", 0.01}}},
                          {"seed", attempt},       {"budget", {{"steps", steps}, {"seconds", nullptr}}},
                          {"stop", Json::array()}, {"metrics", {{"log_every", 1}, {"evaluate_every", 10}}}};
-  absl::StatusOr<std::string> directory = CreateAttemptDirectory(directory_.path(), attempt, 1);
+  absl::StatusOr<std::string> directory = CreateAttemptDirectory(directory_.path(), std::to_string(attempt));
   EXPECT_TRUE(directory.ok()) << directory.status();
   if (directory.ok()) start.directory = *directory;
   return start;
