@@ -97,8 +97,11 @@ void Worker::Beat() {
   if (!leaving_until_) {
     Fetch();
     Train();
-    // Not before one of its reports was acknowledged: until then its grant is repeated under the same fence.
-    const bool known = !leases_.empty() && leases_.begin()->second.acknowledged > 0;
+    // Not before one of its reports was acknowledged: until then its grant is repeated under the same fence. Nor while
+    // an answer may be on its way that repeats it: that is of a call from before the worker had it.
+    const bool known = !leases_.empty() && leases_.begin()->second.acknowledged > 0 &&
+                       std::all_of(under_way_.begin(), under_way_.end(),
+                                   [this](const auto& call) { return call.second > leases_.begin()->second.taken_at; });
     if (known && dice_.Chance(faults_.forget_lease)) Drop(leases_.begin()->first, /*told=*/false);
   }
   SendCheckpoints();
@@ -206,6 +209,7 @@ void Worker::Grant(const GrantedLease& granted) {
   lease.key = start.lease;
   lease.specification = granted.specification_json;
   lease.final_checkpoint = start.final_checkpoint;
+  lease.taken_at = now();
   lease.phase_since = now();
   lease.heard_at = now();
   lease.resume_step = start.resume_step;

@@ -56,6 +56,7 @@ class Worker {
   struct Lease {
     core::LeaseKey key;
     std::string specification;
+    absl::Duration taken_at;
     Phase phase = Phase::kWaiting;
     absl::Duration phase_since;
     std::optional<int64_t> resume_step;
