@@ -37,8 +37,8 @@ TEST_F(ControlTest, AnExtensionHoldsUpNoOtherControlAndEndsWithItsCaller) {
   extend.set_sweep("wide");
   extend.mutable_extend()->set_seeds(kSeeds);
   v1::ControlSweepResponse extended;
-  std::future<grpc::Status> extension = std::async(
-      std::launch::async, [&] { return sweeps_->ControlSweep(&extending, extend, &extended); });
+  std::future<grpc::Status> extension =
+      std::async(std::launch::async, [&] { return sweeps_->ControlSweep(&extending, extend, &extended); });
   ASSERT_TRUE(coordinator_test::Eventually([this] { return RunsOf("wide") > 9; }));
 
   v1::ControlSweepRequest pause;
@@ -59,6 +59,33 @@ TEST_F(ControlTest, AnExtensionHoldsUpNoOtherControlAndEndsWithItsCaller) {
   extend.mutable_extend()->set_seeds(1);
   EXPECT_TRUE(Control(extend, &changed).ok());
   EXPECT_LT(RunsOf("wide"), 9 * kSeeds);
+}
+
+// A worker of other make may send longer ones than ours does.
+TEST_F(ControlTest, ALongReasonIsCutBetweenTwoCharacters) {
+  const std::vector<v1::LeaseToStart> granted = LeaseAll(1);
+  ASSERT_EQ(granted.size(), 1u);
+  std::string reason = "x";
+  for (int i = 0; i < 3000; ++i) reason += "ü";
+  {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    const auto stream = workers_->Report(&context);
+    v1::ReportRequest failed = ReportOf(granted[0].lease(), 1, 0, 0);
+    failed.mutable_ended()->set_end(v1::ATTEMPT_END_FAILED);
+    failed.mutable_ended()->set_reason(reason);
+    EXPECT_EQ(Exchange(stream.get(), failed).verdict(), v1::ReportResponse::VERDICT_ACKNOWLEDGED);
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  v1::GetRunRequest show;
+  show.set_run_id(granted[0].lease().run_id());
+  v1::GetRunResponse shown;
+  const grpc::Status status = sweeps_->GetRun(&context, show, &shown);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(shown.run().reason(), reason.substr(0, 1 + 2 * 2047));
 }
 
 // `retry` with --resume and without.

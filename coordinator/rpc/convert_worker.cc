@@ -40,6 +40,13 @@ absl::Status CheckText(const std::string& field, const std::string& value) {
   return Wrong(field, absl::StrCat("at most ", kMostText, " bytes"));
 }
 
+// Its beginning, cut between two characters: no message to people carries a part of one.
+std::string Beginning(const std::string& text) {
+  size_t kept = std::min(text.size(), kMostText);
+  while (kept < text.size() && kept > 0 && (static_cast<unsigned char>(text[kept]) & 0xC0) == 0x80) --kept;
+  return text.substr(0, kept);
+}
+
 absl::StatusOr<std::string> CanonicalObject(const std::string& field, const std::string& text) {
   if (text.size() > kMostJson) return Wrong(field, absl::StrCat("at most ", kMostJson, " bytes"));
   const absl::StatusOr<Json> json = ParseJson(text, field);
@@ -92,7 +99,7 @@ absl::StatusOr<core::AttemptEnd> EndFromProto(v1::AttemptEnd end) {
 absl::StatusOr<core::Report::End> EndedFromProto(const v1::AttemptEnded& ended) {
   core::Report::End end;
   SEEDBED_ASSIGN_OR_RETURN(end.end, EndFromProto(ended.end()));
-  end.reason = ended.reason().substr(0, kMostText);
+  end.reason = Beginning(ended.reason());
   end.pack = std::max(1, ended.pack());
   if (ended.has_result() != (end.end == core::AttemptEnd::kFinished)) {
     return Wrong("ended.result", "a result where the end is finished, and only there");
@@ -102,7 +109,7 @@ absl::StatusOr<core::Report::End> EndedFromProto(const v1::AttemptEnded& ended) 
   core::RunResult result;
   SEEDBED_RETURN_IF_ERROR(CheckName("ended.result.outcome", ended.result().outcome()));
   result.outcome = ended.result().outcome();
-  result.reason = ended.result().reason().substr(0, kMostText);
+  result.reason = Beginning(ended.result().reason());
   result.last_step = ended.result().last_step();
   if (!IsStep(result.last_step)) return Wrong("ended.result.last_step", PossibleSteps());
   const std::string& summary = ended.result().summary_json();
