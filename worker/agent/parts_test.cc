@@ -105,7 +105,7 @@ AttemptMetrics Rows(int64_t first, int64_t count, int metrics, const std::string
   AttemptMetrics rows;
   for (int64_t row = 0; row < count; ++row) rows.steps.push_back(first + row);
   for (int metric = 0; metric < metrics; ++metric) {
-    rows.columns.push_back({absl::StrCat(prefix, metric), {rows.steps.size(), 1.0}});
+    rows.columns.push_back({absl::StrCat(prefix, metric), std::vector<std::optional<double>>(rows.steps.size(), 1.0)});
   }
   return rows;
 }
