@@ -102,7 +102,7 @@ class Dashboard(EndToEndTest):
     def test_a_link_opens_it_and_shows_what_trains(self):
         self.write("sweep.yaml", SMALL_SWEEP)
         process, url = self.start_with_http()
-        self.assertIn(f"the dashboard is at {url}", process.log.read_text())
+        wait_until(lambda: f"the dashboard is at {url}" in process.log.read_text(), "it says where the dashboard is")
         link = self.seedbed("--data", "data", "dashboard")[0].strip()
         self.assertTrue(link.startswith(f"{url}/?code="), link)
         status, headers, page = self.ask(link)
