@@ -16,8 +16,7 @@
 #include "coordinator/rpc/progress_watch.h"
 #include "coordinator/rpc/sweep_service.h"
 
-// The calls that answer with a stream. Each goes from task to task of a pool:
-// no thread is kept while nothing happens.
+// The calls that answer with a stream. Each goes from task to task of a pool: no thread is kept while nothing happens.
 namespace seedbed {
 namespace {
 
@@ -89,9 +88,8 @@ struct LogReading {
   Authenticator::Again allowed;
 };
 
-// Sends what the file has beyond `offset`. DEADLINE_EXCEEDED if the client does
-// not take it, UNAVAILABLE if it cannot be read: ended as whole, the log would
-// look shorter than it is.
+// Sends what the file has beyond `offset`. DEADLINE_EXCEEDED if the client does not take it, INTERNAL if it cannot be
+// read: ended as whole, the log would look shorter than it is.
 absl::Status SendLog(LogReading* reading) {
   const std::string path = reading->coordinator->LogPath(reading->run, reading->attempt);
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -125,8 +123,7 @@ absl::Status SendLog(LogReading* reading) {
 void ReadOn(const std::shared_ptr<LogReading>& reading) {
   if (reading->stream->over()) return;
   if (const absl::Status allowed = reading->allowed(); !allowed.ok()) return reading->stream->End(allowed);
-  // Asked before reading: what was printed before the end is in the file by
-  // then.
+  // Asked before reading: what was printed before the end is in the file by then.
   const absl::StatusOr<RunDetail> detail = reading->coordinator->reader().GetRun(reading->run);
   if (!detail.ok()) return reading->stream->End(detail.status());
   if (reading->attempt == 0) reading->attempt = static_cast<int>(detail->run.attempts);
@@ -173,8 +170,7 @@ std::string TroubleOf(const CoordinatorInfo& info) {
     return absl::StrCat("the coordinator cannot write its database, and tries again: ", info.degraded_reason);
   }
   if (info.metrics_held) {
-    return "the coordinator's disk is nearly full: results wait until there is "
-           "room (--least-free-disk says how much)";
+    return "the coordinator's disk is nearly full: results wait until there is room (--least-free-disk says how much)";
   }
   return "";
 }
@@ -182,8 +178,7 @@ std::string TroubleOf(const CoordinatorInfo& info) {
 void WatchOn(const std::shared_ptr<Watching>& watching) {
   if (watching->stream->over()) return;
   if (const absl::Status allowed = watching->allowed(); !allowed.ok()) return watching->stream->End(allowed);
-  // A client that has not taken the last message gets the next one later, and
-  // then all that happened since.
+  // A client that has not taken the last message gets the next one later, and then all that happened since.
   if (watching->stream->idle()) {
     v1::ProgressResponse response;
     bool changed = false;
@@ -241,9 +236,8 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
   reading->allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/ReadLog");
   absl::Status problem = reading->allowed();
   if (problem.ok() && (request->run_id() <= 0 || request->attempt() < 0)) {
-    problem = absl::InvalidArgumentError(
-        "run_id and attempt: expected a run's id "
-        "and an attempt from 1 (0: the latest)");
+    problem =
+        absl::InvalidArgumentError("run_id and attempt: expected a run's id and an attempt from 1 (0: the latest)");
   }
   if (!problem.ok()) {
     reading->stream->End(problem);
