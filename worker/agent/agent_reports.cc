@@ -27,8 +27,13 @@ void Agent::SendReports(absl::Duration now) {
     const std::optional<absl::Duration> since = lease.reports.gathering_since();
     if (since && now >= *since + options_.gather_rows_for) lease.reports.Seal();
     if (now >= ResendAt(lease)) {
-      ++lease.resends;
-      lease.reports.RewindAll();
+      if (link_->ReportsWait()) {
+        // None of them is lost on the way: sent again they would only lengthen the queue.
+        lease.heard_at = now;
+      } else {
+        ++lease.resends;
+        lease.reports.RewindAll();
+      }
     }
     if (!lease.reports.waits_for_acknowledgement()) lease.heard_at = now;
     while (auto body = lease.reports.NextToSend()) {

@@ -250,6 +250,22 @@ TEST(Reports, NoAcknowledgementForAWhileAndTheyAreSentAgain) {
   PassAnswered(world, absl::Minutes(5));
 }
 
+TEST(Reports, WhatWaitsForItsTurnOnTheStreamIsNotSentAgain) {
+  World world;
+  TrainOne(world);
+  world.Metrics(1, {0});
+  world.Settle();
+  world.StreamOpened();
+  world.Reported();
+  world.link.reports_wait = true;
+  PassAnswered(world, absl::Minutes(30));
+  EXPECT_TRUE(world.link.reports.empty());
+  world.link.reports_wait = false;
+  PassAnswered(world, absl::Seconds(10));
+  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 rows 0");
+  world.Acknowledge(Key(1), 1);
+}
+
 TEST(Reports, ByDefaultFourMebibytesOfARunMayBeUnacknowledged) {
   EXPECT_EQ(AgentOptions().most_unacknowledged_bytes, 4'194'304);
 }

@@ -71,6 +71,10 @@ class CoordinatorLink {
   // text) is left out when more than 4 MB wait to be sent.
   virtual void SendReport(Report report) = 0;
 
+  // Whether reports given to SendReport still wait for their turn on the open stream: the coordinator, or the way to
+  // it, takes them more slowly than they come.
+  virtual bool ReportsWait() const = 0;
+
   // Answered by exactly one CheckpointPut and CheckpointGot. Hold one piece of the file in memory at a time.
   virtual void PutCheckpoint(CheckpointUpload upload) = 0;
   virtual void GetCheckpoint(CheckpointDownload download) = 0;

@@ -239,4 +239,9 @@ void GrpcLink::SendReport(agent::Report report) {
   if (shared_->open_stream != nullptr) shared_->open_stream->Send(std::move(report));
 }
 
+bool GrpcLink::ReportsWait() const {
+  std::lock_guard<std::mutex> lock(shared_->mutex);
+  return shared_->open_stream != nullptr && shared_->open_stream->HasWaiting();
+}
+
 }  // namespace seedbed::client

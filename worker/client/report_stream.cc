@@ -49,6 +49,11 @@ void ReportStream::Send(agent::Report report) {
   if (!writing_) WriteNext();
 }
 
+bool ReportStream::HasWaiting() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return !waiting_.empty();
+}
+
 void ReportStream::WriteNext() {
   if (waiting_.empty() || broken_) return;
   written_ = ToProto(waiting_.front());

@@ -28,6 +28,8 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
   // Begins the call; to be called once, before anything else.
   void Start(v1::WorkerService::Stub* stub);
   void Send(agent::Report report);
+  // Whether anything given to Send has not been taken by gRPC yet.
+  bool HasWaiting() const;
   // on_done follows soon.
   void Cancel() { context_.TryCancel(); }
 
@@ -46,7 +48,7 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
   v1::ReportResponse read_;
   v1::ReportRequest written_;  // in use while writing_
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::deque<agent::Report> waiting_;  // guarded by mutex_, as all below
   int64_t waiting_bytes_ = 0;
   bool writing_ = false;
