@@ -63,9 +63,11 @@ void EngineSession::Start(AttemptStart start, const Moment& now) {
 void EngineSession::Stop(AttemptId attempt, bool checkpoint, const Moment& now) {
   const auto found = attempts_.find(attempt);
   if (found == attempts_.end() || dying_) return;
-  SetPaused(attempt, false, now);  // or its answer could not be read
+  const bool waited = paused();
+  found->second.paused = false;
   // A second stop does not give more time.
   if (!found->second.stop_until) found->second.stop_until = now.monotonic + limits_.stop_grace;
+  if (waited) RestartSilence(now);
   host_->Send(StopLine(attempt, checkpoint));
 }
 
@@ -120,10 +122,13 @@ void EngineSession::OnLog(std::string_view text) {
 
 bool EngineSession::paused() const {
   if (leaving_ || dying_) return false;
+  bool wanted = false;
   for (const auto& [id, attempt] : attempts_) {
-    if (attempt.paused) return true;
+    // Its answer comes on the channel of all.
+    if (attempt.stop_until) return false;
+    wanted = wanted || attempt.paused;
   }
-  return false;
+  return wanted;
 }
 
 void EngineSession::SetPaused(AttemptId id, bool wanted, const Moment& now) {

@@ -1,5 +1,4 @@
 #include "worker/process/engine_session.h"
-#include "common/base/testing/temporary_directory.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/base/testing/temporary_directory.h"
 
 namespace seedbed {
 namespace {
@@ -177,7 +177,7 @@ TEST_F(EngineSessionTest, CheckpointsLieInTheRunsDirectory) {
   const struct {
     std::string path;
     int kills;
-  } cases[] = {{own + "/c", 0}, {own + "/../c", 1},     {own + "-of-another/c", 1},
+  } cases[] = {{own + "/c", 0}, {own + "/../c", 1},  {own + "-of-another/c", 1},
                {own, 1},        {"/elsewhere/c", 1}, {"c", 1}};
   for (const auto& each : cases) {
     RecordingHost host;
@@ -248,6 +248,27 @@ TEST_F(EngineSessionTest, AStopEndsThePauseSoThatItsAnswerIsRead) {
   EXPECT_FALSE(session_.paused());
   session_.SetPaused(AttemptId(1), true, clock_.Now());
   EXPECT_FALSE(session_.paused());
+}
+
+TEST_F(EngineSessionTest, AStopIsReadThoughItsNeighbourWaits) {
+  BecomeReady(2);
+  Start(1);
+  Start(2);
+  session_.SetPaused(AttemptId(1), true, clock_.Now());
+  session_.SetPaused(AttemptId(2), true, clock_.Now());
+  Advance(absl::Hours(1));
+  session_.Stop(AttemptId(1), false, clock_.Now());
+  EXPECT_FALSE(session_.paused());
+  Advance(absl::Seconds(20));
+  EXPECT_EQ(host_.kills, 0) << "nobody was read for an hour";
+  Say(R"({"type":"stopped","run":1,"last_step":4})");
+  EXPECT_EQ(End().end, AttemptEnd::kStopped);
+  EXPECT_TRUE(session_.paused()) << "for the neighbour, which is bounded still";
+  Advance(absl::Hours(1));
+  EXPECT_EQ(host_.kills, 0);
+  session_.SetPaused(AttemptId(2), false, clock_.Now());
+  Advance(absl::Seconds(29));
+  EXPECT_EQ(host_.kills, 0);
 }
 
 TEST_F(EngineSessionTest, StopIsAnsweredOrKilled) {
