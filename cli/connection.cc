@@ -65,8 +65,7 @@ absl::StatusOr<Connection> OpenInProcess(const std::string& directory, Access ac
                                             "HOST:PORT; `seedbed run FILE` makes a first one."));
   }
   const auto in_process = std::make_shared<InProcess>();
-  CoordinatorOptions options;
-  options.directory = directory;
+  CoordinatorOptions options = UnservedOptions(directory);
   options.read_only = access == Access::kRead;
   SEEDBED_ASSIGN_OR_RETURN(in_process->coordinator, Coordinator::Open(std::move(options)));
   SEEDBED_ASSIGN_OR_RETURN(in_process->server, Server::Start(ServerOptions(), in_process->coordinator.get()));
@@ -125,10 +124,9 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(directory));
   if (!running.has_value()) return OpenInProcess(directory, access);
   SEEDBED_ASSIGN_OR_RETURN(connection.client, ClientOf(*running, options));
-  connection.worker_command =
-      WorkerCommand(running->address,
-                    options.token_file.empty() ? running->token_file : TokenFileOfWorker(options.token_file),
-                    running->tls ? options.tls : TlsFiles());
+  connection.worker_command = WorkerCommand(
+      running->address, options.token_file.empty() ? running->token_file : TokenFileOfWorker(options.token_file),
+      running->tls ? options.tls : TlsFiles());
   return connection;
 }
 

@@ -145,6 +145,7 @@ CommitLoop::Wake CommitLoop::Await() {
 void CommitLoop::Run() {
   while (true) {
     Wake wake = Await();
+    NoticeSuspension();
     std::optional<Turn> written;
     if (wake.written) written = EndWrite(*wake.written);
     if (refusing_) {
@@ -153,7 +154,9 @@ void CommitLoop::Run() {
       KeepNotesOf(wake.items);
       RefuseAll(std::move(wake.items), Unavailable());
       if (std::chrono::steady_clock::now() >= next_probe_) TryToRecover();
-    } else if (!MustNotDecide()) {
+    } else if (MustNotDecide()) {
+      AnswerOverdue();
+    } else {
       Gather(std::move(wake.items), wake.preparing);
       if (!writing_) Dispatch();
     }
@@ -192,19 +195,25 @@ void CommitLoop::Flush() {
 
 CommitLoop::SteadyTime CommitLoop::NextWake() const {
   const SteadyTime now = std::chrono::steady_clock::now();
-  if (refusing_ || MustNotDecide()) return now + std::chrono::hours(1);
+  if (refusing_) return now + std::chrono::hours(1);
   if (!state_) return next_probe_;
   // No tick while a batch is written; only held calls have to be looked after.
+  if (MustNotDecide()) return now + Nanoseconds(options_.tick_every);
   const SteadyTime wake = writing_ ? now + Nanoseconds(options_.tick_every) : next_tick_;
   if (reports_.empty() || metrics_held_ || next_.report_bytes >= options_.metric_bytes) return wake;
   return std::min(wake, reports_due_);
 }
 
+// What comes is queued, and heard, whenever this thread can run, be there a turn or not.
+void CommitLoop::NoticeSuspension() {
+  const absl::Duration now = clock_->Now().monotonic;
+  if (now - last_turn_ > options_.settings.suspension_gap) was_deaf_ = true;
+  last_turn_ = now;
+}
+
 void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
   Turn& turn = next_;
   turn.batch.now = clock_->Now();
-  if (turn.batch.now.monotonic - last_turn_ > options_.settings.suspension_gap) was_deaf_ = true;
-  last_turn_ = turn.batch.now.monotonic;
   for (AuditNote& note : std::exchange(notes_, {})) turn.batch.notes.push_back(std::move(note));
   AnswerOverdue();
   std::vector<Item> immediate;
@@ -247,7 +256,7 @@ void CommitLoop::TakeLog(LogItem item) {
   const int64_t bytes = static_cast<int64_t>(item.text.size());
   log_bytes_.fetch_sub(bytes);
   // A worker's token is no right to write into the logs of what others train.
-  if (!core::MayPrint(*state_, item.worker, item.lease)) return;
+  if (!core::MayPrint(*state_, item.worker, item.lease, ended_leases_.HolderOf(item.lease))) return;
   if (metrics_held_) {
     // What is left of the disk is the database's.
     logs_->Lose(item.lease.run, item.lease.attempt, bytes);

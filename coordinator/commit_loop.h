@@ -23,6 +23,7 @@
 #include "coordinator/core/command.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/core/state.h"
+#include "coordinator/ended_leases.h"
 #include "coordinator/held_calls.h"
 #include "coordinator/lease_specifications.h"
 #include "coordinator/metric_names.h"
@@ -174,6 +175,7 @@ class CommitLoop {
   void Run();
   Wake Await();
   SteadyTime NextWake() const;
+  void NoticeSuspension();
   // Somebody will look at the state that is being written: nothing may be decided upon it before.
   bool MustNotDecide() const { return writing_.has_value() && !writing_->looks.empty(); }
   // All that waits is decided and written.
@@ -200,7 +202,8 @@ class CommitLoop {
   void Look(Turn* turn);
   void Answer(Turn turn);
   void Reclaim();
-  absl::StatusOr<SynchronizeReply> Compose(core::SynchronizeAnswer answer);
+  SynchronizeReply Compose(core::SynchronizeAnswer answer);
+  void Withdraw(const core::Run& run, const core::LeaseToStart& lease, const absl::Status& why);
 
   void EnterDegraded(const absl::Status& failure, Turn failed);
   // For the first batch after commits work again.
@@ -238,6 +241,7 @@ class CommitLoop {
   std::optional<core::State> state_;  // none while it cannot be trusted
   Progress progress_;
   LeaseSpecifications specifications_;
+  EndedLeases ended_leases_;
   MetricNames metric_names_;
   HeldCalls held_;
   std::deque<ReportItem> reports_;  // not yet decided, in order of arrival

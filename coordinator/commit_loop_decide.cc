@@ -42,6 +42,8 @@ void CommitLoop::Observe(const core::Event& event, Turn* turn) {
     if (const auto* running = std::get_if<core::Running>(&run->state)) turn->concerned.push_back(running->worker->id);
   };
   if (const auto* ended = std::get_if<core::AttemptEnded>(&event)) {
+    const core::Run& run = *state_->FindRun(ended->run);
+    ended_leases_.Add(core::LeaseOf(run), std::get<core::Running>(run.state).worker->id);
     // The place that it leaves may be what a sweep's limit of runs at once was waiting for.
     turn->work_may_exist = true;
     if (ended->end != core::AttemptEnd::kFinished) concern(ended->run);
@@ -216,7 +218,7 @@ void CommitLoop::WakeHeld(Turn* turn) {
 void CommitLoop::AnswerLater(Turn* turn, const WorkerId& worker, SynchronizeDone done, core::SynchronizeAnswer answer) {
   turn->answered.push_back(worker);
   turn->answers.push_back([this, done = std::move(done), answer = std::move(answer)](const absl::Status& commit) {
-    done(commit.ok() ? Compose(answer) : absl::StatusOr<SynchronizeReply>(commit));
+    done(commit.ok() ? absl::StatusOr<SynchronizeReply>(Compose(answer)) : commit);
   });
 }
 
@@ -225,7 +227,7 @@ void CommitLoop::AnswerOverdue() {
   for (HeldCalls::Call& call : held_.TakeOverdue(clock_->Now().monotonic)) call.done(Compose(std::move(call.answer)));
 }
 
-absl::StatusOr<SynchronizeReply> CommitLoop::Compose(core::SynchronizeAnswer answer) {
+SynchronizeReply CommitLoop::Compose(core::SynchronizeAnswer answer) {
   SynchronizeReply reply;
   std::vector<core::LeaseToStart> start;
   for (core::LeaseToStart& lease : answer.start) {
@@ -234,8 +236,12 @@ absl::StatusOr<SynchronizeReply> CommitLoop::Compose(core::SynchronizeAnswer ans
     // Ended or deleted by a command that was decided since.
     if (sweep == nullptr || run == nullptr || run->fence != lease.lease.fence) continue;
     GrantedLease granted;
-    SEEDBED_ASSIGN_OR_RETURN(granted.specification_json,
-                             specifications_.Specification(*sweep, lease.configuration, lease.seed));
+    absl::StatusOr<std::string> specification = specifications_.Specification(*sweep, lease.configuration, lease.seed);
+    if (!specification.ok()) {
+      Withdraw(*run, lease, specification.status());
+      continue;
+    }
+    granted.specification_json = *std::move(specification);
     granted.lease = lease;
     granted.sweep_name = sweep->name;
     reply.start.push_back(std::move(granted));
@@ -244,6 +250,25 @@ absl::StatusOr<SynchronizeReply> CommitLoop::Compose(core::SynchronizeAnswer ans
   answer.start = std::move(start);
   reply.answer = std::move(answer);
   return reply;
+}
+
+// Everything else that the answer brings reaches its worker all the same.
+void CommitLoop::Withdraw(const core::Run& run, const core::LeaseToStart& lease, const absl::Status& why) {
+  const std::string reason =
+      absl::StrCat("run ", run.id.value(), " cannot be handed out: ", why.message(),
+                   "; `seedbed doctor` says what else the database has lost, and whether a backup should be restored");
+  options_.log(LogLevel::kError, reason);
+  const auto* running = std::get_if<core::Running>(&run.state);
+  const bool for_good = absl::IsDataLoss(why) || absl::IsNotFound(why);
+  // Otherwise its lease runs out without blame, as the worker never hears of it, and it is tried again.
+  if (running == nullptr || !for_good) return;
+  ReportItem end;
+  end.report.worker = running->worker->id;
+  end.report.lease = lease.lease;
+  end.report.malformed = true;  // the worker never sent it
+  end.report.end = core::Report::End{core::AttemptEnd::kFailed, reason, 1, {}, {}};
+  end.done = [](const absl::StatusOr<core::ReportAnswer>&) {};
+  Push(std::move(end));
 }
 
 }  // namespace seedbed

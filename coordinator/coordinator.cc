@@ -74,6 +74,13 @@ Coordinator::Coordinator(CoordinatorOptions options) : options_(std::move(option
   started_at_ = clock_->Now().utc_microseconds();
 }
 
+CoordinatorOptions UnservedOptions(std::string directory) {
+  CoordinatorOptions options;
+  options.directory = std::move(directory);
+  options.settings.lease_duration = absl::Hours(24 * 365 * 10);
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Open(CoordinatorOptions options) {
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(options)));
   if (!coordinator->options_.read_only) {

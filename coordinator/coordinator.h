@@ -48,6 +48,9 @@ struct CoordinatorOptions {
   int64_t most_log_bytes = MostLogBytes();  // of the write-ahead log, before it is worth an event
 };
 
+// For a coordinator that no worker can reach: while it is open no lease ends, as nobody's silence means anything.
+CoordinatorOptions UnservedOptions(std::string directory);
+
 struct CoordinatorInfo {
   std::string version;
   std::string database_id;

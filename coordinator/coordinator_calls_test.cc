@@ -160,6 +160,29 @@ TEST_F(CoordinatorTest, AHeartbeatThatWaitsIsDecidedBeforeTheTickThatWouldMissIt
   EXPECT_EQ(EventsOfKind("worker_state"), 0);
 }
 
+TEST_F(CoordinatorTest, WhileNoWorkerCanReachItNoLeaseEnds) {
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+  const core::LeaseKey lease = LeaseOne("w");
+  coordinator_.reset();
+  const core::Settings served = options_.settings;
+  options_.settings = UnservedOptions(options_.directory).settings;
+  Open();
+  for (int i = 0; i < 20; ++i) {
+    clock_.Advance(absl::Milliseconds(1'900));
+    LetTurnsPass(3);
+  }
+  coordinator_.reset();
+  options_.settings = served;
+  Open();
+  core::Synchronize call = CallOf("w", ++number_, 0);
+  call.leases.push_back({lease, 7, true});
+  const SynchronizeReply reply = Synchronize(call);
+  EXPECT_TRUE(reply.answer.restored.empty()) << "it was never lost";
+  EXPECT_TRUE(reply.answer.stop.empty());
+  EXPECT_EQ(EventsOfKind("worker_state"), 0);
+}
+
 TEST_F(CoordinatorTest, EmbeddedWorkersThatAreGoneLoseTheirLeasesAtOnce) {
   Open();
   ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());

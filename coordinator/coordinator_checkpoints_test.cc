@@ -99,6 +99,7 @@ TEST_F(WorkersFilesTest, LogsTakeOnlyTheAttemptsOwnWords) {
   end.end = Finished(9);
   ReportAndWait(end, RowsOf(lease.run, 0, 10));
   coordinator_->AppendLog(WorkerId("w"), other, "another fence's\n");
+  coordinator_->AppendLog(WorkerId("v"), lease, "another worker's\n");
   coordinator_->AppendLog(WorkerId("w"), lease, "its last\n");
   EXPECT_TRUE(LogBecomes(lease, "its own\nits last\n"));
 }

@@ -123,18 +123,51 @@ TEST_F(RecoveryTest, WhatFailsAgainAtOnceIsTriedLessAndLessOften) {
   EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(100 + 200 + 400));
 }
 
+TEST_F(RecoveryTest, AConfigurationThatCannotBeReadFailsItsRunAndNobodyElses) {
+  KeptLog log;
+  options_.log = log.Writer();
+  options_.settings.quarantine_after = 1;
+  Open();
+  ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 3, 1)).ok());
+  const std::unique_ptr<Database> other = storage_test::OpenRaw(coordinator_->Info().database_path);
+  other->SetBusyTimeout(absl::Seconds(30));
+  SEEDBED_ASSERT_OK(other->Execute("UPDATE configurations SET parameters = '{\"cut\": ' WHERE configuration_id = 2"));
+  const SynchronizeReply reply = Synchronize(CallOf("w", 1, 3));
+  ASSERT_EQ(reply.start.size(), 2u);
+  EXPECT_EQ(reply.start[0].lease.configuration, ConfigurationId(1));
+  EXPECT_EQ(reply.start[1].lease.configuration, ConfigurationId(3));
+  // It is tried as often as any run that fails, and then it has failed.
+  int64_t number = 1;
+  EXPECT_TRUE(Eventually([&] {
+    core::Synchronize call = CallOf("w", ++number, 1);
+    for (const GrantedLease& granted : reply.start) call.leases.push_back({granted.lease.lease, 1, true});
+    Pending<SynchronizeReply> answer;
+    coordinator_->Synchronize(call, answer.Callback());
+    coordinator_->ReleaseHeld(WorkerId("w"), number);
+    const absl::StatusOr<SynchronizeReply> said = answer.Get();
+    EXPECT_TRUE(said.ok()) << said.status();
+    EXPECT_TRUE(said.ok() && said->answer.state == core::WorkerState::kActive) << "it did nothing wrong";
+    return **other->QueryInt("SELECT count(*) FROM runs WHERE configuration_id = 2 AND state = 'failed'") == 1;
+  }));
+  const absl::StatusOr<RunDetail> failed = coordinator_->reader().GetRun(RunId(2));
+  ASSERT_TRUE(failed.ok()) << failed.status();
+  EXPECT_THAT(failed->attempts.back().reason, HasSubstr("the parameters of configuration 2 are no JSON"));
+  EXPECT_THAT(log.text(), HasSubstr("run 2 cannot be handed out"));
+  coordinator_.reset();  // it logs to this scope
+}
+
 TEST_F(RecoveryTest, WithoutALogQueriesEndBeforeCommitsGiveUp) {
   options_.journal = StoreOptions::Journal::kDelete;
   Open();
   ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
   std::future<absl::StatusOr<SubmissionResult>> submission;
   const absl::Status read = coordinator_->reader().Stream(
-      "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n CROSS JOIN runs", absl::Seconds(60),
-      [](const auto&) {},
+      "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n CROSS JOIN runs",
+      absl::Seconds(60), [](const auto&) {},
       [&](const auto&) {
         if (submission.valid()) return true;
-        submission = std::async(std::launch::async,
-                                [this] { return Submit(coordinator_.get(), "b", SweepText("t", 1, 1)); });
+        submission =
+            std::async(std::launch::async, [this] { return Submit(coordinator_.get(), "b", SweepText("t", 1, 1)); });
         return true;
       });
   EXPECT_EQ(read.code(), absl::StatusCode::kDeadlineExceeded) << read;

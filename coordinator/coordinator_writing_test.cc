@@ -147,6 +147,41 @@ TEST_F(WritingTest, SilenceDuringSlowCommitsIsSilence) {
   EXPECT_TRUE(Synchronize(CallOf("v", ++number, 0)).answer.state == core::WorkerState::kActive);
 }
 
+// Somebody watches all the time, so that nothing is decided while a commit waits.
+TEST_F(WritingTest, SilenceWhileSomebodyWaitsToSeeASlowCommitIsSilence) {
+  Begin();
+  int64_t number = 1;
+  Synchronize(CallOf("v", number, 0));
+  LetTurnsPass(10);
+  for (int write = 0; write < 3; ++write) {
+    ASSERT_TRUE(Eventually([this] { return lock_->Take(); }));
+    // While the loop is kept by one look, the change and another look arrive: one turn takes both.
+    std::promise<void> go_on;
+    std::future<bool> first =
+        UntilItWaits<bool>([&] { return coordinator_->Inspect([&](LiveView) { go_on.get_future().wait(); }).ok(); });
+    Pending<core::Answer> change;
+    coordinator_->Execute(write % 2 == 0 ? core::Command(core::PauseSweep{SweepId(1), false})
+                                         : core::Command(core::ResumeSweep{SweepId(1)}),
+                          change.Callback());
+    std::future<bool> look = UntilItWaits<bool>([this] { return coordinator_->Inspect([](LiveView) {}).ok(); });
+    go_on.set_value();
+    Pending<SynchronizeReply> alive;
+    coordinator_->Synchronize(CallOf("v", ++number, 0), alive.Callback());
+    for (int i = 0; i < 4; ++i) {
+      clock_.Advance(absl::Milliseconds(1'900));
+      // The loop has looked at the clock some times by then.
+      const auto looked = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(20 * options_.loop.tick_every);
+      while (std::chrono::steady_clock::now() < looked) std::this_thread::yield();
+    }
+    ASSERT_TRUE(lock_->Release());
+    ASSERT_TRUE(change.Get().ok());
+    EXPECT_TRUE(first.get() && look.get());
+    ASSERT_TRUE(alive.Get().ok());
+  }
+  EXPECT_TRUE(Eventually([this] { return EventsOfKind("worker_state") == 1; })) << "w was silent for 22 s";
+  EXPECT_TRUE(Synchronize(CallOf("v", ++number, 0)).answer.state == core::WorkerState::kActive);
+}
+
 TEST_F(WritingTest, WhoseCallWaitsForASlowCommitLosesNothing) {
   Begin();
   Synchronize(CallOf("v", 1, 0));

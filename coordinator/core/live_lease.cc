@@ -11,11 +11,12 @@ std::string WhyNotLive(const State& state, const WorkerId& worker, const LeaseKe
   return "";
 }
 
-bool MayPrint(const State& state, const WorkerId& worker, const LeaseKey& lease) {
+bool MayPrint(const State& state, const WorkerId& worker, const LeaseKey& lease, const WorkerId* holder) {
   const Run* run = state.FindRun(lease.run);
   if (run == nullptr || run->attempts == 0 || !(lease == LeaseOf(*run))) return false;
   const auto* running = std::get_if<Running>(&run->state);
-  return running == nullptr || running->worker->id == worker;
+  if (running != nullptr) return running->worker->id == worker;
+  return holder != nullptr && *holder == worker;
 }
 
 }  // namespace seedbed::core

@@ -11,7 +11,7 @@ namespace seedbed::core {
 std::string WhyNotLive(const State& state, const WorkerId& worker, const LeaseKey& lease);
 
 // Whether what the run prints may come from `worker` under `lease`: the latest attempt's, whether it has ended or not,
-// since its last words may still be on their way. Whose an ended attempt was is not kept, and not asked.
-bool MayPrint(const State& state, const WorkerId& worker, const LeaseKey& lease);
+// since its last words may still be on their way. `holder`: who held it if it has ended, as far as that is known.
+bool MayPrint(const State& state, const WorkerId& worker, const LeaseKey& lease, const WorkerId* holder);
 
 }  // namespace seedbed::core
