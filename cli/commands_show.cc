@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/render/configuration_table.h"
 #include "cli/render/lists.h"
+#include "cli/render/text_width.h"
 #include "common/base/status_macros.h"
 
 namespace seedbed::cli {
@@ -100,7 +101,7 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
     if (context.options.json) {
       context.PrintJson({{"run_id", options.run}, {"text", part.text()}});
     } else {
-      context.Print(part.text());
+      context.Print(context.style().width > 0 ? PrintableLines(part.text()) : part.text());
       context.out().Flush();
     }
     return !context.out().closed();

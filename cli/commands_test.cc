@@ -123,8 +123,11 @@ TEST_F(CommandLine, RunTakesItsOptions) {
   EXPECT_EQ(run_options.least_free_disk, 100);
   EXPECT_EQ(Run({"run", "f.yaml", "--http", "127.0.0.1:0"}).code, kExitOk);
   EXPECT_EQ(run_options.http, "127.0.0.1:0");
-  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
-           {"--device", "tpu"}, {"--pack", "0"}, {"--checkpoint-every", "-1"}, {"--least-free-disk", "x"}, {"--http", "8080"}}) {
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{{"--device", "tpu"},
+                                                                                     {"--pack", "0"},
+                                                                                     {"--checkpoint-every", "-1"},
+                                                                                     {"--least-free-disk", "x"},
+                                                                                     {"--http", "8080"}}) {
     const Result result = Run({"run", "f.yaml", wrong[0], wrong[1]});
     EXPECT_EQ(result.code, kExitUsage) << wrong[0];
     EXPECT_THAT(result.err, HasSubstr(wrong[0]));
@@ -277,6 +280,9 @@ TEST_F(Lists, LogsComeAsTheyAre) {
   EXPECT_EQ(Run({"logs", "17", "--attempt", "2", "--follow"}).out, "one\ntwo \x1b[31m");
   EXPECT_EQ(fake.log_requests[0].attempt(), 2);
   EXPECT_TRUE(fake.log_requests[0].follow());
+  style.width = 80;
+  fake.log = {"\x1b[1;31mred\x1b[m\r\n\x1b]0;title\x07 \x1b[2J\x1b["};
+  EXPECT_EQ(Run({"logs", "17"}).out, "\x1b[1;31mred\x1b[m\r\n\\x1b]0;title\\x07 \\x1b[2J\\x1b[") << "a terminal obeys";
 }
 
 using Program = CommandTest;

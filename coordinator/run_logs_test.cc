@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -153,6 +154,21 @@ TEST(ServerFile, IsWrittenReadAndRemoved) {
   EXPECT_FALSE(ReadServerFile(directory.path())->has_value());
   ASSERT_TRUE(WritePrivateFile(directory.path() + "/coordinator.json", "[]").ok());
   EXPECT_THAT(std::string(ReadServerFile(directory.path()).status().message()), HasSubstr("remove it"));
+}
+
+TEST(ServerFile, AnothersIsNotBelieved) {
+  const coordinator_test::TemporaryDirectory directory;
+  const std::string path = directory.path() + "/coordinator.json";
+  ASSERT_TRUE(WriteServerFile(directory.path(), ServerFile()).ok());
+  ASSERT_EQ(chmod(path.c_str(), 0622), 0);
+  EXPECT_EQ(ReadServerFile(directory.path()).status().code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  EXPECT_TRUE(ReadServerFile(directory.path()).ok());
+  if (chown(path.c_str(), 65534, 65534) != 0) GTEST_SKIP() << "only root can give a file away";
+  const absl::Status refused = ReadServerFile(directory.path()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("belongs to another user (uid 65534)"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--server"));
 }
 
 }  // namespace

@@ -2,11 +2,6 @@
 
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-
 #include "absl/strings/str_cat.h"
 #include "common/base/json.h"
 #include "common/base/status_macros.h"
@@ -17,10 +12,6 @@ namespace {
 
 std::string PathOf(const std::string& data_directory) {
   return data_directory + "/coordinator.json";
-}
-
-absl::Status Problem(const std::string& doing, const std::string& path, int error) {
-  return absl::UnavailableError(absl::StrCat(doing, " ", path, ": ", std::strerror(error)));
 }
 
 }  // namespace
@@ -39,14 +30,16 @@ absl::Status WriteServerFile(const std::string& data_directory, const ServerFile
 
 absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data_directory) {
   const std::string path = PathOf(data_directory);
-  std::ifstream file(path);
-  if (!file) {
-    if (errno == ENOENT || errno == ENOTDIR) return std::optional<ServerFile>();
-    return Problem("cannot read", path, errno);
+  // It says where a token is, and to whom it is sent.
+  const absl::StatusOr<std::string> text = ReadOwnPrivateFile(path);
+  if (absl::IsNotFound(text.status())) return std::optional<ServerFile>();
+  if (!text.ok()) {
+    return absl::Status(
+        text.status().code(),
+        absl::StrCat(text.status().message(),
+                     "\nName the coordinator with --server HOST:PORT, or another directory with --data."));
   }
-  std::ostringstream text;
-  text << file.rdbuf();
-  SEEDBED_ASSIGN_OR_RETURN(const Json json, ParseJson(text.str(), path));
+  SEEDBED_ASSIGN_OR_RETURN(const Json json, ParseJson(*text, path));
   ServerFile content;
   const auto string_at = [&json](const char* key) {
     const auto found = json.find(key);

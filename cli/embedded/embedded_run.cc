@@ -13,6 +13,7 @@
 #include "cli/render/configuration_table.h"
 #include "cli/render/format.h"
 #include "cli/render/progress.h"
+#include "cli/render/text_width.h"
 #include "common/base/status_macros.h"
 #include "coordinator/server_file.h"
 #include "coordinator/storage/data_directory.h"
@@ -245,7 +246,8 @@ int EmbeddedRun::Interrupted() {
 std::string EmbeddedRun::HowToOpenDatabase() const {
   // Few enough columns for a terminal. A sweep's name needs no quoting.
   const std::string sql = absl::StrCat(
-      " \"select varied, seeds, reached_test_99, median_t_train, median_t_grok, median_delay from configuration_results "
+      " \"select varied, seeds, reached_test_99, median_t_train, median_t_grok, median_delay from "
+      "configuration_results "
       "where sweep = '",
       submitted_.name(), "'\"");
   if (!context_.options.server.empty()) return context_.Command("query") + sql;
@@ -259,7 +261,7 @@ absl::Status EmbeddedRun::MentionFailures() {
   request.set_limit(5);
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListRunsResponse runs, client_->ListRuns(request));
   for (const v1::RunSummary& run : runs.runs()) {
-    context_.Note(absl::StrCat("run ", run.run_id(), " failed: ", run.reason(), " (`",
+    context_.Note(absl::StrCat("run ", run.run_id(), " failed: ", Printable(run.reason()), " (`",
                                context_.Command(absl::StrCat("logs ", run.run_id())), "`)"));
   }
   context_.Note(absl::StrCat("`", context_.Command(absl::StrCat("retry ", submitted_.name(), " --failed")),

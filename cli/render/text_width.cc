@@ -77,6 +77,13 @@ int WidthOf(char32_t character) {
   return InRanges(kWide, character) ? 2 : 1;
 }
 
+// Of "ESC [ digits and semicolons m" at the beginning of `text`; 0 if it begins with something else.
+size_t ColorSequenceLength(std::string_view text) {
+  if (text.substr(0, 2) != "\x1b[") return 0;
+  const size_t end = text.find_first_not_of("0123456789;", 2);
+  return end != std::string_view::npos && text[end] == 'm' ? end + 1 : 0;
+}
+
 }  // namespace
 
 int DisplayWidth(std::string_view utf8) {
@@ -132,6 +139,24 @@ std::string Printable(std::string_view text) {
       safe.append(text.substr(0, one.bytes));
     }
     text.remove_prefix(one.bytes);
+  }
+  return safe;
+}
+
+std::string PrintableLines(std::string_view text) {
+  std::string safe;
+  safe.reserve(text.size());
+  while (!text.empty()) {
+    size_t kept = ColorSequenceLength(text);
+    if (kept == 0 && (text[0] == '\n' || text[0] == '\t' || text[0] == '\r')) kept = 1;
+    if (kept > 0) {
+      safe.append(text.substr(0, kept));
+      text.remove_prefix(kept);
+      continue;
+    }
+    const size_t bytes = DecodeOne(text).bytes;
+    safe += Printable(text.substr(0, bytes));
+    text.remove_prefix(bytes);
   }
   return safe;
 }

@@ -20,4 +20,9 @@ std::string PadLeft(std::string_view utf8, int width);
 // U+FFFD. Names, reasons and cells of the database pass through it, so that none of them can move the cursor.
 std::string Printable(std::string_view text);
 
+// What a program printed, for a terminal: line ends, tabs, carriage returns and what sets colours (ECMA-48, SGR) stay
+// as they are; other control characters, which could hide text, retitle the window or answer for the keyboard, come as
+// Printable has them.
+std::string PrintableLines(std::string_view text);
+
 }  // namespace seedbed::cli

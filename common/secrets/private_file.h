@@ -18,4 +18,8 @@ absl::Status WritePrivateFile(const std::string& path, const std::string& conten
 // root's, as Debian's group ssl-cert does).
 absl::StatusOr<std::string> ReadPrivateFile(const std::string& path);
 
+// The same of a file that tells this program what to do: FAILED_PRECONDITION too if it is neither this user's nor
+// root's, who could have put anything there.
+absl::StatusOr<std::string> ReadOwnPrivateFile(const std::string& path);
+
 }  // namespace seedbed

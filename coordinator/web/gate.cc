@@ -129,6 +129,12 @@ bool Gate::RefuseForm(const httplib::Request& request, const std::string& local_
     AnswerError(403, "this request comes from another site's page", response);
     return true;
   }
+  // Browsers send the session's cookie along from a page of this host's other ports. A link may lead to the first page.
+  const std::string from = request.get_header_value("Sec-Fetch-Site");
+  if (!from.empty() && from != "same-origin" && from != "none" && request.path != "/") {
+    AnswerError(403, "this request comes from another site's page", response);
+    return true;
+  }
   return false;
 }
 

@@ -188,6 +188,20 @@ TEST_F(WebTest, AnOriginMustBeThisPages) {
   EXPECT_FALSE(response.has_header("Access-Control-Allow-Origin"));
 }
 
+TEST_F(WebTest, AnotherPortsPageIsAnotherSites) {
+  Serve();
+  const auto ask = [&](const std::string& path, const std::string& from) {
+    httplib::Headers headers = Bearer(AdminToken());
+    headers.emplace("Sec-Fetch-Site", from);
+    return StatusOf(path, headers);
+  };
+  EXPECT_EQ(ask("/api/v1/sweeps", "same-origin"), 200);
+  EXPECT_EQ(ask("/api/v1/sweeps", "none"), 200) << "typed by hand";
+  EXPECT_EQ(ask("/api/v1/sweeps", "same-site"), 403);
+  EXPECT_EQ(ask("/api/v1/query?sql=select%201", "cross-site"), 403);
+  EXPECT_EQ(ask("/", "cross-site"), 200) << "a link";
+}
+
 TEST_F(WebTest, OnlyReads) {
   Serve();
   const std::string rest = HostLine() + "Authorization: Bearer " + AdminToken() + "\r\n";
