@@ -236,17 +236,43 @@ TEST(Return, NotBeyondMaxConcurrent) {
   }
 }
 
-TEST(Return, AWorkerComesBackAsWhatItWas) {
-  for (const bool drained : {false, true}) {
-    Scene scene;
-    SceneWorker worker(scene, "w", 1);
-    worker.Synchronize();
-    if (drained) scene.Do(DrainWorker{worker.id});
-    const WorkerState before = worker.entry().state;
-    scene.Pass(absl::Seconds(20));
-    EXPECT_EQ(worker.entry().state, WorkerState::kGone);
-    EXPECT_EQ(worker.Synchronize().state, before);
-    EXPECT_EQ(worker.entry().state, before);
+void Drain(Scene& scene, SceneWorker& worker) {
+  scene.Do(DrainWorker{worker.id});
+}
+
+void LetThreeRunsStall(Scene& scene, SceneWorker& worker) {
+  scene.Submit("stalls", Grid(3, 1));
+  worker.Synchronize();
+  for (int i = 0; i < 3; ++i) worker.End(worker.held.begin()->first, AttemptEnd::kStalled);
+}
+
+TEST(Return, AWorkerComesBackAsWhatItWasAlsoAfterARestart) {
+  struct Case {
+    WorkerState state;
+    void (*bring)(Scene&, SceneWorker&);
+  };
+  for (const Case& c : {Case{WorkerState::kActive, [](Scene&, SceneWorker&) {}}, Case{WorkerState::kDraining, Drain},
+                        Case{WorkerState::kQuarantined, LetThreeRunsStall}}) {
+    for (const bool restarted : {false, true}) {
+      Scene scene;
+      SceneWorker worker(scene, "w", 3);
+      worker.Synchronize();
+      c.bring(scene, worker);
+      ASSERT_EQ(worker.entry().state, c.state);
+      scene.Submit("waiting");
+      scene.Pass(absl::Seconds(20));
+      EXPECT_EQ(worker.entry().state, WorkerState::kGone);
+      if (restarted) scene.Restart();
+      const SynchronizeAnswer answer = worker.Synchronize();
+      EXPECT_EQ(answer.state, c.state) << Name(c.state) << (restarted ? ", restarted" : "");
+      EXPECT_EQ(worker.entry().state, c.state);
+      EXPECT_EQ(answer.start.empty(), c.state != WorkerState::kActive) << Name(c.state);
+      // What it was is forgotten once it is something else.
+      if (c.state == WorkerState::kActive) continue;
+      scene.Do(ResumeWorker{worker.id});
+      scene.Restart();
+      EXPECT_EQ(worker.Synchronize().state, WorkerState::kActive);
+    }
   }
 }
 

@@ -128,6 +128,7 @@ State Scene::Reloaded(absl::Duration now) const {
     row.slots = worker.slots;
     row.trainers = worker.trainers;
     row.state = worker.state;
+    row.state_before_gone = worker.state_before_gone;
     expect_ok(loaded.LoadWorker(row));
   }
   for (const auto& [id, sweep] : state.sweeps()) {

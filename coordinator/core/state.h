@@ -137,9 +137,10 @@ struct WorkerEntry {
   int slots = 0;
   std::vector<TrainerOffer> trainers;
   WorkerState state = WorkerState::kActive;
+  // Of one that is gone: what it is again once it is heard of. kActive of the others.
+  WorkerState state_before_gone = WorkerState::kActive;
 
   // Memory only; a loader leaves them empty.
-  WorkerState state_before_gone = WorkerState::kActive;
   int64_t synchronize_number = 0;
   int free_slots = 0;
   absl::Duration last_seen;  // monotonic

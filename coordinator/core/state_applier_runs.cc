@@ -176,10 +176,10 @@ void StateApplier::operator()(const WorkerStateChanged& e) {
   if (e.to == WorkerState::kGone) {
     Require(worker.leases.empty(), "a worker that is gone holds leases");
     state_.worker_expiries_.erase({worker.last_seen + state_.settings_.lease_duration, worker.id});
-    worker.state_before_gone = e.from;
     worker.free_slots = 0;
   }
   worker.state = e.to;
+  worker.state_before_gone = e.to == WorkerState::kGone ? e.from : WorkerState::kActive;
   if (e.from == WorkerState::kGone) SetLastSeen(worker, worker.last_seen);
   if (e.to == WorkerState::kActive && e.from != WorkerState::kGone) worker.counted_ends_in_a_row.clear();
 }

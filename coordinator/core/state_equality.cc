@@ -122,6 +122,7 @@ void CompareWorkers(const WorkerEntry& a, const WorkerEntry& b, Comparison& comp
   comparison.Compare("version", a.version, b.version);
   comparison.Compare("slots", static_cast<int64_t>(a.slots), static_cast<int64_t>(b.slots));
   comparison.Compare("state", a.state, b.state);
+  comparison.Compare("state_before_gone", a.state_before_gone, b.state_before_gone);
   comparison.Compare("number of trainers", static_cast<int64_t>(a.trainers.size()),
                      static_cast<int64_t>(b.trainers.size()));
   for (size_t i = 0; i < std::min(a.trainers.size(), b.trainers.size()); ++i) {

@@ -68,6 +68,12 @@ absl::Status State::LoadConfiguration(ConfigurationEntry configuration) {
 
 absl::Status State::LoadWorker(WorkerEntry worker) {
   const WorkerId id = worker.id;
+  const bool is_gone = worker.state == WorkerState::kGone;
+  if (worker.state_before_gone == WorkerState::kGone ||
+      (!is_gone && worker.state_before_gone != WorkerState::kActive)) {
+    return Damaged(absl::StrCat("worker '", id.value(), "' is ", Name(worker.state), " and was ",
+                                Name(worker.state_before_gone), " before it was gone"));
+  }
   if (id.empty() || !workers_.emplace(id, std::move(worker)).second) {
     return Damaged(absl::StrCat("worker id '", id.value(), "' stands twice or is empty"));
   }

@@ -269,6 +269,20 @@ TEST(Loading, RowsThatContradictEachOtherAreDataLoss) {
          if (status.ok()) status = s.LoadRun(run, WorkerId("w"));
          return status.ok() ? s.FinishLoading(absl::ZeroDuration()) : status;
        }},
+      {"a worker that was gone before it was gone",
+       [](State& s) {
+         WorkerEntry worker;
+         worker.id = WorkerId("w");
+         worker.state = worker.state_before_gone = WorkerState::kGone;
+         return s.LoadWorker(worker);
+       }},
+      {"a worker that is there and was drained before it was gone",
+       [](State& s) {
+         WorkerEntry worker;
+         worker.id = WorkerId("w");
+         worker.state_before_gone = WorkerState::kDraining;
+         return s.LoadWorker(worker);
+       }},
       {"a checkpoint of a run that never began",
        [](State& s) {
          Checkpoint checkpoint;

@@ -41,9 +41,9 @@ enum class AttemptEnd : uint8_t {
 
 enum class WorkerState : uint8_t {
   kActive,
-  kDraining,     // finishes what it holds, gets nothing new
+  kDraining,     // finishes what it holds, gets nothing new until it is resumed by hand
   kQuarantined,  // three counted ends of different runs in a row; gets nothing until it is resumed by hand
-  kGone,         // it said goodbye, or nothing was heard of it for a lease's time
+  kGone,  // it said goodbye, or nothing was heard of it for a lease's time; heard of again, it is what it was before
 };
 
 // The most runs that one command adds, changes or removes: a larger transaction would hold up everything behind it.

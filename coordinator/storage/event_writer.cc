@@ -378,8 +378,11 @@ absl::Status EventWriter::operator()(const core::WorkerRegistered& event) {
 }
 
 absl::Status EventWriter::operator()(const core::WorkerStateChanged& event) {
-  SEEDBED_RETURN_IF_ERROR(ChangeOne("UPDATE workers SET state = ?, reason = ?, changed_at = ? WHERE worker_id = ?",
-                                    core::Name(event.to), event.reason, now_, event.worker));
+  const bool is_gone = event.to == core::WorkerState::kGone;
+  SEEDBED_RETURN_IF_ERROR(
+      ChangeOne("UPDATE workers SET state = ?, state_before_gone = ?, reason = ?, changed_at = ? WHERE worker_id = ?",
+                core::Name(event.to), is_gone ? std::optional<std::string>(core::Name(event.from)) : std::nullopt,
+                event.reason, now_, event.worker));
   return Audit("worker_state", SweepId(), RunId(), event.worker.value(),
                absl::StrCat(core::Name(event.from), " to ", core::Name(event.to), ": ", event.reason));
 }

@@ -57,6 +57,19 @@ TEST_F(StoreTest, AQuarantineIsAnEventWithItsReason) {
   EXPECT_EQ(One("SELECT state || ': ' || reason FROM workers"), "quarantined: 3 runs in a row crashed");
 }
 
+TEST_F(StoreTest, WhatAWorkerWasBeforeItWasGoneIsStoredWhileItIs) {
+  WriteSweep();
+  using State = core::WorkerState;
+  const auto change = [this](State from, State to) {
+    SEEDBED_EXPECT_OK(store_->Write(Events({core::WorkerStateChanged{WorkerId("w1"), from, to, "so"}})));
+    return One("SELECT state || ' ' || coalesce(state_before_gone, '-') FROM workers");
+  };
+  EXPECT_EQ(change(State::kActive, State::kDraining), "draining -");
+  EXPECT_EQ(change(State::kDraining, State::kGone), "gone draining");
+  EXPECT_EQ(change(State::kGone, State::kDraining), "draining -");
+  EXPECT_EQ(change(State::kDraining, State::kActive), "active -");
+}
+
 // Whatever the machine's time zone, and not the monotonic clock that leases are judged by.
 TEST_F(StoreTest, TimesAreUtcMicroseconds) {
   WriteSweep();

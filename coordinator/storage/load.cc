@@ -104,8 +104,8 @@ absl::StatusOr<std::vector<core::TrainerOffer>> TrainersFromJson(const std::stri
 absl::Status LoadWorkers(Database* database, core::State* state) {
   SEEDBED_ASSIGN_OR_RETURN(
       CachedStatement rows,
-      database->Cached("SELECT worker_id, name, host, device, version, slots, trainers, state FROM workers "
-                       "ORDER BY worker_id"));
+      database->Cached("SELECT worker_id, name, host, device, version, slots, trainers, state, state_before_gone "
+                       "FROM workers ORDER BY worker_id"));
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return absl::OkStatus();
@@ -121,11 +121,14 @@ absl::Status LoadWorkers(Database* database, core::State* state) {
     worker.slots = static_cast<int>(rows->Int(5));
     absl::StatusOr<std::vector<core::TrainerOffer>> trainers = TrainersFromJson(rows->Text(6));
     const std::optional<core::WorkerState> worker_state = core::WorkerStateFromName(rows->Text(7));
-    if (!trainers.ok() || !worker_state) {
+    const std::optional<core::WorkerState> before_gone =
+        rows->IsNull(8) ? core::WorkerState::kActive : core::WorkerStateFromName(rows->Text(8));
+    if (!trainers.ok() || !worker_state || !before_gone) {
       return Damaged(*database, absl::StrCat("worker ", worker.id.value(), " has no known state or no valid trainers"));
     }
     worker.trainers = *std::move(trainers);
     worker.state = *worker_state;
+    worker.state_before_gone = *before_gone;
     SEEDBED_RETURN_IF_ERROR(state->LoadWorker(std::move(worker)));
   }
 }

@@ -71,7 +71,9 @@ TEST_F(LoadTest, EachKindOfEvent) {
        &state);
   Step({core::RunStateChanged{RunId(2), core::RunState::kQueued, core::RunState::kCancelled, Fence(1), false}}, &state);
   Step({core::RunStateChanged{RunId(3), core::RunState::kFailed, core::RunState::kQueued, Fence(5), true}}, &state);
-  Step({core::WorkerStateChanged{WorkerId("w2"), core::WorkerState::kActive, core::WorkerState::kGone, "silent"}},
+  Step({core::WorkerStateChanged{WorkerId("w2"), core::WorkerState::kActive, core::WorkerState::kDraining, "asked"}},
+       &state);
+  Step({core::WorkerStateChanged{WorkerId("w2"), core::WorkerState::kDraining, core::WorkerState::kGone, "silent"}},
        &state);
   Step({core::WorkerStateChanged{WorkerId("w1"), core::WorkerState::kActive, core::WorkerState::kDraining, "asked"}},
        &state);
@@ -291,6 +293,26 @@ TEST_F(LoadTest, ADamagedRowIsDataLoss) {
   const absl::Status status = store_->Load({}, absl::ZeroDuration()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("run 1"));
+}
+
+TEST_F(LoadTest, AWorkerThatIsGoneWasSomethingBefore) {
+  SEEDBED_ASSERT_OK(store_->Write(Events({WorkerEvent("w1")})));
+  const std::unique_ptr<Database> database = OpenRaw(store_->database_path());
+  const auto load = [&](const char* state, std::optional<std::string> before) {
+    SEEDBED_EXPECT_OK(
+        database->Change("UPDATE workers SET state = ?, state_before_gone = ?", state, std::move(before)).status());
+    return LoadState(database.get(), {}, absl::ZeroDuration());
+  };
+  const auto before_gone = [](const absl::StatusOr<core::State>& state) {
+    return state->FindWorker(WorkerId("w1"))->state_before_gone;
+  };
+  EXPECT_EQ(before_gone(load("gone", "quarantined")), core::WorkerState::kQuarantined);
+  EXPECT_EQ(before_gone(load("gone", std::nullopt)), core::WorkerState::kActive) << "of an older version's file";
+  for (const auto& [state, before] : {std::pair("gone", "asleep"), {"gone", "gone"}, {"active", "draining"}}) {
+    const absl::Status status = load(state, before).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << state << " " << before;
+    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("w1"));
+  }
 }
 
 TEST_F(LoadTest, ACheckpointThatLiesElsewhereIsDataLoss) {

@@ -44,8 +44,12 @@ WHERE n.name = 'row_id' AND s.row_id IS NOT NULL ORDER BY s.run_id, s.step;
 }  // namespace
 
 const std::vector<Migration>& Migrations() {
-  static const std::vector<Migration>& migrations = *new std::vector<Migration>{
-      {1, TablesVersion1()}, {2, StepToVersion2()}, {3, StepToVersion3()}, {4, StepToVersion4(), &MoveStepsToVersion4}};
+  static const std::vector<Migration>& migrations =
+      *new std::vector<Migration>{{1, TablesVersion1()},
+                                  {2, StepToVersion2()},
+                                  {3, StepToVersion3()},
+                                  {4, StepToVersion4(), &MoveStepsToVersion4},
+                                  {5, StepToVersion5()}};
   return migrations;
 }
 

@@ -128,6 +128,35 @@ TEST_F(MigrationsTest, RowsOfAnOldVersionAreInTheViewSteps) {
   }
 }
 
+// Up to version 4 only the event with which it went said what a worker that is gone had been.
+TEST_F(MigrationsTest, AWorkerThatIsGoneIsWhatItWasByItsLastEvent) {
+  for (int64_t from = 1; from <= 4; ++from) {
+    database_ = OpenRaw(directory_.path() + "/workers" + std::to_string(from) + ".db");
+    MakeOld(from);
+    SEEDBED_ASSERT_OK(database_->Execute(
+        "WITH rows (id, state) AS (VALUES ('back', 'draining'), ('drained', 'gone'), ('old', 'gone'), "
+        "('resumed', 'gone'), ('sick', 'gone'), ('there', 'quarantined')) "
+        "INSERT INTO workers (worker_id, name, host, device, version, slots, trainers, state, registered_at, "
+        "changed_at) SELECT id, 'n', 'h', 'cpu', '1', 1, '[]', state, 1, 1 FROM rows;"
+        "INSERT INTO events (at, kind, worker_id, detail) VALUES "
+        "(1, 'worker_state', 'drained', 'active to draining: drained by hand'), "
+        "(1, 'worker_state', 'resumed', 'draining to gone: nothing was heard of it'), "
+        "(1, 'worker_state', 'back', 'quarantined to gone: it said goodbye'), "
+        "(2, 'worker_state', 'drained', 'draining to gone: nothing was heard of it'), "
+        "(2, 'worker_state', 'sick', 'quarantined to gone: it said goodbye'), "
+        "(2, 'worker_state', 'there', 'active to quarantined: from draining to gone: bad'), "
+        "(3, 'worker_state', 'resumed', 'active to gone: nothing was heard of it'), "
+        "(4, 'worker_state', 'back', 'quarantined to draining: drained by hand'), "
+        "(5, 'worker_changed', 'drained', 'active to gone: of another kind')"));
+    SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
+    EXPECT_EQ(One(database_.get(),
+                  "SELECT group_concat(worker_id || ':' || coalesce(state_before_gone, '-'), ' ') FROM "
+                  "(SELECT worker_id, state_before_gone FROM workers ORDER BY worker_id)"),
+              "back:- drained:draining old:- resumed:active sick:quarantined there:-")
+        << "from version " << from;
+  }
+}
+
 TEST_F(MigrationsTest, ViewsShowNothingOfASweepThatIsBeingDeleted) {
   SEEDBED_ASSERT_OK(Migrate(database_.get(), Migrations()));
   SEEDBED_ASSERT_OK(

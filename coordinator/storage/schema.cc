@@ -185,6 +185,16 @@ CREATE TABLE step_chunks (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+// Before this version only the event with which a worker was stored as gone said what it had been.
+constexpr char kStepToVersion5[] = R"sql(
+ALTER TABLE workers ADD COLUMN state_before_gone TEXT;
+UPDATE workers SET state_before_gone = latest.was FROM (
+  SELECT worker_id, substr(detail, 1, instr(detail, ' to gone: ') - 1) AS was, max(event_id)
+  FROM events WHERE kind = 'worker_state' GROUP BY worker_id) AS latest
+WHERE latest.worker_id = workers.worker_id AND workers.state = 'gone'
+  AND latest.was IN ('active', 'draining', 'quarantined');
+)sql";
+
 // Plain columns only: SQLite before 3.41 refuses JSON functions in views where its schema is not trusted.
 constexpr char kRunResults[] = R"sql(
 CREATE VIEW run_results AS
@@ -308,6 +318,10 @@ const char* StepToVersion3() {
 
 const char* StepToVersion4() {
   return kStepToVersion4;
+}
+
+const char* StepToVersion5() {
+  return kStepToVersion5;
 }
 
 const std::vector<SummaryColumn>& SummaryColumns() {

@@ -18,6 +18,8 @@ const char* StepToVersion2();
 const char* StepToVersion3();
 // Rows in the order of their arrival, and where those of each run lie: the tables only, not yet what was in `steps`.
 const char* StepToVersion4();
+// What a worker that is gone was before, so that it comes back drained or quarantined after a restart too.
+const char* StepToVersion5();
 
 // Views are derived: dropped and created anew by every migration, and when a metric gets a column.
 const std::vector<std::string>& ViewNames();

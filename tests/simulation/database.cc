@@ -161,7 +161,10 @@ class EventWriter {
     worker.trainers = e.trainers;
   }
   void operator()(const core::WorkerStateChanged& e) {
-    if (core::WorkerEntry* worker = Find(database_.workers_, e.worker)) worker->state = e.to;
+    core::WorkerEntry* worker = Find(database_.workers_, e.worker);
+    if (worker == nullptr) return;
+    worker->state = e.to;
+    worker->state_before_gone = e.to == core::WorkerState::kGone ? e.from : core::WorkerState::kActive;
   }
 
   // Memory only.
