@@ -88,6 +88,11 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
     const std::lock_guard<std::mutex> lock(mutex_);
     return over_;
   }
+  // Push would not block.
+  bool has_room() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return queued_bytes_ < kMostQueuedBytes;
+  }
   // Nothing waits to be taken by the client.
   bool idle() const {
     const std::lock_guard<std::mutex> lock(mutex_);

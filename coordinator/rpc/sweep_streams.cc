@@ -75,6 +75,7 @@ void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, const C
 
 constexpr size_t kLogPiece = 256 << 10;
 constexpr absl::Duration kLogInterval = absl::Milliseconds(250);
+constexpr absl::Duration kRoomInterval = absl::Milliseconds(20);
 
 struct LogReading {
   Coordinator* coordinator = nullptr;
@@ -84,45 +85,75 @@ struct LogReading {
   int attempt = 0;  // 0: the latest, once there is one
   bool follow = false;
   off_t offset = 0;
+  bool last = false;   // what is printed from now on is not wanted
+  bool whole = false;  // all that the file had is sent
   absl::Duration patience;
+  std::chrono::steady_clock::time_point had_room_at;
   Authenticator::Again allowed;
 };
 
-// Sends what the file has beyond `offset`. DEADLINE_EXCEEDED if the client does not take it, INTERNAL if it cannot be
-// read: ended as whole, the log would look shorter than it is.
+// Ends the stream of whoever may not go on.
+bool MayGoOn(LogReading* reading) {
+  if (reading->stream->over()) return false;
+  const absl::Status allowed = reading->allowed();
+  if (!allowed.ok()) reading->stream->End(allowed);
+  return allowed.ok();
+}
+
+// Sends what the file has beyond `offset` and the stream has room for. INTERNAL if it cannot be read: ended as whole,
+// the log would look shorter than it is.
 absl::Status SendLog(LogReading* reading) {
+  reading->whole = false;
   const std::string path = reading->coordinator->LogPath(reading->run, reading->attempt);
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0 && errno == ENOENT) return absl::OkStatus();  // it printed nothing yet
+  if (descriptor < 0 && errno == ENOENT) {  // it printed nothing yet
+    reading->whole = true;
+    return absl::OkStatus();
+  }
   const std::string log = absl::StrCat("the log of run ", reading->run.value(), " attempt ", reading->attempt);
   const auto unreadable = [&log] {
     return absl::InternalError(absl::StrCat(log, " cannot be read: ", std::strerror(errno)));
   };
   if (descriptor < 0) return unreadable();
   absl::Status status;
-  while (status.ok()) {
-    std::string piece(kLogPiece, '\0');
+  while (true) {
+    const bool room = reading->stream->has_room();
+    if (room) reading->had_room_at = std::chrono::steady_clock::now();
+    std::string piece(room ? kLogPiece : 1, '\0');  // without room it is asked only whether there is more
     const ssize_t count = pread(descriptor, piece.data(), piece.size(), reading->offset);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) status = unreadable();
-    if (count <= 0) break;
+    reading->whole = count == 0;
+    if (count <= 0 || !room) break;
     piece.resize(static_cast<size_t>(count));
     v1::ReadLogResponse response;
     response.set_text(std::move(piece));
-    if (reading->stream->Push(std::move(response), reading->patience)) {
-      reading->offset += count;
-    } else {
-      status = absl::DeadlineExceededError(
-          absl::StrCat(log, " was not taken in time from byte ", reading->offset, " on; ask for it again"));
-    }
+    if (!reading->stream->Push(std::move(response), absl::ZeroDuration())) break;  // the client is gone
+    reading->offset += count;
   }
   close(descriptor);
+  const auto waited = std::chrono::steady_clock::now() - reading->had_room_at;
+  if (status.ok() && !reading->whole && absl::FromChrono(waited) > reading->patience) {
+    status = absl::DeadlineExceededError(
+        absl::StrCat(log, " was not taken in time from byte ", reading->offset, " on; ask for it again"));
+  }
   return status;
 }
 
+void ReadOn(const std::shared_ptr<LogReading>& reading);
+
+// No thread waits for a client that takes its text slowly.
+void SendOn(const std::shared_ptr<LogReading>& reading) {
+  if (!MayGoOn(reading.get())) return;
+  const absl::Status sent = SendLog(reading.get());
+  if (!sent.ok()) return reading->stream->End(sent);
+  if (!reading->whole) return reading->pool->PostAfter(kRoomInterval, [reading] { SendOn(reading); });
+  if (reading->last) return reading->stream->End(absl::OkStatus());
+  reading->pool->PostAfter(kLogInterval, [reading] { ReadOn(reading); });
+}
+
 void ReadOn(const std::shared_ptr<LogReading>& reading) {
-  if (reading->stream->over()) return;
-  if (const absl::Status allowed = reading->allowed(); !allowed.ok()) return reading->stream->End(allowed);
+  if (!MayGoOn(reading.get())) return;
   // Asked before reading: what was printed before the end is in the file by then.
   const absl::StatusOr<RunDetail> detail = reading->coordinator->reader().GetRun(reading->run);
   if (!detail.ok()) return reading->stream->End(detail.status());
@@ -140,9 +171,8 @@ void ReadOn(const std::shared_ptr<LogReading>& reading) {
   for (const AttemptRow& attempt : detail->attempts) {
     if (attempt.attempt == reading->attempt) ended = !attempt.end.empty();
   }
-  const absl::Status sent = reading->attempt > 0 ? SendLog(reading.get()) : absl::OkStatus();
-  if (!sent.ok()) return reading->stream->End(sent);
-  if (ended || !reading->follow) return reading->stream->End(absl::OkStatus());
+  reading->last = ended || !reading->follow;
+  if (reading->attempt > 0) return SendOn(reading);
   reading->pool->PostAfter(kLogInterval, [reading] { ReadOn(reading); });
 }
 
@@ -249,6 +279,7 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
   reading->attempt = request->attempt();
   reading->follow = request->follow();
   reading->patience = limits_.log_patience;
+  reading->had_room_at = std::chrono::steady_clock::now();
   pools_->reads.Post([reading] { ReadOn(reading); });
   return reading->stream.get();
 }

@@ -92,38 +92,72 @@ struct SlowReading {
   grpc::ClientContext context;
   std::unique_ptr<grpc::ClientReader<v1::ReadLogResponse>> stream;
   std::string text;
+  grpc::Status TakeTheRest() {
+    v1::ReadLogResponse response;
+    while (stream->Read(&response)) text += response.text();
+    return stream->Finish();
+  }
 };
 
-TEST_F(StreamLimitsTest, ALogThatIsNotTakenDoesNotEndAsIfItWereWhole) {
-  CallLimits limits;
-  limits.log_patience = absl::Milliseconds(1);
-  StartWith(limits);
-  const v1::LeaseKey lease = LeaseAll(1)[0].lease();
-  const std::string path = coordinator_->LogPath(RunId(lease.run_id()), 1);
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  const std::string whole(16 << 20, 'x');
-  std::ofstream(path) << whole;
-  v1::ReadLogRequest request;
-  request.set_run_id(lease.run_id());
-  std::vector<std::unique_ptr<SlowReading>> readings;
-  v1::ReadLogResponse response;
-  for (size_t i = 0; i < 3; ++i) {  // as many as there are threads for them
-    readings.push_back(std::make_unique<SlowReading>());
-    SetDeadline(&readings[i]->context);
-    readings[i]->stream = sweeps_->ReadLog(&readings[i]->context, request);
-    ASSERT_TRUE(readings[i]->stream->Read(&response));
-    readings[i]->text = response.text();
+class SlowReadersTest : public StreamLimitsTest {
+ protected:
+  // As many as there are threads for them.
+  void BeginReadings(absl::Duration patience) {
+    CallLimits limits;
+    limits.log_patience = patience;
+    StartWith(limits);
+    const v1::LeaseKey lease = LeaseAll(1)[0].lease();
+    const std::string path = coordinator_->LogPath(RunId(lease.run_id()), 1);
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ofstream(path) << whole_;
+    v1::ReadLogRequest request;
+    request.set_run_id(lease.run_id());
+    for (size_t i = 0; i < 3; ++i) {
+      readings_.push_back(std::make_unique<SlowReading>());
+      SetDeadline(&readings_[i]->context);
+      readings_[i]->stream = sweeps_->ReadLog(&readings_[i]->context, request);
+      v1::ReadLogResponse response;
+      ASSERT_TRUE(readings_[i]->stream->Read(&response));
+      readings_[i]->text = response.text();
+    }
   }
-  // Answered once one of them has given up.
+  grpc::Status List() {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::ListSweepsResponse sweeps;
+    return sweeps_->ListSweeps(&context, v1::ListSweepsRequest(), &sweeps);
+  }
+
+  const std::string whole_ = std::string(16 << 20, 'x');
+  std::vector<std::unique_ptr<SlowReading>> readings_;
+};
+
+TEST_F(SlowReadersTest, OfLogsKeepNoListAndNoWatchWaiting) {
+  BeginReadings(/*patience=*/absl::Hours(1));
+  const grpc::Status listed = List();
+  ASSERT_TRUE(listed.ok()) << listed.error_message();
   grpc::ClientContext context;
   SetDeadline(&context);
-  v1::ListSweepsResponse sweeps;
-  ASSERT_TRUE(sweeps_->ListSweeps(&context, v1::ListSweepsRequest(), &sweeps).ok());
+  const auto watch = sweeps_->WatchProgress(&context, v1::WatchProgressRequest());
+  v1::ProgressResponse progress;
+  EXPECT_TRUE(watch->Read(&progress));
+  context.TryCancel();
+  watch->Finish();
+  for (const auto& reading : readings_) {
+    const grpc::Status status = reading->TakeTheRest();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(reading->text.size(), whole_.size());
+  }
+}
+
+TEST_F(SlowReadersTest, ALogThatIsNotTakenDoesNotEndAsIfItWereWhole) {
+  BeginReadings(/*patience=*/absl::ZeroDuration());
+  // Answered once one of them has given up its thread, and with it its patience.
+  ASSERT_TRUE(List().ok());
   int given_up = 0;
-  for (const auto& reading : readings) {
-    while (reading->stream->Read(&response)) reading->text += response.text();
-    const grpc::Status status = reading->stream->Finish();
-    EXPECT_EQ(status.ok(), reading->text == whole) << status.error_message();
+  for (const auto& reading : readings_) {
+    const grpc::Status status = reading->TakeTheRest();
+    EXPECT_EQ(status.ok(), reading->text == whole_) << status.error_message();
     given_up += status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ? 1 : 0;
   }
   EXPECT_GE(given_up, 1);
