@@ -11,6 +11,7 @@
 #include "coordinator/storage/allocation_limit.h"
 #include "coordinator/storage/linear_functions.h"
 #include "coordinator/storage/log_check.h"
+#include "coordinator/storage/query_authorizer.h"
 #include "coordinator/storage/sqlite_error.h"
 #include "coordinator/storage/temporary_files.h"
 
@@ -26,39 +27,6 @@ constexpr int kMostPatternBytes = 256;
 constexpr int kMostColumns = 256;
 // To prepare a statement: a list of half a million numbers needs half as much.
 constexpr int64_t kMostBytesToPrepare = int64_t{256} << 20;
-
-// What describes the schema and changes nothing.
-bool IsHarmlessPragma(const char* name) {
-  for (const char* allowed :
-       {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}) {
-    if (sqlite3_stricmp(name, allowed) == 0) return true;
-  }
-  return false;
-}
-
-bool IsForbiddenFunction(const char* name) {
-  // json_patch compares every key of the one text with every key of the other.
-  return sqlite3_stricmp(name, "load_extension") == 0 || sqlite3_stricmp(name, "json_patch") == 0;
-}
-
-int AllowSelect(void*, int action, const char* first, const char* second, const char*, const char*) {
-  switch (action) {
-    case SQLITE_SELECT:
-    case SQLITE_READ:
-    case SQLITE_RECURSIVE:
-      return SQLITE_OK;
-    case SQLITE_FUNCTION:
-      return second != nullptr && IsForbiddenFunction(second) ? SQLITE_DENY : SQLITE_OK;
-    case SQLITE_UPDATE:
-      // Asked when a table-valued function (json_each) declares its columns. The schema itself stays out of reach: the
-      // connection is read-only, and writable_schema is a pragma.
-      return first != nullptr && sqlite3_stricmp(first, "sqlite_master") == 0 ? SQLITE_OK : SQLITE_DENY;
-    case SQLITE_PRAGMA:
-      return first != nullptr && IsHarmlessPragma(first) ? SQLITE_OK : SQLITE_DENY;
-    default:
-      return SQLITE_DENY;
-  }
-}
 
 }  // namespace
 
@@ -271,6 +239,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   // A file from elsewhere must not run code of its choice through its views or triggers.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0, nullptr);
   return database;
 }
 
@@ -382,7 +352,7 @@ void Database::LimitTime(absl::Duration limit) {
 void Database::AllowOnlySelect(int most_value_bytes, int64_t most_memory_bytes) {
   watch_->most_memory_bytes = most_memory_bytes;
   UseLinearFunctions(handle_);
-  sqlite3_set_authorizer(handle_, &AllowSelect, nullptr);
+  AllowOnlySelectOn(handle_);
   sqlite3_limit(handle_, SQLITE_LIMIT_LENGTH, most_value_bytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_SQL_LENGTH, kMostSqlBytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_COLUMN, kMostColumns);
