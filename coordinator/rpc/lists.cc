@@ -58,6 +58,33 @@ absl::StatusOr<RunFilter> FilterOf(const v1::ListRunsRequest& request) {
   return filter;
 }
 
+// Of several sweeps together; the reader bounds what each gives.
+absl::Status CheckBytes(int64_t bytes, int64_t most, const char* rows) {
+  if (bytes <= most) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the ", rows, " of these sweeps take more than ", most >> 20, " MiB; name fewer sweeps at once"));
+}
+
+int64_t BytesOf(const RunRow& row) {
+  size_t bytes = sizeof(row);
+  for (const std::string* text :
+       {&row.sweep_name, &row.parameters_json, &row.varied_json, &row.reason, &row.worker, &row.summary_json}) {
+    bytes += text->size();
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+// The first of all of them, in the filter's order.
+absl::Status KeepFirst(const RunFilter& filter, int64_t most_bytes, std::vector<RunRow>* rows) {
+  std::sort(rows->begin(), rows->end(), [&filter](const RunRow& a, const RunRow& b) {
+    return filter.order == RunFilter::Order::kNewest ? b.id < a.id : a.id < b.id;
+  });
+  if (rows->size() > static_cast<size_t>(filter.limit)) rows->resize(static_cast<size_t>(filter.limit));
+  int64_t bytes = 0;
+  for (const RunRow& row : *rows) bytes += BytesOf(row);
+  return CheckBytes(bytes, most_bytes, "runs");
+}
+
 }  // namespace
 
 absl::Status ListSweeps(Coordinator* coordinator, const v1::ListSweepsRequest& request,
@@ -78,13 +105,21 @@ absl::Status ListSweeps(Coordinator* coordinator, const v1::ListSweepsRequest& r
 absl::Status ListConfigurations(Coordinator* coordinator, const v1::ListConfigurationsRequest& request,
                                 v1::ListConfigurationsResponse* response) {
   SEEDBED_ASSIGN_OR_RETURN(const std::vector<SweepId> sweeps, SelectSweeps(coordinator, request.sweep()));
+  int64_t bytes = 0;
   for (const SweepId sweep : sweeps) {
+    const int64_t room = kMostConfigurations - response->configurations_size();
+    if (room == 0) {
+      return absl::ResourceExhaustedError(absl::StrCat("these sweeps have more than ", kMostConfigurations,
+                                                       " configurations; name fewer sweeps at once"));
+    }
     SEEDBED_ASSIGN_OR_RETURN(const std::vector<ConfigurationRow> rows,
-                             coordinator->reader().ListConfigurations(sweep, kMostConfigurations));
+                             coordinator->reader().ListConfigurations(sweep, room));
     SEEDBED_ASSIGN_OR_RETURN(const auto counts, CountByConfiguration(coordinator, sweep));
     for (const ConfigurationRow& row : rows) {
       v1::ConfigurationSummary* configuration = response->add_configurations();
       ToProto(row, configuration);
+      bytes += static_cast<int64_t>(configuration->ByteSizeLong());
+      SEEDBED_RETURN_IF_ERROR(CheckBytes(bytes, coordinator->reader().most_list_bytes(), "configurations"));
       const auto counted = counts.find(row.id);
       if (counted == counts.end()) continue;
       ToProto(counted->second.runs, configuration->mutable_runs());
@@ -110,10 +145,8 @@ absl::Status ListRuns(Coordinator* coordinator, const v1::ListRunsRequest& reque
       filter.sweep = sweep;
       SEEDBED_ASSIGN_OR_RETURN(std::vector<RunRow> some, coordinator->reader().ListRuns(filter));
       std::move(some.begin(), some.end(), std::back_inserter(rows));
+      SEEDBED_RETURN_IF_ERROR(KeepFirst(filter, coordinator->reader().most_list_bytes(), &rows));
     }
-    std::sort(rows.begin(), rows.end(), [newest = request.newest_first()](const RunRow& a, const RunRow& b) {
-      return newest ? b.id < a.id : a.id < b.id;
-    });
   }
   const size_t most = static_cast<size_t>(filter.limit - 1);
   // A limit that the caller chose is no sign of more to fetch, but of enough.

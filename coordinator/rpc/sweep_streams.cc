@@ -51,12 +51,17 @@ void RunQuery(Coordinator* coordinator, const v1::QueryRequest& request, const C
         for (const std::string& column : columns) response.add_columns(column);
       },
       [&](const std::vector<Value>& values) {
-        truncated = rows >= most_rows || bytes >= limits.query_bytes;
+        truncated = rows >= most_rows;
         if (truncated) return false;
         v1::Row* row = response.add_rows();
         for (const Value& value : values) ToProto(value, row->add_values());
-        ++rows;
         const int64_t size = static_cast<int64_t>(row->ByteSizeLong());
+        truncated = bytes + size > limits.query_bytes;
+        if (truncated) {
+          response.mutable_rows()->RemoveLast();
+          return false;
+        }
+        ++rows;
         bytes += size;
         bytes_waiting += size;
         if (response.rows_size() >= kRowsAtOnce || bytes_waiting >= kBytesAtOnce) send();

@@ -78,6 +78,19 @@ TEST_F(StreamLimitsTest, AQuerysBytes) {
   EXPECT_LE(answer.rows, 10);
 }
 
+TEST_F(StreamLimitsTest, AQuerysRowIsBounded) {
+  CallLimits limits;
+  limits.query_bytes = 20 << 20;
+  StartWith(limits);
+  std::string columns = "zeroblob(8388600)";
+  for (int i = 1; i < 132; ++i) columns += ", zeroblob(8388600)";  // 2.2 GB in hex: no message
+  EXPECT_EQ(Query("SELECT " + columns).status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const Answer answer = Query("VALUES (zeroblob(4000000)), (zeroblob(4000000)), (zeroblob(4000000))");
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  EXPECT_EQ(answer.rows, 2) << "a third one exceeds the limit of all";
+  EXPECT_TRUE(answer.truncated);
+}
+
 TEST_F(StreamLimitsTest, AQuerysTime) {
   CallLimits limits;
   limits.query_time = absl::Milliseconds(100);

@@ -184,6 +184,11 @@ std::string Statement::Text(int column) const {
   return std::string(static_cast<const char*>(data), static_cast<size_t>(sqlite3_column_bytes(handle_, column)));
 }
 
+int64_t Statement::Bytes(int column) const {
+  const Type type = TypeOf(column);
+  return type == Type::kText || type == Type::kBlob ? sqlite3_column_bytes(handle_, column) : 0;
+}
+
 std::optional<int64_t> Statement::OptionalInt(int column) const {
   return IsNull(column) ? std::nullopt : std::optional<int64_t>(Int(column));
 }
@@ -273,9 +278,9 @@ absl::Status Database::Error(int code, const std::string& what) const {
   const AllocationLimit::Refused refused =
       std::exchange(watch_->allocations.refused, AllocationLimit::Refused::kNothing);
   if (primary == SQLITE_NOMEM && refused == AllocationLimit::Refused::kMemory) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "cannot ", what, ": it takes more than ", watch_->allocations.most_bytes >> 20, " MiB of memory [", path_,
-        "]; ask for less at once, and let common table expressions name each other less often"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot ", what, ": it takes more than ", watch_->allocations.most_bytes >> 20, " MiB of memory [",
+                     path_, "]; ask for less at once, and let common table expressions name each other less often"));
   }
   if (primary == SQLITE_NOMEM && refused == AllocationLimit::Refused::kTime) {
     return absl::DeadlineExceededError(absl::StrCat("cannot ", what, ": its time is over [", path_,

@@ -4,9 +4,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -78,6 +78,7 @@ class Statement {
   int64_t Int(int column) const;
   double Real(int column) const;
   std::string Text(int column) const;  // bytes, for a blob
+  int64_t Bytes(int column) const;     // of a text or blob, without making it; else 0
   std::optional<int64_t> OptionalInt(int column) const;
   std::optional<double> OptionalReal(int column) const;
   bool IsReadOnly() const;

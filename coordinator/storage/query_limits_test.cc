@@ -98,6 +98,60 @@ TEST_F(QueryLimitsTest, AQueryWithoutMemoryTakesNoneFromTheWriter) {
   EXPECT_EQ(One(*store_, "SELECT count(*) FROM steps"), "20");
 }
 
+TEST_F(QueryLimitsTest, ARowIsBounded) {
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path());
+  const auto of = [](const std::string& column, int count) {
+    std::string sql = "SELECT " + column;
+    for (int i = 1; i < count; ++i) absl::StrAppend(&sql, ", ", column);
+    return sql;
+  };
+  for (const std::string& sql : {of("zeroblob(8388600)", 20), of("zeroblob(8388600)", 1),
+                                 of("hex(zeroblob(4000000))", 3), of("zeroblob(4000000)", 3)}) {
+    const absl::Status refused = reader->Query(sql).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("row 1 of the query takes"));
+    int64_t rows = 0;
+    EXPECT_EQ(reader
+                  ->Stream(
+                      sql, absl::Seconds(60), [](const auto&) {}, [&rows](const auto&) { return ++rows > 0; })
+                  .code(),
+              absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(rows, 0);
+  }
+  SEEDBED_EXPECT_OK(reader->Query(of("hex(zeroblob(3900000))", 2)).status());
+  SEEDBED_EXPECT_OK(reader->Query(of("zeroblob(3900000)", 2)).status());
+  EXPECT_THAT(std::string(reader->Query("VALUES (1), (2), (zeroblob(8388600))").status().message()),
+              HasSubstr("row 3 of"));
+}
+
+TEST_F(QueryLimitsTest, NamesOfColumnsAreBounded) {
+  const std::unique_ptr<Reader> reader = *Reader::Open(store_->database_path());
+  std::string columns = "a.*";
+  for (int i = 0; i < 19; ++i) columns += ", a.*";
+  const absl::Status refused =
+      reader->Query("SELECT " + columns + " FROM (SELECT 1 AS \"" + std::string(900'000, 'x') + "\") AS a").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("names of the query's columns"));
+}
+
+TEST_F(QueryLimitsTest, AListIsBoundedInBytes) {
+  SEEDBED_ASSERT_OK(OpenRaw(store_->database_path())
+                        ->Execute("UPDATE configurations SET parameters = json_object('a', hex(zeroblob(100000)))"));
+  ReaderOptions options;
+  const auto runs = [&] { return (*Reader::Open(store_->database_path(), options))->ListRuns({}).status(); };
+  const auto configurations = [&] {
+    return (*Reader::Open(store_->database_path(), options))->ListConfigurations(SweepId(1)).status();
+  };
+  options.most_list_bytes = 2 << 20;  // six runs of three configurations
+  SEEDBED_EXPECT_OK(runs());
+  SEEDBED_EXPECT_OK(configurations());
+  options.most_list_bytes = 1 << 20;
+  EXPECT_EQ(runs().code(), absl::StatusCode::kResourceExhausted) << runs();
+  SEEDBED_EXPECT_OK(configurations());
+  options.most_list_bytes = 500'000;
+  EXPECT_EQ(configurations().code(), absl::StatusCode::kResourceExhausted) << configurations();
+}
+
 TEST_F(QueryLimitsTest, WhatQueriesGiveBackIsTheirsAgain) {
   ReaderOptions options;
   options.most_memory_bytes = 32 << 20;

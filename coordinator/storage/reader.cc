@@ -40,13 +40,43 @@ Value ValueOf(const Statement& row, int column) {
   return std::monostate();
 }
 
-int64_t BytesOf(const std::vector<Value>& row) {
+// As ValueOf makes them, before it does.
+int64_t BytesOf(const Statement& row) {
   int64_t bytes = 0;
-  for (const Value& value : row) {
-    const std::string* text = std::get_if<std::string>(&value);
-    bytes += static_cast<int64_t>(sizeof(Value)) + (text != nullptr ? static_cast<int64_t>(text->size()) : 0);
+  for (int column = 0; column < row.ColumnCount(); ++column) {
+    bytes += static_cast<int64_t>(sizeof(Value));
+    bytes += row.Bytes(column) * (row.TypeOf(column) == Statement::Type::kBlob ? 2 : 1);
   }
   return bytes;
+}
+
+absl::StatusOr<std::vector<std::string>> ColumnsOf(const Statement& statement) {
+  std::vector<std::string> columns;
+  int64_t bytes = 0;
+  for (int i = 0; i < statement.ColumnCount(); ++i) {
+    columns.push_back(statement.ColumnName(i));
+    bytes += static_cast<int64_t>(columns.back().size());
+    if (bytes > kMostRowBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the names of the query's columns take more than ", kMostRowBytes, " bytes; give shorter ones"));
+    }
+  }
+  return columns;
+}
+
+// The row's `number` counts from 1.
+absl::Status CheckRow(const Statement& statement, int64_t number) {
+  const int64_t bytes = BytesOf(statement);
+  if (bytes <= kMostRowBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("row ", number, " of the query takes ", bytes,
+                                                   " bytes (a blob two for each of its own), above ", kMostRowBytes,
+                                                   "; select less of it: fewer columns, length(...) or substr(...)"));
+}
+
+std::vector<Value> RowOf(const Statement& statement) {
+  std::vector<Value> values;
+  for (int i = 0; i < statement.ColumnCount(); ++i) values.push_back(ValueOf(statement, i));
+  return values;
 }
 
 absl::StatusOr<Statement> PrepareSelect(Database* database, const std::string& sql) {
@@ -68,8 +98,11 @@ absl::StatusOr<Statement> PrepareSelect(Database* database, const std::string& s
 
 }  // namespace
 
-Reader::Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, absl::Duration longest_stream)
-    : longest_stream_(longest_stream), pool_(std::move(pool)), query_pool_(std::move(query_pool)) {}
+Reader::Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, const ReaderOptions& options)
+    : longest_stream_(options.longest_stream),
+      most_list_bytes_(options.most_list_bytes),
+      pool_(std::move(pool)),
+      query_pool_(std::move(query_pool)) {}
 Reader::~Reader() = default;
 
 absl::StatusOr<std::unique_ptr<Reader>> Reader::Open(const std::string& database_path, const ReaderOptions& options) {
@@ -77,7 +110,7 @@ absl::StatusOr<std::unique_ptr<Reader>> Reader::Open(const std::string& database
   // So that a missing or foreign file is an error here and not at the first query.
   SEEDBED_RETURN_IF_ERROR(pool->Borrow().status());
   return std::unique_ptr<Reader>(
-      new Reader(std::move(pool), std::make_unique<ReaderPool>(database_path, options), options.longest_stream));
+      new Reader(std::move(pool), std::make_unique<ReaderPool>(database_path, options), options));
 }
 
 absl::StatusOr<DatabaseInfo> Reader::Info() {
@@ -211,19 +244,18 @@ absl::StatusOr<QueryResult> Reader::Query(const std::string& sql, const QueryLim
   SEEDBED_ASSIGN_OR_RETURN(const ReaderPool::Loan database, query_pool_->Borrow());
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, PrepareSelect(database.get(), sql));
   QueryResult result;
-  for (int i = 0; i < statement.ColumnCount(); ++i) result.columns.push_back(statement.ColumnName(i));
+  SEEDBED_ASSIGN_OR_RETURN(result.columns, ColumnsOf(statement));
   int64_t bytes = 0;
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row) return result;
-    std::vector<Value> values;
-    for (int i = 0; i < statement.ColumnCount(); ++i) values.push_back(ValueOf(statement, i));
-    bytes += BytesOf(values);
+    SEEDBED_RETURN_IF_ERROR(CheckRow(statement, static_cast<int64_t>(result.rows.size()) + 1));
+    bytes += BytesOf(statement);
     if (static_cast<int64_t>(result.rows.size()) >= limits.most_rows || bytes > limits.most_bytes) {
       result.truncated = true;
       return result;
     }
-    result.rows.push_back(std::move(values));
+    result.rows.push_back(RowOf(statement));
   }
 }
 
@@ -235,11 +267,9 @@ absl::Status Reader::Stream(const std::string& sql, absl::Duration allowed_time,
   database->LimitTime(time_limit);
   const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(time_limit);
   SEEDBED_ASSIGN_OR_RETURN(Statement statement, PrepareSelect(database.get(), sql));
-  std::vector<std::string> columns;
-  for (int i = 0; i < statement.ColumnCount(); ++i) columns.push_back(statement.ColumnName(i));
+  SEEDBED_ASSIGN_OR_RETURN(const std::vector<std::string> columns, ColumnsOf(statement));
   on_columns(columns);
-  std::vector<Value> values(columns.size());
-  while (true) {
+  for (int64_t number = 1;; ++number) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row) return absl::OkStatus();
     // SQLite looks at its own limit only once in many instructions, which slow takers of rows stretch.
@@ -248,8 +278,8 @@ absl::Status Reader::Stream(const std::string& sql, absl::Duration allowed_time,
           "the query took longer than ", absl::FormatDuration(time_limit),
           ", the taking of its rows included; ask for fewer rows, or copy the database and query the copy"));
     }
-    for (size_t i = 0; i < values.size(); ++i) values[i] = ValueOf(statement, static_cast<int>(i));
-    if (!on_row(values)) return absl::OkStatus();
+    SEEDBED_RETURN_IF_ERROR(CheckRow(statement, number));
+    if (!on_row(RowOf(statement))) return absl::OkStatus();
   }
 }
 

@@ -31,6 +31,8 @@ struct ReaderOptions {
   int64_t most_temporary_bytes = 512 << 20;
   // Beyond so many in this process for SQLite, the queries under way end (RESOURCE_EXHAUSTED).
   int64_t most_memory_bytes = int64_t{2} << 30;
+  // Of the rows that ListRuns or ListConfigurations gives (RESOURCE_EXHAUSTED): they become one message.
+  int64_t most_list_bytes = 256 << 20;
   // Stream reads no longer, whatever its caller allows.
   absl::Duration longest_stream = absl::InfiniteDuration();
 };
@@ -195,6 +197,9 @@ struct MetricTable {
 using Value =
     std::variant<std::monostate, int64_t, double, std::string>;  // NULL, integer, real, text (a blob as text in hex)
 
+// Of a row of a query, as Value has it: a message, and an answer's memory, has one row more than its limit at most.
+constexpr int64_t kMostRowBytes = 16 << 20;
+
 struct QueryLimits {
   int64_t most_rows = 100'000;
   int64_t most_bytes = 64 << 20;
@@ -250,7 +255,8 @@ class Reader {
   absl::StatusOr<MetricTable> StepsOf(RunId run, int64_t after_step = -1, int64_t limit = 100'000);
 
   // One SELECT, on people's behalf: nothing but reading is allowed, whatever the text says (PERMISSION_DENIED), within
-  // limits. INVALID_ARGUMENT with SQLite's own words for a mistake in it.
+  // limits. INVALID_ARGUMENT with SQLite's own words for a mistake in it; RESOURCE_EXHAUSTED for a row, or names of
+  // columns, beyond kMostRowBytes.
   absl::StatusOr<QueryResult> Query(const std::string& sql, const QueryLimits& limits = {});
 
   // The same, row by row and without the limits on rows and bytes; for exports. `on_columns` is called once, before any
@@ -261,10 +267,12 @@ class Reader {
                       const std::function<bool(const std::vector<Value>&)>& on_row);
   // How long Stream takes at most where `asked` is allowed: time that its caller may spend on rows, too.
   absl::Duration StreamLimit(absl::Duration asked) const { return std::min(asked, longest_stream_); }
+  int64_t most_list_bytes() const { return most_list_bytes_; }
 
  private:
-  Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, absl::Duration longest_stream);
+  Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, const ReaderOptions& options);
   const absl::Duration longest_stream_;
+  const int64_t most_list_bytes_;
   std::unique_ptr<ReaderPool> pool_;
   std::unique_ptr<ReaderPool> query_pool_;  // of Query: people's slow queries do not keep leases waiting
 };

@@ -19,6 +19,23 @@ constexpr char kRunColumns[] =
     "final_train_accuracy, final_test_accuracy, final_train_loss, final_test_loss, first_nonfinite_step, collapsed, "
     "wall_seconds, cpu_seconds, started_at, ended_at, summary";
 
+// Counts rows as they are read, so that no list takes memory without end: a run's parameters may have some MiB.
+class ListBytes {
+ public:
+  explicit ListBytes(int64_t most) : most_(most) {}
+  absl::Status Add(const Statement& row, const char* rows) {
+    for (int column = 0; column < row.ColumnCount(); ++column) bytes_ += row.Bytes(column);
+    if (bytes_ <= most_) return absl::OkStatus();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the ", rows, " of this list take more than ", most_ >> 20,
+                     " MiB; ask for fewer at once, or query the columns that you need"));
+  }
+
+ private:
+  const int64_t most_;
+  int64_t bytes_ = 0;
+};
+
 // In the order of kRunColumns.
 RunRow ReadRun(const Statement& row) {
   RunRow run;
@@ -255,9 +272,11 @@ absl::StatusOr<std::vector<RunRow>> Reader::ListRuns(const RunFilter& filter) {
   rows->BindAt(bound + 1, filter.limit);
   rows->BindAt(bound + 2, filter.offset);
   std::vector<RunRow> runs;
+  ListBytes bytes(most_list_bytes_);
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return runs;
+    SEEDBED_RETURN_IF_ERROR(bytes.Add(*rows, "runs"));
     runs.push_back(ReadRun(*rows));
   }
 }
@@ -350,9 +369,11 @@ absl::StatusOr<std::vector<ConfigurationRow>> Reader::ListConfigurations(SweepId
           "maximum_delay FROM configuration_results WHERE sweep_id = ? ORDER BY ordinal LIMIT ? OFFSET ?"));
   rows->Bind(sweep, limit, offset);
   std::vector<ConfigurationRow> configurations;
+  ListBytes bytes(most_list_bytes_);
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return configurations;
+    SEEDBED_RETURN_IF_ERROR(bytes.Add(*rows, "configurations"));
     ConfigurationRow configuration;
     int i = 0;
     configuration.id = ConfigurationId(rows->Int(i++));

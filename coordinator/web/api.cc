@@ -357,14 +357,11 @@ absl::StatusOr<Json> Api::Query(const httplib::Params& parameters) {
       TextOf(parameters, "sql"), limits_.query_time,
       [&json](const std::vector<std::string>& columns) { json["columns"] = columns; },
       [&](const std::vector<Value>& values) {
-        truncated = static_cast<int64_t>(rows.size()) >= most_rows || bytes >= limits_.query_bytes;
-        if (truncated) return false;
         Json row = Json::array();
-        for (const Value& value : values) {
-          const auto* text = std::get_if<std::string>(&value);
-          bytes += static_cast<int64_t>(sizeof(Value)) + (text != nullptr ? static_cast<int64_t>(text->size()) : 0);
-          row.push_back(ViewOf(value));
-        }
+        for (const Value& value : values) row.push_back(ViewOf(value));
+        bytes += static_cast<int64_t>(JsonText(row).size()) + 1;  // and a comma
+        truncated = static_cast<int64_t>(rows.size()) >= most_rows || bytes > limits_.query_bytes;
+        if (truncated) return false;
         rows.push_back(std::move(row));
         return true;
       }));

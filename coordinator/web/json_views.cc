@@ -139,4 +139,8 @@ Json ViewOf(const Value& value) {
   return Json();
 }
 
+std::string JsonText(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace seedbed

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "common/base/json.h"
 #include "coordinator/listing.h"
 #include "coordinator/storage/reader.h"
@@ -14,5 +16,8 @@ Json ViewOf(const RunRow& row);
 Json ViewOf(const AttemptRow& row);
 Json ViewOf(const WorkerRow& row);
 Json ViewOf(const Value& value);
+
+// As an answer has it. Texts come from people: what is no UTF-8 is replaced, not an error.
+std::string JsonText(const Json& json);
 
 }  // namespace seedbed

@@ -185,6 +185,13 @@ TEST_F(WebApiTest, AQueryIsBounded) {
   const Json bytes = Ask(Query("SELECT printf('%.*c', 3000, 'x') FROM steps LIMIT 50"));
   EXPECT_LE(bytes["rows"].size(), 5u);
   EXPECT_EQ(bytes["truncated"], true);
+  // A byte of a text may be six of the answer, one of a blob two.
+  for (const char* column : {"replace(hex(zeroblob(1000)), '0', char(1))", "zeroblob(2000)", "'\"' || step"}) {
+    const std::string sql = absl::StrCat("SELECT ", column, " FROM steps LIMIT 5000");
+    const httplib::Response answer = Get("/api/v1/" + Query(sql), Bearer(AdminToken()));
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_LE(answer.body.size(), 10'200u) << sql;
+  }
   EXPECT_THAT(Ask(Query("SELECT step FROM steps") + "&limit=3")["rows"], SizeIs(3));
   Refusal(Query("SELECT 1") + "&limit=101", 400);
   const absl::Time begun = absl::Now();
@@ -217,9 +224,10 @@ TEST_F(WebApiTest, MetricsAreInPrometheusFormat) {
   EXPECT_THAT(response.get_header_value("Content-Type"), HasSubstr("version=0.0.4"));
   for (const std::string line :
        {"seedbed_runs{state=\"queued\"} 3\n", "seedbed_runs{state=\"running\"} 0\n",  // two wait at their worker
-        "seedbed_runs{state=\"finished\"} 1\n", "seedbed_sweeps{state=\"active\"} 1\n", "seedbed_sweeps{state=\"done\"} 1\n",
-        "seedbed_sweeps{state=\"paused\"} 0\n", "seedbed_workers{state=\"active\"} 1\n", "seedbed_slots 4\n",
-        "seedbed_leases 2\n", "seedbed_degraded 0\n", "# TYPE seedbed_commits_total counter\n", "seedbed_epoch 1\n"}) {
+        "seedbed_runs{state=\"finished\"} 1\n", "seedbed_sweeps{state=\"active\"} 1\n",
+        "seedbed_sweeps{state=\"done\"} 1\n", "seedbed_sweeps{state=\"paused\"} 0\n",
+        "seedbed_workers{state=\"active\"} 1\n", "seedbed_slots 4\n", "seedbed_leases 2\n", "seedbed_degraded 0\n",
+        "# TYPE seedbed_commits_total counter\n", "seedbed_epoch 1\n"}) {
     EXPECT_THAT(response.body, HasSubstr(line));
   }
   const auto value_of = [](const std::string& text, const std::string& name) {

@@ -14,6 +14,7 @@
 #include "coordinator/web/api.h"
 #include "coordinator/web/connections.h"
 #include "coordinator/web/gate.h"
+#include "coordinator/web/json_views.h"
 #include "coordinator/web/metrics_text.h"
 #include "coordinator/web/sessions.h"
 #include "coordinator/web/static_files.h"
@@ -105,9 +106,7 @@ class Handler final : public httplib::Server {
     const absl::StatusOr<Json> json = api_.Get(request.path.substr(sizeof(kApi) - 1), request.params);
     if (!json.ok()) return AnswerError(json.status(), response);
     response->status = 200;
-    // Texts come from people: what is no UTF-8 is replaced, not an error.
-    response->set_content(json->dump(-1, ' ', false, Json::error_handler_t::replace),
-                          "application/json; charset=utf-8");
+    response->set_content(JsonText(*json), "application/json; charset=utf-8");
   }
 
   Coordinator* const coordinator_;
