@@ -1,5 +1,6 @@
 #pragma once
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
@@ -19,36 +20,67 @@
 #include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/convert.h"
 #include "coordinator/rpc/task_pool.h"
+#include "coordinator/rpc/untaken_answers.h"
 
 // The plumbing that all handlers share.
 namespace seedbed {
 
+// A unary call whose answer does not wait for its client for ever. Deletes itself.
+class UnaryCall : public grpc::ServerUnaryReactor {
+ public:
+  // `untaken` outlives the call.
+  UnaryCall(UntakenAnswers* untaken, grpc::CallbackServerContext* context)
+      : untaken_(untaken), answer_(untaken->Begin(CallerOf(*context), [context] { context->TryCancel(); })) {}
+  // The response is that of the handler, and is sent only if `status` is OK.
+  void Answer(const absl::Status& status, const google::protobuf::MessageLite& response) {
+    if (status.ok()) untaken_->Add(answer_, static_cast<int64_t>(response.ByteSizeLong()));
+    untaken_->Finish(answer_);
+    Finish(ToGrpc(status));
+  }
+  void OnDone() override {
+    untaken_->Done(answer_);
+    delete this;
+  }
+
+ protected:
+  ~UnaryCall() override = default;
+
+ private:
+  UntakenAnswers* const untaken_;
+  const UntakenAnswers::Id answer_;
+};
+
 // Answers a unary call of `method` (access_rules.h) from a thread of `pool`: `work` fills the response and may block.
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* AnswerFrom(TaskPool* pool, const Authenticator& authenticator, const std::string& method,
-                                     grpc::CallbackServerContext* context, const Request* request, Response* response,
+grpc::ServerUnaryReactor* AnswerFrom(TaskPool* pool, UntakenAnswers* untaken, const Authenticator& authenticator,
+                                     const std::string& method, grpc::CallbackServerContext* context,
+                                     const Request* request, Response* response,
                                      std::function<absl::Status(const Request&, Response*)> work) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto* call = new UnaryCall(untaken, context);
   const absl::Status allowed = authenticator.Check(CallerOf(*context), method);
   if (!allowed.ok()) {
-    reactor->Finish(ToGrpc(allowed));
-    return reactor;
+    call->Answer(allowed, *response);
+    return call;
   }
   // Request and response live until the reactor is done.
-  pool->Post(
-      [reactor, request, response, work = std::move(work)] { reactor->Finish(ToGrpc(work(*request, response))); });
-  return reactor;
+  pool->Post([call, request, response, work = std::move(work)] { call->Answer(work(*request, response), *response); });
+  return call;
 }
 
-// A stream of answers that other threads feed. Thread-safe; keeps itself alive until gRPC is done with it.
+// A stream of answers that other threads feed. Thread-safe; keeps itself alive until gRPC is done with it. A client
+// that takes nothing of what waits for it has its call cancelled after a while, also when the stream has ended.
 template <typename Response>
 class ResponseStream final : public grpc::ServerWriteReactor<Response> {
  public:
-  static std::shared_ptr<ResponseStream> Make() {
-    const std::shared_ptr<ResponseStream> stream(new ResponseStream());
+  // `untaken` outlives the stream.
+  static std::shared_ptr<ResponseStream> Make(UntakenAnswers* untaken, grpc::CallbackServerContext* context) {
+    const std::shared_ptr<ResponseStream> stream(new ResponseStream(untaken, context));
     stream->self_ = stream;
     return stream;
   }
+
+  // RESOURCE_EXHAUSTED while so much waits for this caller, or for all, that this stream is not to add to it.
+  absl::Status Room() const { return untaken_->Check(caller_); }
 
   // Queues a message. With kMostQueuedBytes waiting already, blocks until the client has taken some, but not beyond
   // `patience`. False if the client is gone or too slow: then nothing more can be sent.
@@ -61,6 +93,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
                                         [this] { return over_ || queued_bytes_ < kMostQueuedBytes; });
       if (!room || over_) return false;
       queued_bytes_ += bytes;
+      untaken_->Add(answer_, bytes);
       queue_.push_back(Queued{std::move(response), bytes});
       if (writing_) return true;
       writing_ = true;
@@ -80,6 +113,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
       taken_.notify_all();
       if (writing_) return;
       finished_ = true;
+      untaken_->Finish(answer_);
     }
     this->Finish(ToGrpc(status));
   }
@@ -104,24 +138,31 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
     bool finish = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      queued_bytes_ -= queue_.front().bytes;
+      int64_t taken = queue_.front().bytes;
       queue_.pop_front();
       if (!ok) {
+        taken = queued_bytes_;
         queue_.clear();
         over_ = true;
         if (status_.ok()) status_ = absl::CancelledError("the client is gone");
       }
+      queued_bytes_ -= taken;
+      untaken_->Take(answer_, taken);
       if (!queue_.empty()) next = &queue_.front().response;
       writing_ = next != nullptr;
       finish = !writing_ && over_ && !finished_;
       finished_ = finished_ || finish;
+      if (finish) untaken_->Finish(answer_);
     }
     taken_.notify_all();
     if (next != nullptr) this->StartWrite(next);
     if (finish) this->Finish(ToGrpc(status_));
   }
   void OnCancel() override { End(absl::CancelledError("the call was cancelled")); }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    untaken_->Done(answer_);
+    self_.reset();
+  }
 
  private:
   static constexpr int64_t kMostQueuedBytes = 4 << 20;
@@ -129,8 +170,14 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
     Response response;
     int64_t bytes = 0;
   };
-  ResponseStream() = default;
+  ResponseStream(UntakenAnswers* untaken, grpc::CallbackServerContext* context)
+      : untaken_(untaken),
+        caller_(CallerOf(*context)),
+        answer_(untaken->Begin(caller_, [context] { context->TryCancel(); })) {}
 
+  UntakenAnswers* const untaken_;
+  const Caller caller_;
+  const UntakenAnswers::Id answer_;
   mutable std::mutex mutex_;
   std::condition_variable taken_;
   std::deque<Queued> queue_;  // the front is being written while writing_

@@ -63,10 +63,12 @@ void TurnPluginsOn() {
 struct Server::Parts {
   Parts(Coordinator* coordinator, Authenticator::Options options, const CallLimits& limits)
       : authenticator(std::move(options)),
-        sweeps(coordinator, &authenticator, &pools, limits),
-        workers(coordinator, &authenticator, &pools, limits) {}
+        untaken(limits),
+        sweeps(coordinator, &authenticator, &pools, &untaken, limits),
+        workers(coordinator, &authenticator, &pools, &untaken, limits) {}
 
   Authenticator authenticator;
+  UntakenAnswers untaken;
   ServicePools pools;
   SweepServiceImpl sweeps;
   WorkerServiceImpl workers;

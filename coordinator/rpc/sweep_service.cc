@@ -123,6 +123,17 @@ std::function<absl::Status(const Request&, Response*)> On(Coordinator* coordinat
       [coordinator, work](const Request& request, Response* response) { return work(coordinator, request, response); };
 }
 
+// Of calls whose answers may be long. Asked when it comes to the work: many calls may have come by then.
+template <typename Request, typename Response>
+std::function<absl::Status(const Request&, Response*)> IfRoom(
+    UntakenAnswers* untaken, const grpc::CallbackServerContext& context,
+    std::function<absl::Status(const Request&, Response*)> work) {
+  return [untaken, caller = CallerOf(context), work = std::move(work)](const Request& request, Response* response) {
+    SEEDBED_RETURN_IF_ERROR(untaken->Check(caller));
+    return work(request, response);
+  };
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* SweepServiceImpl::GetServerInfo(grpc::CallbackServerContext* context,
@@ -150,42 +161,42 @@ grpc::ServerUnaryReactor* SweepServiceImpl::GetServerInfo(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* SweepServiceImpl::SubmitSweep(grpc::CallbackServerContext* context,
                                                         const v1::SubmitSweepRequest* request,
                                                         v1::SubmitSweepResponse* response) {
-  return AnswerFrom(&pools_->submissions, *authenticator_, "SweepService/SubmitSweep", context, request, response,
-                    On(coordinator_, &Submit));
+  return AnswerFrom(&pools_->submissions, untaken_, *authenticator_, "SweepService/SubmitSweep", context, request,
+                    response, On(coordinator_, &Submit));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListSweeps(grpc::CallbackServerContext* context,
                                                        const v1::ListSweepsRequest* request,
                                                        v1::ListSweepsResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListSweeps", context, request, response,
-                    On(coordinator_, &seedbed::ListSweeps));
+  return AnswerFrom(&pools_->reads, untaken_, *authenticator_, "SweepService/ListSweeps", context, request, response,
+                    IfRoom(untaken_, *context, On(coordinator_, &seedbed::ListSweeps)));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListConfigurations(grpc::CallbackServerContext* context,
                                                                const v1::ListConfigurationsRequest* request,
                                                                v1::ListConfigurationsResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListConfigurations", context, request, response,
-                    On(coordinator_, &seedbed::ListConfigurations));
+  return AnswerFrom(&pools_->reads, untaken_, *authenticator_, "SweepService/ListConfigurations", context, request,
+                    response, IfRoom(untaken_, *context, On(coordinator_, &seedbed::ListConfigurations)));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListRuns(grpc::CallbackServerContext* context,
                                                      const v1::ListRunsRequest* request,
                                                      v1::ListRunsResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListRuns", context, request, response,
-                    On(coordinator_, &seedbed::ListRuns));
+  return AnswerFrom(&pools_->reads, untaken_, *authenticator_, "SweepService/ListRuns", context, request, response,
+                    IfRoom(untaken_, *context, On(coordinator_, &seedbed::ListRuns)));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::GetRun(grpc::CallbackServerContext* context,
                                                    const v1::GetRunRequest* request, v1::GetRunResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/GetRun", context, request, response,
-                    On(coordinator_, &seedbed::GetRun));
+  return AnswerFrom(&pools_->reads, untaken_, *authenticator_, "SweepService/GetRun", context, request, response,
+                    IfRoom(untaken_, *context, On(coordinator_, &seedbed::GetRun)));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ListWorkers(grpc::CallbackServerContext* context,
                                                         const v1::ListWorkersRequest* request,
                                                         v1::ListWorkersResponse* response) {
-  return AnswerFrom(&pools_->reads, *authenticator_, "SweepService/ListWorkers", context, request, response,
-                    On(coordinator_, &seedbed::ListWorkers));
+  return AnswerFrom(&pools_->reads, untaken_, *authenticator_, "SweepService/ListWorkers", context, request, response,
+                    IfRoom(untaken_, *context, On(coordinator_, &seedbed::ListWorkers)));
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ControlSweep(grpc::CallbackServerContext* context,
@@ -197,15 +208,15 @@ grpc::ServerUnaryReactor* SweepServiceImpl::ControlSweep(grpc::CallbackServerCon
     return Control(coordinator, asked, is_wanted, answer);
   };
   return AnswerFrom<v1::ControlSweepRequest, v1::ControlSweepResponse>(
-      PoolFor(pools_, request->action_case()), *authenticator_, "SweepService/ControlSweep", context, request, response,
-      control);
+      PoolFor(pools_, request->action_case()), untaken_, *authenticator_, "SweepService/ControlSweep", context, request,
+      response, control);
 }
 
 grpc::ServerUnaryReactor* SweepServiceImpl::ControlWorker(grpc::CallbackServerContext* context,
                                                           const v1::ControlWorkerRequest* request,
                                                           v1::ControlWorkerResponse* response) {
-  return AnswerFrom(&pools_->changes, *authenticator_, "SweepService/ControlWorker", context, request, response,
-                    On(coordinator_, &ControlWorkerOnce));
+  return AnswerFrom(&pools_->changes, untaken_, *authenticator_, "SweepService/ControlWorker", context, request,
+                    response, On(coordinator_, &ControlWorkerOnce));
 }
 
 }  // namespace seedbed

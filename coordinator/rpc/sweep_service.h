@@ -4,6 +4,7 @@
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/call_limits.h"
 #include "coordinator/rpc/task_pool.h"
+#include "coordinator/rpc/untaken_answers.h"
 #include "seedbed/v1/sweep_service.grpc.pb.h"
 
 namespace seedbed {
@@ -40,8 +41,8 @@ class SweepServiceImpl final : public v1::SweepService::CallbackService {
  public:
   // All outlive the service's calls.
   SweepServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools,
-                   const CallLimits& limits)
-      : coordinator_(coordinator), authenticator_(authenticator), pools_(pools), limits_(limits) {}
+                   UntakenAnswers* untaken, const CallLimits& limits)
+      : coordinator_(coordinator), authenticator_(authenticator), pools_(pools), untaken_(untaken), limits_(limits) {}
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context, const v1::GetServerInfoRequest* request,
                                           v1::GetServerInfoResponse* response) override;
@@ -75,6 +76,7 @@ class SweepServiceImpl final : public v1::SweepService::CallbackService {
   Coordinator* const coordinator_;
   const Authenticator* const authenticator_;
   ServicePools* const pools_;
+  UntakenAnswers* const untaken_;
   const CallLimits limits_;
 };
 

@@ -236,21 +236,24 @@ void WatchOn(const std::shared_ptr<Watching>& watching) {
 
 grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::CallbackServerContext* context,
                                                                      const v1::QueryRequest* request) {
-  const auto stream = QueryStream::Make();
+  const auto stream = QueryStream::Make(untaken_, context);
   const absl::Status allowed = authenticator_->Check(CallerOf(*context), "SweepService/Query");
   if (!allowed.ok()) {
     stream->End(allowed);
     return stream.get();
   }
   pools_->queries.Post([coordinator = coordinator_, request = *request, limits = limits_, stream] {
-    if (!stream->over()) RunQuery(coordinator, request, limits, stream.get());
+    if (stream->over()) return;
+    // Many may have been asked before the first is answered.
+    if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
+    RunQuery(coordinator, request, limits, stream.get());
   });
   return stream.get();
 }
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
     grpc::CallbackServerContext* context, const v1::ReadCheckpointRequest* request) {
-  const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
+  const auto stream = ResponseStream<v1::CheckpointChunk>::Make(untaken_, context);
   const absl::Status allowed = authenticator_->Check(CallerOf(*context), "SweepService/ReadCheckpoint");
   if (!allowed.ok()) {
     stream->End(allowed);
@@ -259,6 +262,7 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
   const RunId run(request->run_id());
   const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
   pools_->readings.Post([coordinator = coordinator_, run, step, patience = limits_.checkpoint_patience, stream] {
+    if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
     SendCheckpoint(coordinator, run, step, patience, stream.get());
   });
   return stream.get();
@@ -267,9 +271,10 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
 grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::CallbackServerContext* context,
                                                                          const v1::ReadLogRequest* request) {
   const auto reading = std::make_shared<LogReading>();
-  reading->stream = ResponseStream<v1::ReadLogResponse>::Make();
+  reading->stream = ResponseStream<v1::ReadLogResponse>::Make(untaken_, context);
   reading->allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/ReadLog");
   absl::Status problem = reading->allowed();
+  if (problem.ok()) problem = reading->stream->Room();
   if (problem.ok() && (request->run_id() <= 0 || request->attempt() < 0)) {
     problem =
         absl::InvalidArgumentError("run_id and attempt: expected a run's id and an attempt from 1 (0: the latest)");
@@ -292,11 +297,12 @@ grpc::ServerWriteReactor<v1::ReadLogResponse>* SweepServiceImpl::ReadLog(grpc::C
 grpc::ServerWriteReactor<v1::ProgressResponse>* SweepServiceImpl::WatchProgress(
     grpc::CallbackServerContext* context, const v1::WatchProgressRequest* request) {
   const auto watching = std::make_shared<Watching>(coordinator_, request->sweep());
-  watching->stream = ResponseStream<v1::ProgressResponse>::Make();
+  watching->stream = ResponseStream<v1::ProgressResponse>::Make(untaken_, context);
   watching->allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/WatchProgress");
-  const absl::Status allowed = watching->allowed();
-  if (!allowed.ok()) {
-    watching->stream->End(allowed);
+  absl::Status problem = watching->allowed();
+  if (problem.ok()) problem = watching->stream->Room();
+  if (!problem.ok()) {
+    watching->stream->End(problem);
     return watching->stream.get();
   }
   const int64_t interval = request->interval_milliseconds() > 0 ? request->interval_milliseconds() : kDefaultInterval;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "coordinator/rpc/call.h"
 #include "coordinator/rpc/caller.h"
 #include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/convert.h"
@@ -12,12 +13,12 @@ namespace seedbed {
 namespace {
 
 // A Synchronize, perhaps held. When the worker gives up waiting, the coordinator lets go of it.
-class SynchronizeCall final : public grpc::ServerUnaryReactor {
+class SynchronizeCall final : public UnaryCall {
  public:
-  SynchronizeCall(Coordinator* coordinator, WorkerId worker, int64_t number)
-      : coordinator_(coordinator), worker_(std::move(worker)), number_(number) {}
+  SynchronizeCall(UntakenAnswers* untaken, grpc::CallbackServerContext* context, Coordinator* coordinator,
+                  WorkerId worker, int64_t number)
+      : UnaryCall(untaken, context), coordinator_(coordinator), worker_(std::move(worker)), number_(number) {}
   void OnCancel() override { coordinator_->ReleaseHeld(worker_, number_); }
-  void OnDone() override { delete this; }
 
  private:
   Coordinator* const coordinator_;
@@ -28,10 +29,11 @@ class SynchronizeCall final : public grpc::ServerUnaryReactor {
 }  // namespace
 
 WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools,
-                                     const CallLimits& limits)
+                                     UntakenAnswers* untaken, const CallLimits& limits)
     : coordinator_(coordinator),
       authenticator_(authenticator),
       pools_(pools),
+      untaken_(untaken),
       limits_(limits),
       database_id_(coordinator->Info().database_id),
       epoch_(coordinator->Info().epoch) {}
@@ -39,7 +41,10 @@ WorkerServiceImpl::WorkerServiceImpl(Coordinator* coordinator, const Authenticat
 grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerContext* context,
                                                          const v1::SynchronizeRequest* request,
                                                          v1::SynchronizeResponse* response) {
-  const absl::Status allowed = authenticator_->Check(CallerOf(*context), "WorkerService/Synchronize");
+  const Caller caller = CallerOf(*context);
+  absl::Status allowed = authenticator_->Check(caller, "WorkerService/Synchronize");
+  // Answers that others do not take must cost nobody a lease.
+  if (allowed.ok()) allowed = untaken_->CheckCaller(caller);
   absl::StatusOr<core::Synchronize> command =
       allowed.ok() ? FromProto(*request) : absl::StatusOr<core::Synchronize>(allowed);
   if (!command.ok()) {
@@ -49,7 +54,7 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
   }
   // Leases of another database mean nothing here; the answer's database_id tells the worker to drop them.
   if (!request->database_id().empty() && request->database_id() != database_id_) command->leases.clear();
-  auto* call = new SynchronizeCall(coordinator_, command->worker, command->number);
+  auto* call = new SynchronizeCall(untaken_, context, coordinator_, command->worker, command->number);
   coordinator_->Synchronize(*std::move(command), [this, call, response](absl::StatusOr<SynchronizeReply> reply) {
     if (reply.ok()) {
       ToProto(*reply, response);
@@ -57,7 +62,7 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
       response->set_database_id(database_id_);
       response->set_epoch(epoch_);
     }
-    call->Finish(ToGrpc(reply.status()));
+    call->Answer(reply.status(), *response);
   });
   return call;
 }
@@ -75,7 +80,7 @@ grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpo
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     grpc::CallbackServerContext* context, const v1::GetCheckpointRequest* request) {
-  const auto stream = ResponseStream<v1::CheckpointChunk>::Make();
+  const auto stream = ResponseStream<v1::CheckpointChunk>::Make(untaken_, context);
   absl::Status problem = authenticator_->Check(CallerOf(*context), "WorkerService/GetCheckpoint");
   const absl::StatusOr<core::LeaseKey> lease = FromProto(request->lease());
   if (problem.ok()) problem = lease.status();
@@ -85,6 +90,7 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
   }
   pools_->downloads.Post([coordinator = coordinator_, worker = WorkerId(request->worker_id()), lease = *lease,
                           step = request->step(), patience = limits_.checkpoint_patience, stream] {
+    if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
     // A worker's token is no right to read what others train.
     const absl::Status live = coordinator->CheckLease(worker, lease);
     if (!live.ok()) return stream->End(live);

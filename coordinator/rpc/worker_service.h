@@ -14,7 +14,7 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
  public:
   // All outlive the service's calls.
   WorkerServiceImpl(Coordinator* coordinator, const Authenticator* authenticator, ServicePools* pools,
-                    const CallLimits& limits);
+                    UntakenAnswers* untaken, const CallLimits& limits);
 
   grpc::ServerUnaryReactor* Synchronize(grpc::CallbackServerContext* context, const v1::SynchronizeRequest* request,
                                         v1::SynchronizeResponse* response) override;
@@ -28,6 +28,7 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   Coordinator* const coordinator_;
   const Authenticator* const authenticator_;
   ServicePools* const pools_;
+  UntakenAnswers* const untaken_;
   const CallLimits limits_;
   const std::string database_id_;
   const int64_t epoch_;

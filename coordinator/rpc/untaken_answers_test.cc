@@ -1,0 +1,179 @@
+// Answers whose clients do not take them: how long they are kept, and how many bytes of them.
+#include "coordinator/rpc/untaken_answers.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/rpc/rpc_fixture.h"
+#include "gmock/gmock.h"
+
+namespace seedbed::rpc_test {
+namespace {
+
+using ::testing::HasSubstr;
+
+CallLimits Impatient() {
+  CallLimits limits;
+  limits.untaken_time = absl::Milliseconds(100);
+  limits.slow_link = int64_t{1} << 40;
+  return limits;
+}
+
+Caller WithToken(const std::string& hash) {
+  Caller caller;
+  caller.kind = Caller::Kind::kToken;
+  caller.token_sha256 = hash;
+  return caller;
+}
+
+TEST(UntakenAnswersTest, ByDefaultAreThePublishedLimits) {
+  const CallLimits limits;
+  EXPECT_EQ(limits.untaken_time, absl::Seconds(10));
+  EXPECT_EQ(limits.slow_link, 256 << 10);
+  EXPECT_EQ(limits.untaken_bytes, 256 << 20);
+  EXPECT_EQ(limits.untaken_bytes_of_caller, 64 << 20);
+}
+
+TEST(UntakenAnswersTest, OnlyAnAnswerThatWaitsIsCancelled) {
+  std::atomic<int> idle{0}, waits{0}, finished{0};
+  UntakenAnswers untaken(Impatient());
+  const UntakenAnswers::Id taken = untaken.Begin({}, [&] { ++idle; });
+  untaken.Add(taken, 10);
+  untaken.Take(taken, 10);
+  const UntakenAnswers::Id queued = untaken.Begin({}, [&] { ++waits; });
+  untaken.Add(queued, 10);
+  untaken.Add(queued, 10);
+  untaken.Take(queued, 10);
+  const UntakenAnswers::Id ended = untaken.Begin({}, [&] { ++finished; });
+  untaken.Finish(ended);
+  EXPECT_TRUE(coordinator_test::Eventually([&] { return waits == 1 && finished == 1; }));
+  EXPECT_EQ(idle, 0);
+  for (const UntakenAnswers::Id id : {taken, queued, ended}) untaken.Done(id);
+}
+
+TEST(UntakenAnswersTest, BytesHaveTheTimeThatTheyNeedOnASlowLink) {
+  CallLimits limits = Impatient();
+  limits.slow_link = 1;
+  std::atomic<int> many{0}, none{0};
+  UntakenAnswers untaken(limits);
+  const UntakenAnswers::Id long_answer = untaken.Begin({}, [&] { ++many; });
+  untaken.Add(long_answer, 3600);
+  const UntakenAnswers::Id short_answer = untaken.Begin({}, [&] { ++none; });
+  untaken.Finish(short_answer);
+  EXPECT_TRUE(coordinator_test::Eventually([&] { return none == 1; }));
+  EXPECT_EQ(many, 0);
+  untaken.Done(long_answer);
+  untaken.Done(short_answer);
+}
+
+TEST(UntakenAnswersTest, BytesAreBoundedForEachCallerAndForAll) {
+  CallLimits limits;
+  limits.untaken_bytes = 25;
+  limits.untaken_bytes_of_caller = 10;
+  UntakenAnswers untaken(limits);
+  std::vector<UntakenAnswers::Id> answers;
+  for (const char* each : {"a", "b", "c"}) {
+    EXPECT_TRUE(untaken.Check(WithToken(each)).ok()) << each;
+    answers.push_back(untaken.Begin(WithToken(each), nullptr));
+    untaken.Add(answers.back(), 10);
+    EXPECT_TRUE(absl::IsResourceExhausted(untaken.CheckCaller(WithToken(each)))) << each;
+  }
+  EXPECT_THAT(std::string(untaken.Check(WithToken("a")).message()), HasSubstr("with this token"));
+  EXPECT_THAT(std::string(untaken.Check(WithToken("d")).message()), HasSubstr("to all who asked"));
+  EXPECT_TRUE(untaken.CheckCaller(WithToken("d")).ok()) << "others' answers cost nobody a lease";
+  untaken.Take(answers[0], 4);
+  EXPECT_TRUE(untaken.CheckCaller(WithToken("a")).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(untaken.Check(WithToken("a"))));
+  untaken.Done(answers[1]);
+  EXPECT_TRUE(untaken.Check(WithToken("a")).ok());
+  EXPECT_TRUE(untaken.Check(WithToken("b")).ok());
+  EXPECT_FALSE(untaken.Check(WithToken("c")).ok());
+  untaken.Done(answers[0]);
+  untaken.Done(answers[2]);
+}
+
+class UntakenStreamsTest : public RpcTest {
+ protected:
+  void StartWith(const CallLimits& limits) {
+    ServerOptions options;
+    options.limits = limits;
+    options.listen.push_back(AddressOf("unix:" + directory_.path() + "/socket"));
+    Start(options);
+    // Beside the channel in the process: with a window of 64 KiB, and more only as it reads.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetMaxReceiveMessageSize(-1);
+    remote_ = v1::SweepService::NewStub(
+        grpc::CreateCustomChannel(server_->addresses()[0], grpc::InsecureChannelCredentials(), arguments));
+  }
+  void TearDown() override {
+    remote_.reset();
+    RpcTest::TearDown();
+  }
+  static v1::QueryRequest Bytes(int64_t count) {
+    v1::QueryRequest request;
+    request.set_sql("SELECT hex(zeroblob(" + std::to_string(count / 2) + "))");
+    return request;
+  }
+  // In the process: no answer to it waits behind those that are not taken.
+  grpc::Status List() {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::ListSweepsResponse sweeps;
+    return sweeps_->ListSweeps(&context, v1::ListSweepsRequest(), &sweeps);
+  }
+  std::unique_ptr<v1::SweepService::Stub> remote_;
+};
+
+struct UntakenQuery {
+  UntakenQuery(v1::SweepService::Stub* stub, const v1::QueryRequest& request) {
+    // Later than a test's patience ends: it is not to be the deadline that drops the answer.
+    context.set_deadline(std::chrono::system_clock::now() + 3 * coordinator_test::kPatience);
+    stream = stub->Query(&context, request);
+  }
+  ~UntakenQuery() { context.TryCancel(); }
+  grpc::Status Take() {
+    v1::QueryResponse response;
+    while (stream->Read(&response)) {
+    }
+    return stream->Finish();
+  }
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReader<v1::QueryResponse>> stream;
+};
+
+TEST_F(UntakenStreamsTest, WhatNobodyTakesIsDroppedAlsoAfterItsEnd) {
+  CallLimits limits = Impatient();
+  limits.untaken_bytes_of_caller = 1 << 20;
+  StartWith(limits);
+  std::vector<std::unique_ptr<UntakenQuery>> queries;
+  EXPECT_TRUE(coordinator_test::Eventually([&] {
+    for (v1::SweepService::Stub* stub : {sweeps_.get(), remote_.get()}) {
+      queries.push_back(std::make_unique<UntakenQuery>(stub, Bytes(2 << 20)));
+    }
+    return List().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+  }));
+  EXPECT_TRUE(coordinator_test::Eventually([&] { return List().ok(); })) << List().error_message();
+}
+
+TEST_F(UntakenStreamsTest, BeyondTheirBytesAnswersAreRefusedUntilSomeAreTaken) {
+  CallLimits limits;
+  limits.untaken_bytes_of_caller = 1 << 20;
+  StartWith(limits);
+  UntakenQuery untaken(remote_.get(), Bytes(2 << 20));
+  EXPECT_TRUE(
+      coordinator_test::Eventually([&] { return List().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED; }));
+  EXPECT_THAT(List().error_message(), HasSubstr("take them or end those calls"));
+  EXPECT_EQ(UntakenQuery(sweeps_.get(), Bytes(2)).Take().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  grpc::ClientContext watching;
+  SetDeadline(&watching);
+  EXPECT_EQ(sweeps_->WatchProgress(&watching, v1::WatchProgressRequest())->Finish().error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(untaken.Take().ok());
+  EXPECT_TRUE(coordinator_test::Eventually([&] { return List().ok(); })) << List().error_message();
+}
+
+}  // namespace
+}  // namespace seedbed::rpc_test
