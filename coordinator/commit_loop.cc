@@ -32,6 +32,7 @@ CommitLoop::CommitLoop(CommitLoopOptions options, std::unique_ptr<Store> store, 
       specifications_(reader),
       metric_names_(reader),
       next_tick_(std::chrono::steady_clock::now()),
+      losses_due_(next_tick_ + Nanoseconds(options_.tell_losses_every)),
       probe_delay_(options_.first_retry),
       writer_(store_.get()) {}
 

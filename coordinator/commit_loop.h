@@ -54,6 +54,8 @@ struct CommitLoopOptions {
   int64_t metric_bytes = 8 << 20;                         // or until so many bytes wait; a batch takes no more of them
   int64_t most_waiting_bytes = 256 << 20;                 // of reports; beyond it they are refused until there is room
   int64_t most_log_bytes = 8 << 20;                       // of log text in the queue; beyond it text is dropped
+  // What a log has lost is told before its next text, at its attempt's end, and so often, for those that get no more.
+  absl::Duration tell_losses_every = absl::Seconds(5);
   // After a failed commit, doubled up to last_retry, also if the next one fails within last_retry.
   absl::Duration first_retry = absl::Milliseconds(100);
   absl::Duration last_retry = absl::Seconds(5);
@@ -192,6 +194,7 @@ class CommitLoop {
   void DoCommand(CommandItem item, Turn* turn);
   void DoSynchronize(SynchronizeItem item, Turn* turn);
   void DoTick(Turn* turn);
+  void TellLosses();
   void WakeHeld(Turn* turn);
   void AnswerLater(Turn* turn, const WorkerId& worker, SynchronizeDone done, core::SynchronizeAnswer answer);
   void AnswerOverdue();
@@ -250,6 +253,7 @@ class CommitLoop {
   std::set<RunId> ending_;  // runs whose waiting reports hold an end
   bool goodbye_ = false;    // a worker is leaving: its reports go first
   SteadyTime next_tick_;
+  SteadyTime losses_due_;                                // when logs are told what they have lost
   absl::Duration last_turn_ = absl::InfiniteDuration();  // monotonic: when what had come was looked at last
   bool was_deaf_ = false;                                // since the last tick: for longer than the suspension gap
   std::vector<WorkerId> answered_now_;                   // since the last tick, after a write

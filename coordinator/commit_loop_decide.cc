@@ -46,6 +46,7 @@ void CommitLoop::Observe(const core::Event& event, Turn* turn) {
     ended_leases_.Add(core::LeaseOf(run), std::get<core::Running>(run.state).worker->id);
     // The place that it leaves may be what a sweep's limit of runs at once was waiting for.
     turn->work_may_exist = true;
+    if (!metrics_held_) logs_->TellLoss(ended->run, ended->attempt);
     if (ended->end != core::AttemptEnd::kFinished) concern(ended->run);
   } else if (std::holds_alternative<core::RunAdded>(event)) {
     turn->work_may_exist = true;
@@ -196,6 +197,18 @@ void CommitLoop::DoTick(Turn* turn) {
   tick.answered_now.insert(tick.answered_now.end(), turn->answered.begin(), turn->answered.end());
   const absl::StatusOr<core::Answer> answer = DecideAndApply(std::move(tick), turn);
   if (!answer.ok()) options_.log(LogLevel::kError, absl::StrCat("a tick failed: ", answer.status().ToString()));
+  TellLosses();
+}
+
+void CommitLoop::TellLosses() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  // Even a mark takes a block of a disk that is nearly full.
+  if (metrics_held_ || now < losses_due_) return;
+  losses_due_ = now + absl::ToChronoNanoseconds(options_.tell_losses_every);
+  logs_->TellLosses([this](RunId id) {
+    const core::Run* run = state_->FindRun(id);
+    return run == nullptr ? 0 : run->attempts;
+  });
 }
 
 void CommitLoop::WakeHeld(Turn* turn) {

@@ -1,5 +1,7 @@
 // What workers may put on the coordinator's disk: checkpoints within its room, and logs of what they train.
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "common/base/sha256.h"
@@ -116,6 +118,54 @@ TEST_F(WorkersFilesTest, LogsAreDroppedWhileTheDiskIsNearlyFull) {
   ASSERT_TRUE(Eventually([&] { return !coordinator_->Info().metrics_held; }));
   coordinator_->AppendLog(WorkerId("w"), lease, "kept\n");
   EXPECT_TRUE(LogBecomes(lease, "\n[seedbed: 5 bytes were dropped here]\nkept\n"));
+}
+
+// Of a run that prints nothing any more.
+class LastWordsTest : public WorkersFilesTest {
+ protected:
+  void LoseLastWords() {
+    Open();
+    ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 1)).ok());
+    lease_ = LeaseOne("w");
+    free_bytes_ = options_.least_free_bytes - 1;
+    ASSERT_TRUE(Eventually([&] { return coordinator_->Info().metrics_held; }));
+    coordinator_->AppendLog(WorkerId("w"), lease_, "lost\n");
+    ASSERT_TRUE(coordinator_->Inspect([](LiveView) {}).ok());  // it was taken by then
+  }
+  void FindRoom() {
+    free_bytes_ = options_.least_free_bytes;
+    ASSERT_TRUE(Eventually([&] { return !coordinator_->Info().metrics_held; }));
+  }
+
+  core::LeaseKey lease_;
+  const std::string mark_ = "\n[seedbed: 5 bytes were dropped here]\n";
+};
+
+TEST_F(LastWordsTest, ThatAreLostAreToldAtTheEnd) {
+  options_.loop.tell_losses_every = absl::Hours(1);
+  LoseLastWords();
+  FindRoom();
+  core::Report end = ReportOf("w", lease_, 1, 9);
+  end.end = Finished(9);
+  ReportAndWait(end, RowsOf(lease_.run, 0, 10));
+  EXPECT_TRUE(LogBecomes(lease_, mark_));
+}
+
+TEST_F(LastWordsTest, ThatAreLostAreToldWhenThereIsRoom) {
+  options_.loop.tell_losses_every = absl::Milliseconds(1);
+  LoseLastWords();
+  LetTurnsPass(5);
+  EXPECT_FALSE(std::filesystem::exists(coordinator_->LogPath(lease_.run, lease_.attempt))) << "its disk is full";
+  FindRoom();
+  EXPECT_TRUE(LogBecomes(lease_, mark_));
+}
+
+TEST_F(LastWordsTest, ThatAreLostAreToldWhenTheCoordinatorStops) {
+  LoseLastWords();
+  const std::string path = coordinator_->LogPath(lease_.run, lease_.attempt);
+  coordinator_.reset();
+  std::ifstream file(path);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), mark_);
 }
 
 }  // namespace

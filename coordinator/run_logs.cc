@@ -52,8 +52,7 @@ void RunLogs::Append(RunId run, int attempt, std::string text) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (queued_bytes_ + static_cast<int64_t>(text.size()) > limits_.most_queued_bytes) {
-      lost_[key] += static_cast<int64_t>(text.size());
-      return;
+      return Count(key, static_cast<int64_t>(text.size()));
     }
     Job job;
     job.key = key;
@@ -71,8 +70,41 @@ void RunLogs::Append(RunId run, int attempt, std::string text) {
 
 void RunLogs::Lose(RunId run, int attempt, int64_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (lost_.size() >= kMostLosses && lost_.count(Key(run, attempt)) == 0) return;
-  lost_[Key(run, attempt)] += bytes;
+  Count(Key(run, attempt), bytes);
+}
+
+void RunLogs::Count(const Key& key, int64_t bytes) {
+  if (lost_.size() >= kMostLosses && lost_.count(key) == 0) return;
+  lost_[key] += bytes;
+}
+
+std::map<RunLogs::Key, int64_t>::iterator RunLogs::Tell(std::map<Key, int64_t>::iterator loss) {
+  Job job;
+  job.key = loss->first;
+  job.lost_before = loss->second;
+  queue_.push_back(std::move(job));
+  return lost_.erase(loss);
+}
+
+void RunLogs::TellLoss(RunId run, int attempt) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto loss = lost_.find(Key(run, attempt));
+    if (loss == lost_.end()) return;
+    Tell(loss);
+  }
+  changed_.notify_all();
+}
+
+void RunLogs::TellLosses(const std::function<int(RunId)>& attempts_of) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto loss = lost_.begin(); loss != lost_.end();) {
+      const auto& [run, attempt] = loss->first;
+      loss = attempt <= attempts_of(run) ? Tell(loss) : lost_.erase(loss);
+    }
+  }
+  changed_.notify_all();
 }
 
 void RunLogs::Delete(RunId run, int attempts) {
@@ -113,7 +145,11 @@ void RunLogs::Work() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    if (queue_.empty()) {
+      if (std::exchange(told_all_, true)) return;
+      for (auto loss = lost_.begin(); loss != lost_.end();) loss = Tell(loss);
+      continue;
+    }
     const Job job = std::move(queue_.front());
     queue_.pop_front();
     queued_bytes_ -= static_cast<int64_t>(job.text.size());

@@ -24,14 +24,18 @@ class RunLogs {
   };
   explicit RunLogs(const std::string& data_directory) : RunLogs(data_directory, Limits()) {}
   RunLogs(const std::string& data_directory, Limits limits);
-  // Writes out what is queued.
+  // Writes out what is queued, and tells of what is lost.
   ~RunLogs();
   RunLogs(const RunLogs&) = delete;
   RunLogs& operator=(const RunLogs&) = delete;
 
   void Append(RunId run, int attempt, std::string text);
-  // Text of this length never arrived here; the file will say so, unless very many runs' texts are lost at once.
+  // Text of this length never arrived here; the file will say so, unless very many runs' texts are lost at once: before
+  // the attempt's next text, or when it is told to. A loss that cannot be written stays to be told.
   void Lose(RunId run, int attempt, int64_t bytes);
+  void TellLoss(RunId run, int attempt);
+  // Of attempts 1 to `attempts_of` each run; the other losses, of attempts that there are not, are forgotten.
+  void TellLosses(const std::function<int(RunId)>& attempts_of);
   // Removes the logs of attempts 1 to `attempts`.
   void Delete(RunId run, int attempts);
   // Has those removed that OrphanLogs finds, before whatever is appended from now on. How many there are.
@@ -51,6 +55,9 @@ class RunLogs {
   };
   void Work();
   void Do(const Job& job);
+  // mutex_ is held.
+  void Count(const Key& key, int64_t bytes);
+  std::map<Key, int64_t>::iterator Tell(std::map<Key, int64_t>::iterator loss);  // returns the next one
 
   const std::string data_directory_;
   const Limits limits_;
@@ -61,6 +68,7 @@ class RunLogs {
   std::map<Key, int64_t> lost_;  // dropped, and not yet told in the file
   bool working_ = false;
   bool stopping_ = false;
+  bool told_all_ = false;  // at the end
   std::thread thread_;
 };
 

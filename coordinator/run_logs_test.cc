@@ -112,6 +112,43 @@ TEST(RunLogs, WhatCannotBeWrittenIsCounted) {
   EXPECT_EQ(Contents(path), "\n[seedbed: 10 bytes were dropped here]\nok");
 }
 
+TEST(RunLogs, ALossIsToldWithoutAnyTextAfterIt) {
+  const coordinator_test::TemporaryDirectory directory;
+  const auto contents = [&](int64_t run) { return Contents(RunLogs::Path(directory.path(), RunId(run), 1)); };
+  RunLogs logs(directory.path());
+  logs.Append(RunId(1), 1, "text");
+  for (int64_t run = 1; run <= 3; ++run) logs.Lose(RunId(run), 1, run);
+  logs.TellLoss(RunId(1), 1);
+  logs.TellLoss(RunId(1), 1);
+  logs.Flush();
+  EXPECT_EQ(contents(1), "text\n[seedbed: 1 bytes were dropped here]\n");
+  EXPECT_EQ(contents(2), "");
+  const std::string path = RunLogs::Path(directory.path(), RunId(2), 1);
+  std::filesystem::create_symlink("/dev/full", path);
+  const auto attempts_of = [](RunId run) { return run == RunId(3) ? 0 : 1; };
+  logs.TellLosses(attempts_of);
+  logs.Flush();
+  std::filesystem::remove(path);
+  logs.TellLosses(attempts_of);
+  logs.Append(RunId(3), 1, "no loss of a run that there was not");
+  logs.Flush();
+  EXPECT_EQ(contents(2), "\n[seedbed: 2 bytes were dropped here]\n") << "told when there was room";
+  EXPECT_EQ(contents(3), "no loss of a run that there was not");
+}
+
+TEST(RunLogs, AtTheEndEveryLossIsTold) {
+  const coordinator_test::TemporaryDirectory directory;
+  RunLogs::Limits limits;
+  limits.most_queued_bytes = 4;
+  {
+    RunLogs logs(directory.path(), limits);
+    logs.Append(RunId(1), 1, "12345");
+    logs.Lose(RunId(2), 1, 1);
+    std::filesystem::create_directories(RunLogs::Path(directory.path(), RunId(2), 1));  // and cannot be told
+  }
+  EXPECT_EQ(Contents(RunLogs::Path(directory.path(), RunId(1), 1)), "\n[seedbed: 5 bytes were dropped here]\n");
+}
+
 TEST(RunLogs, WhatIsWrittenInPartIsCountedForTheRest) {
   const coordinator_test::TemporaryDirectory directory;
   const std::string path = RunLogs::Path(directory.path(), RunId(1), 1);

@@ -152,7 +152,7 @@ class Agent {
   void OnStreamBroken(const ReportStreamBroken& broken, absl::Duration now);
   bool CanSend(absl::Duration now) const;
   void SendReports(absl::Duration now);
-  void SendLog(Lease& lease, absl::Duration now);
+  void SendLog(Lease& lease, bool stream_is_behind, absl::Duration now);
   void Send(const Lease& lease, std::shared_ptr<const ReportBody> body);
   void BoundUnacknowledged(Lease& lease);
   absl::Duration ResendAt(const Lease& lease) const;

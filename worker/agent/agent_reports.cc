@@ -22,12 +22,13 @@ void Agent::SendReports(absl::Duration now) {
     stream_open_ = true;
   }
   if (!CanSend(now)) return;
+  const bool stream_is_behind = link_->ReportsWait();
   for (auto& [name, lease] : leases_) {
-    SendLog(lease, now);
+    SendLog(lease, stream_is_behind, now);
     const std::optional<absl::Duration> since = lease.reports.gathering_since();
     if (since && now >= *since + options_.gather_rows_for) lease.reports.Seal();
     if (now >= ResendAt(lease)) {
-      if (link_->ReportsWait()) {
+      if (stream_is_behind) {
         // None of them is lost on the way: sent again they would only lengthen the queue.
         lease.heard_at = now;
       } else {
@@ -43,12 +44,16 @@ void Agent::SendReports(absl::Duration now) {
   }
 }
 
-void Agent::SendLog(Lease& lease, absl::Duration now) {
+void Agent::SendLog(Lease& lease, bool stream_is_behind, absl::Duration now) {
   if (lease.log.empty()) return;
-  if (lease.phase != LeasePhase::kEnded && now < lease.log_sent_at + options_.log_every) return;
-  lease.log_sent_at = now;
+  if (lease.phase != LeasePhase::kEnded) {
+    if (now < lease.log_not_before) return;
+    lease.log_not_before = now + options_.log_every;
+    // The stream would keep whatever it is given; the buffer is bounded, and says what it leaves out.
+    if (stream_is_behind) return;
+  }
   ReportBody body;
-  body.log = lease.log.Take();
+  body.log = lease.log.Take(lease.reports.last_sequence() + 1);
   body.bytes = static_cast<int64_t>(body.log.size());
   Send(lease, std::make_shared<const ReportBody>(std::move(body)));
 }
@@ -67,6 +72,7 @@ void Agent::OnReportAnswer(const ReportAnswer& answer, absl::Duration now) {
       if (lease.reports.Acknowledge(answer.sequence)) {
         lease.heard_at = now;
         lease.resends = 0;
+        lease.log.Acknowledge(answer.sequence);
       }
       if (lease.reports.end_acknowledged()) {
         leases_.erase(found);
@@ -98,7 +104,10 @@ void Agent::OnStreamBroken(const ReportStreamBroken& broken, absl::Duration now)
     observer_->Warning(absl::StrCat("the report stream broke: ", broken.status.ToString()));
   }
   stream_not_before_ = now + stream_backoff_.Next();
-  for (auto& [name, lease] : leases_) lease.reports.RewindAll();
+  for (auto& [name, lease] : leases_) {
+    lease.reports.RewindAll();
+    lease.log.StreamBroke();
+  }
 }
 
 void Agent::BoundUnacknowledged(Lease& lease) {
@@ -129,7 +138,7 @@ std::optional<absl::Duration> Agent::NextReportWake(absl::Duration now) const {
     if (lease.reports.gathering_since()) {
       wake = std::min(wake, *lease.reports.gathering_since() + options_.gather_rows_for);
     }
-    if (!lease.log.empty()) wake = std::min(wake, lease.log_sent_at + options_.log_every);
+    if (!lease.log.empty()) wake = std::min(wake, lease.log_not_before);
     wake = std::min(wake, ResendAt(lease));
   }
   if (wake == absl::InfiniteDuration()) return std::nullopt;

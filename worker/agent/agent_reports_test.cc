@@ -11,7 +11,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 // One run in training, its start taken.
@@ -377,29 +376,6 @@ TEST(Reports, ValuesThatAreNotFiniteAreAbsentAndTheFirstStepIsTold) {
     for (const double value : series.values) EXPECT_TRUE(std::isfinite(value));
   }
   EXPECT_EQ(world.Reported().body->rows.first_nonfinite_step, std::nullopt) << "told once";
-}
-
-TEST(Reports, LogTextHasNoNumberAndIsBounded) {
-  World world;
-  TrainOne(world);
-  world.Log(1, "hello\n");
-  EXPECT_EQ(world.StreamOpened(), 1);
-  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :0 log hello\n");
-  world.Log(1, std::string(60'000, 'x'));
-  world.Log(1, std::string(60'000, 'y'));
-  EXPECT_TRUE(world.link.reports.empty()) << "not more often than every half second";
-  world.Pass(absl::Milliseconds(500));
-  const Report report = world.Reported();
-  EXPECT_EQ(report.body->sequence, 0);
-  EXPECT_THAT(report.body->log, HasSubstr("[54464 bytes of log left out]"));
-  EXPECT_LT(report.body->log.size(), 66'000u);
-  world.Log(1, "last words");
-  world.Ended(1, AttemptEnd::kCrashed);
-  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :0 log last words") << "before the end";
-  EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 end crashed");
-  world.Acknowledge(Key(1), 1);
-  world.Settle();
-  world.CallAndAnswer();
 }
 
 }  // namespace

@@ -67,8 +67,8 @@ class CoordinatorLink {
   // event.
   virtual void OpenReports(int64_t stream) = 0;
 
-  // Sends on the open stream, in the order of the calls; without one nothing happens. A report with sequence 0 (log
-  // text) is left out when more than 4 MB wait to be sent.
+  // Sends on the open stream, in the order of the calls, and keeps what cannot be written yet; without a stream nothing
+  // happens.
   virtual void SendReport(Report report) = 0;
 
   // Whether reports given to SendReport still wait for their turn on the open stream: the coordinator, or the way to

@@ -65,7 +65,7 @@ struct Lease {
   absl::Duration heard_at;  // when a report was last acknowledged, or first sent since all were
   int resends = 0;          // in a row, without an acknowledgement between
   LogBuffer log;
-  absl::Duration log_sent_at = -absl::InfiniteDuration();
+  absl::Duration log_not_before = -absl::InfiniteDuration();
 };
 
 // The name of a lease for as long as it lasts: its fence may rise.

@@ -5,6 +5,7 @@
 #include "worker/agent/agent_loop.h"
 #include "worker/agent/backoff.h"
 #include "worker/agent/engine_slots.h"
+#include "worker/agent/log_buffer.h"
 #include "worker/agent/testing/agent_world.h"
 #include "worker/agent/valid_text.h"
 
@@ -22,6 +23,29 @@ TEST(BackoffTest, DoublesUpToItsMostTimesAFactorOfAHalfToOne) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(backoff.Next(), absl::Milliseconds(3750));
   backoff.Reset();
   EXPECT_EQ(backoff.Next(), absl::Milliseconds(750));
+}
+
+TEST(LogBufferTest, KeepsABoundedPartOfWhatMayNotHaveArrivedAndCountsTheRest) {
+  LogBuffer buffer;
+  const std::string first(40'000, 'x');
+  const std::string second(40'000, 'y');
+  buffer.Add(first);
+  EXPECT_EQ(buffer.Take(1), first);
+  buffer.Add(second);
+  EXPECT_EQ(buffer.Take(1), second);
+  const std::string broke = "\n[seedbed: the connection to the coordinator broke: ";
+  const std::string again = broke + "up to 14464 bytes are missing here]\n" + broke +
+                            "the next 65536 bytes may be here twice]\n" + first.substr(14'464) + second;
+  for (int i = 0; i < 2; ++i) {
+    buffer.StreamBroke();
+    EXPECT_EQ(buffer.Take(1), again) << "the marks may not have arrived either";
+  }
+  buffer.Acknowledge(0);
+  buffer.StreamBroke();
+  EXPECT_EQ(buffer.Take(2), again);
+  buffer.Acknowledge(2);
+  buffer.StreamBroke();
+  EXPECT_TRUE(buffer.empty());
 }
 
 TEST(ValidTextTest, ReplacesEachBadByte) {

@@ -241,7 +241,7 @@ void GrpcLink::SendReport(agent::Report report) {
 
 bool GrpcLink::ReportsWait() const {
   std::lock_guard<std::mutex> lock(shared_->mutex);
-  return shared_->open_stream != nullptr && shared_->open_stream->HasWaiting();
+  return shared_->open_stream != nullptr && shared_->open_stream->waits();
 }
 
 }  // namespace seedbed::client

@@ -43,21 +43,18 @@ void ReportStream::Start(v1::WorkerService::Stub* stub) {
 void ReportStream::Send(agent::Report report) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (broken_) return;
-  if (report.body->sequence == 0 && waiting_bytes_ > kMostWaitingBytesForLogs) return;
-  waiting_bytes_ += report.body->bytes;
   waiting_.push_back(std::move(report));
   if (!writing_) WriteNext();
 }
 
-bool ReportStream::HasWaiting() const {
+bool ReportStream::waits() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return !waiting_.empty();
+  return writing_ || !waiting_.empty();
 }
 
 void ReportStream::WriteNext() {
   if (waiting_.empty() || broken_) return;
   written_ = ToProto(waiting_.front());
-  waiting_bytes_ -= waiting_.front().body->bytes;
   waiting_.pop_front();
   writing_ = true;
   StartWrite(&written_);

@@ -28,15 +28,12 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
   // Begins the call; to be called once, before anything else.
   void Start(v1::WorkerService::Stub* stub);
   void Send(agent::Report report);
-  // Whether anything given to Send has not been taken by gRPC yet.
-  bool HasWaiting() const;
+  // Something that was given to Send is not written yet.
+  bool waits() const;
   // on_done follows soon.
   void Cancel() { context_.TryCancel(); }
 
  private:
-  // Beyond this many waiting bytes log text is left out.
-  static constexpr int64_t kMostWaitingBytesForLogs = 4 * 1024 * 1024;
-
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
@@ -50,7 +47,6 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
 
   mutable std::mutex mutex_;
   std::deque<agent::Report> waiting_;  // guarded by mutex_, as all below
-  int64_t waiting_bytes_ = 0;
   bool writing_ = false;
   bool broken_ = false;
 };
