@@ -141,16 +141,22 @@ std::string Describe(const std::vector<v1::SweepSummary>& sweeps) {
   return absl::StrCat(absl::StrJoin(names, ", "), " with ", FormatPlural(runs, "run"));
 }
 
-// Asks, then deletes these sweeps.
-absl::StatusOr<int> DeleteSweeps(Context& context, const std::vector<v1::SweepSummary>& sweeps, bool yes) {
+// Asks, then deletes of these sweeps what is still the same.
+absl::StatusOr<int> DeleteSweeps(Context& context, const std::vector<v1::SweepSummary>& sweeps,
+                                 bool only_if_all_cancelled, bool yes) {
+  context.Disconnect();  // an answer may take long: nothing is held meanwhile
   SEEDBED_RETURN_IF_ERROR(
       context.Confirm(absl::StrCat("Delete ", Describe(sweeps), ", their rows, logs and checkpoints?"), yes));
-  // By exact name, which a selector tries first: a sweep may be named like another's id.
+  // By exact name, which a selector tries first: a sweep may be named like another's id. And by id, as by now others
+  // may have these names.
   std::vector<std::string> names;
-  for (const v1::SweepSummary& sweep : sweeps) names.push_back(sweep.name());
   v1::ControlSweepRequest request;
+  for (const v1::SweepSummary& sweep : sweeps) {
+    names.push_back(sweep.name());
+    request.mutable_delete_()->add_listed_sweep_ids(sweep.sweep_id());
+  }
   request.set_sweep(absl::StrJoin(names, ","));
-  request.mutable_delete_();
+  request.mutable_delete_()->set_only_if_all_cancelled(only_if_all_cancelled);
   const int64_t runs = std::accumulate(
       sweeps.begin(), sweeps.end(), int64_t{0},
       [](int64_t sum, const v1::SweepSummary& sweep) { return sum + TotalRuns(sweep.runs()); });
@@ -159,16 +165,17 @@ absl::StatusOr<int> DeleteSweeps(Context& context, const std::vector<v1::SweepSu
 }
 
 absl::StatusOr<int> Delete(Context& context, const ControlOptions& options) {
-  SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kChange));
+  SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kRead));
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client->ListSweeps(options.selector));
   if (sweeps.sweeps_size() == 0) {
     return absl::NotFoundError(absl::StrCat("no sweep is named by \"", options.selector, "\""));
   }
-  return DeleteSweeps(context, {sweeps.sweeps().begin(), sweeps.sweeps().end()}, options.yes);
+  return DeleteSweeps(context, {sweeps.sweeps().begin(), sweeps.sweeps().end()}, /*only_if_all_cancelled=*/false,
+                      options.yes);
 }
 
 absl::StatusOr<int> Prune(Context& context, const ControlOptions& options) {
-  SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kChange));
+  SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client(Access::kRead));
   SEEDBED_ASSIGN_OR_RETURN(const v1::ListSweepsResponse sweeps, client->ListSweeps(options.selector));
   std::vector<v1::SweepSummary> worthless;
   for (const v1::SweepSummary& sweep : sweeps.sweeps()) {
@@ -186,7 +193,7 @@ absl::StatusOr<int> Prune(Context& context, const ControlOptions& options) {
     }
     return kExitOk;
   }
-  return DeleteSweeps(context, worthless, options.yes);
+  return DeleteSweeps(context, worthless, /*only_if_all_cancelled=*/true, options.yes);
 }
 
 struct DrainOptions {

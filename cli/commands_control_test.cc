@@ -101,6 +101,25 @@ TEST_F(Control, DeletesOnlyAfterAYes) {
   ASSERT_THAT(fake.control_requests, SizeIs(2));
   EXPECT_EQ(fake.control_requests[0].sweep(), "a");
   EXPECT_TRUE(fake.control_requests[0].has_delete_());
+  EXPECT_FALSE(fake.control_requests[0].delete_().only_if_all_cancelled());
+}
+
+TEST_F(Control, DeletesWhatItListedAndHoldsNothingWhileItAsks) {
+  AddSweep(4, "a")->mutable_runs()->set_cancelled(1);
+  AddSweep(9, "b")->mutable_runs()->set_cancelled(1);
+  may_ask = true;
+  answer = "y";
+  for (const char* command : {"delete", "prune"}) {
+    fake.control_requests.clear();
+    accesses.clear();
+    connected_while_asked = true;
+    EXPECT_EQ(Run({command, "all"}).code, kExitOk);
+    EXPECT_FALSE(connected_while_asked) << command;
+    EXPECT_THAT(accesses, ElementsAre(Access::kRead, Access::kChange)) << command;
+    ASSERT_THAT(fake.control_requests, SizeIs(1));
+    EXPECT_EQ(fake.control_requests[0].sweep(), "a,b");
+    EXPECT_THAT(fake.control_requests[0].delete_().listed_sweep_ids(), ElementsAre(4, 9)) << command;
+  }
 }
 
 TEST_F(Control, PrunesOnlySweepsOfCancelledRuns) {
@@ -114,6 +133,8 @@ TEST_F(Control, PrunesOnlySweepsOfCancelledRuns) {
   EXPECT_EQ(Run({"prune", "--yes"}).code, kExitOk);
   ASSERT_THAT(fake.control_requests, SizeIs(1));
   EXPECT_EQ(fake.control_requests[0].sweep(), "dropped");
+  EXPECT_THAT(fake.control_requests[0].delete_().listed_sweep_ids(), ElementsAre(2));
+  EXPECT_TRUE(fake.control_requests[0].delete_().only_if_all_cancelled());
 }
 
 TEST_F(Control, DrainsAndUndrains) {

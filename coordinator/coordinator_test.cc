@@ -199,6 +199,35 @@ TEST_F(CoordinatorTest, DeletingTakesRowsLogsAndTheSweep) {
   EXPECT_EQ(ControlSweeps(coordinator_.get(), "s", {}, DeleteAction{}).status().code(), absl::StatusCode::kNotFound);
 }
 
+// While somebody was asked, "a" was deleted and submitted again.
+TEST_F(CoordinatorTest, DeletingPassesOverWhatWasNotListed) {
+  Open();
+  const auto submit = [this](const std::string& submission_id, const std::string& name) {
+    const auto submitted = Submit(coordinator_.get(), submission_id, SweepText(name, 1, 1));
+    EXPECT_TRUE(submitted.ok()) << submitted.status();
+    return submitted.ok() ? submitted->sweep : SweepId();
+  };
+  const auto remove = [this](const std::string& selector, const DeleteAction& action) {
+    return ControlSweeps(coordinator_.get(), selector, {}, action);
+  };
+  DeleteAction listed;
+  listed.listed = {submit("1", "a"), submit("2", "b")};
+  const SweepId unasked = submit("3", "c");
+  ASSERT_TRUE(remove("a", DeleteAction{}).ok());
+  const SweepId again = submit("4", "a");
+  const absl::StatusOr<ControlResult> deleted = remove("a,b,c", listed);
+  ASSERT_TRUE(deleted.ok()) << deleted.status();
+  EXPECT_EQ(deleted->sweeps, std::vector<std::string>{"b"});
+  EXPECT_EQ(deleted->changed, 1);
+  ASSERT_EQ(deleted->unchanged.size(), 2u);
+  EXPECT_EQ(deleted->unchanged[0].name, "c");
+  EXPECT_EQ(deleted->unchanged[1].name, "a");
+  EXPECT_THAT(deleted->unchanged[1].why, HasSubstr(absl::StrCat("another one now, with the id ", again.value())));
+  EXPECT_EQ(*SelectSweeps(coordinator_.get(), "all"), (std::vector<SweepId>{unasked, again}));
+  EXPECT_EQ(remove("a", listed).status().code(), absl::StatusCode::kFailedPrecondition) << "nothing is left to do";
+  EXPECT_TRUE(remove("a", DeleteAction{}).ok()) << "for a client that does not say what it listed";
+}
+
 TEST_F(CoordinatorTest, ProgressFollowsStepsAndEnds) {
   Open();
   ASSERT_TRUE(Submit(coordinator_.get(), "a", SweepText("s", 1, 3)).ok());

@@ -133,9 +133,10 @@ core::Command CommandFor(const SweepAction& action, SweepId sweep, std::vector<R
     command.seeds = extend->seeds;
     return command;
   }
-  if (std::holds_alternative<DeleteAction>(action)) {
+  if (const auto* deletion = std::get_if<DeleteAction>(&action)) {
     core::DeleteSweep command;
     command.sweep = sweep;
+    command.only_if_all_cancelled = deletion->only_if_all_cancelled;
     return command;
   }
   if (std::holds_alternative<CheckpointAction>(action)) return core::RequestCheckpoints{sweep, std::move(runs)};
@@ -212,13 +213,22 @@ absl::StatusOr<int64_t> ControlRuns(Coordinator* coordinator, SweepAction action
   return changed;
 }
 
+absl::Status CheckListed(const SweepAction& action, SweepId sweep, const std::string& name) {
+  const auto* deletion = std::get_if<DeleteAction>(&action);
+  if (deletion == nullptr || deletion->listed.empty() || deletion->listed.count(sweep) > 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("Sweep '", name, "' is another one now, with the id ",
+                                                    sweep.value(), ", than was listed; `seedbed sweeps` lists it"));
+}
+
 // Does `action` to one sweep, or to `runs` of it, and adds what came of it to `result`, also where it fails.
 absl::Status ControlOne(Coordinator* coordinator, const SweepAction& action, SweepId sweep, std::string name,
                         const std::vector<RunId>& runs, const std::function<bool()>& is_wanted, ControlResult* result) {
   int64_t changed = 1;
-  absl::Status status;
+  absl::Status status = CheckListed(action, sweep, name);
   std::string why_not;
-  if (ChangesState(action)) {
+  if (!status.ok()) {
+    changed = 0;
+  } else if (ChangesState(action)) {
     const absl::StatusOr<std::string> answer = ChangeState(coordinator, action, sweep);
     status = answer.status();
     if (answer.ok()) why_not = *answer;

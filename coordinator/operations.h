@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -47,7 +48,12 @@ struct RetryAction {
 struct ExtendAction {
   int64_t seeds = 0;
 };
-struct DeleteAction {};
+struct DeleteAction {
+  // If any: of the selector's sweeps only these, which somebody was shown. By now a name may be another sweep's; an id
+  // never is.
+  std::set<SweepId> listed;
+  bool only_if_all_cancelled = false;  // see core::DeleteSweep
+};
 struct CheckpointAction {};  // of what runs, one more now
 using SweepAction =
     std::variant<PauseAction, ResumeAction, CancelAction, RetryAction, ExtendAction, DeleteAction, CheckpointAction>;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,17 @@ class CommandTest : public ::testing::Test {
     environment.err = &err;
     environment.style = style;
     environment.may_ask = may_ask;
-    environment.read_line = [this] { return answer; };
+    environment.read_line = [this] {
+      connected_while_asked = !server_.expired();
+      return answer;
+    };
     environment.current_width = [this] { return style.width; };
-    environment.connect = [this](const GlobalOptions& options, Access) -> absl::StatusOr<Connection> {
+    environment.connect = [this](const GlobalOptions& options, Access access) -> absl::StatusOr<Connection> {
       seen_options = options;
+      accesses.push_back(access);
       Connection connection;
+      connection.server = std::make_shared<int>();
+      server_ = connection.server;
       connection.client = fake.MakeClient();
       connection.offline = offline;
       if (!offline) connection.worker_command = "seedbed-worker --server test";
@@ -66,7 +73,12 @@ class CommandTest : public ::testing::Test {
   bool offline = false;
   std::string answer;
   GlobalOptions seen_options;
+  std::vector<Access> accesses;  // of each connection, in order
+  bool connected_while_asked = false;
   EmbeddedOptions run_options;
+
+ private:
+  std::weak_ptr<void> server_;  // of the latest connection
 };
 
 }  // namespace seedbed::cli

@@ -120,6 +120,8 @@ struct RetryRuns {
 struct DeleteSweep {
   SweepId sweep;
   int64_t most = kMostRunsPerChunk;
+  // FAILED_PRECONDITION if the deletion has not begun and a run is not cancelled, or runs may still be arriving.
+  bool only_if_all_cancelled = false;
 };
 struct DrainWorker {
   WorkerId worker;

@@ -71,6 +71,14 @@ absl::Status CheckSubmitted(const SweepEntry& sweep) {
       absl::StrCat("Sweep '", sweep.name, "' is still being submitted; submit it again to complete it, or delete it"));
 }
 
+absl::Status CheckAllCancelled(const SweepEntry& sweep) {
+  SEEDBED_RETURN_IF_ERROR(CheckSubmitted(sweep));
+  const int64_t others = sweep.counts.total() - sweep.counts.cancelled;
+  if (others == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("Sweep '", sweep.name, "' has ", others, " of ",
+                                                    sweep.counts.total(), " runs that are not cancelled"));
+}
+
 absl::StatusOr<const WorkerEntry*> WorkerThatIsThere(const State& state, const WorkerId& id) {
   const WorkerEntry* worker = state.FindWorker(id);
   if (worker == nullptr) {
@@ -196,6 +204,7 @@ absl::StatusOr<Decision> DecideOne(const State& state, const DeleteSweep& comman
   if (sweep == nullptr) return UsableSweep(state, command.sweep).status();
   Decision decision;
   if (sweep->state != SweepState::kDeleting) {
+    if (command.only_if_all_cancelled) SEEDBED_RETURN_IF_ERROR(CheckAllCancelled(*sweep));
     decision.events.push_back(SweepStateChanged{sweep->id, sweep->state, SweepState::kDeleting});
   }
   int64_t budget = command.most;

@@ -275,6 +275,56 @@ TEST(Delete, OfASweepWhoseSubmissionBrokeOff) {
   EXPECT_EQ(scene.state.FindSweepByName("a"), nullptr);
 }
 
+TEST(Delete, OnlyIfAllAreCancelledSparesASweepWithAnyOtherRun) {
+  struct Case {
+    const char* what;
+    void (*meanwhile)(Scene&, SweepId);
+    bool deleted;
+  };
+  const std::vector<Case> table = {
+      {"nothing", [](Scene&, SweepId) {}, true},
+      {"one was queued again",
+       [](Scene& scene, SweepId sweep) {
+         RetryRuns retry{sweep, {scene.RunAt(sweep, 0, 0).id}};
+         retry.include_cancelled = true;
+         scene.Do(retry);
+       },
+       false},
+      {"a seed was added",
+       [](Scene& scene, SweepId sweep) {
+         scene.Do(ExtendSeeds{sweep, 2});
+       },
+       false},
+      {"its deletion has begun",
+       [](Scene& scene, SweepId sweep) {
+         scene.Do(DeleteSweep{sweep, 1});
+       },
+       true},
+  };
+  for (const Case& c : table) {
+    Scene scene;
+    const SweepId sweep = scene.Submit("a", Grid(3));
+    scene.Do(CancelRuns{sweep, {}});
+    c.meanwhile(scene, sweep);
+    const std::string before = scene.Counts(sweep);
+    const DeleteSweep command{sweep, 2, /*only_if_all_cancelled=*/true};
+    if (c.deleted) {
+      while (scene.Ask<ChunkAnswer>(command).more) {
+      }
+      EXPECT_EQ(scene.state.FindSweep(sweep), nullptr) << c.what;
+    } else {
+      const absl::Status refused = scene.Fails(command);
+      EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << c.what;
+      EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("not cancelled")) << c.what;
+      EXPECT_EQ(scene.Counts(sweep), before) << c.what;
+    }
+  }
+  Scene scene;
+  const SweepId arriving = scene.Ask<BeginSubmissionAnswer>(Scene::Begin("a", "s")).sweep;
+  EXPECT_EQ(scene.Fails(DeleteSweep{arriving, 1, true}).code(), absl::StatusCode::kFailedPrecondition)
+      << "none of its runs has come yet";
+}
+
 TEST(Drain, FinishesWhatItHoldsAndGetsNothingNew) {
   Scene scene;
   const SweepId sweep = scene.Submit("a", Grid(3));

@@ -61,6 +61,29 @@ TEST_F(ControlTest, AnExtensionHoldsUpNoOtherControlAndEndsWithItsCaller) {
   EXPECT_LT(RunsOf("wide"), 9 * kSeeds);
 }
 
+TEST_F(ControlTest, ADeletionIsOfWhatWasListedAndAsItWasListed) {
+  v1::SubmitSweepResponse first;
+  v1::SubmitSweepResponse second;
+  ASSERT_TRUE(Submit("one", SweepText("s", 1, 2), &first).ok());
+  ASSERT_TRUE(Submit("two", SweepText("other", 1, 2), &second).ok());
+  v1::ControlSweepRequest remove;
+  remove.set_sweep("s");
+  remove.mutable_delete_()->add_listed_sweep_ids(second.sweep_id());
+  v1::ControlSweepResponse changed;
+  EXPECT_EQ(Control(remove, &changed).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  remove.mutable_delete_()->add_listed_sweep_ids(first.sweep_id());
+  remove.mutable_delete_()->set_only_if_all_cancelled(true);
+  EXPECT_EQ(Control(remove, &changed).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(RunsOf("s"), 2);
+  v1::ControlSweepRequest cancel;
+  cancel.set_sweep("s");
+  cancel.mutable_cancel();
+  EXPECT_TRUE(Control(cancel, &changed).ok());
+  const grpc::Status deleted = Control(remove, &changed);
+  EXPECT_TRUE(deleted.ok()) << deleted.error_message();
+  EXPECT_EQ(RunsOf("s"), -1);
+}
+
 // A worker of other make may send longer ones than ours does.
 TEST_F(ControlTest, ALongReasonIsCutBetweenTwoCharacters) {
   const std::vector<v1::LeaseToStart> granted = LeaseAll(1);

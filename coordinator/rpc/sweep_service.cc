@@ -38,6 +38,13 @@ absl::Status Submit(Coordinator* coordinator, const v1::SubmitSweepRequest& requ
   return absl::OkStatus();
 }
 
+DeleteAction DeletionOf(const v1::ControlSweepRequest::Delete& request) {
+  DeleteAction deletion;
+  for (const int64_t id : request.listed_sweep_ids()) deletion.listed.emplace(id);
+  deletion.only_if_all_cancelled = request.only_if_all_cancelled();
+  return deletion;
+}
+
 absl::StatusOr<SweepAction> ActionOf(const v1::ControlSweepRequest& request) {
   switch (request.action_case()) {
     case v1::ControlSweepRequest::kPause:
@@ -51,7 +58,7 @@ absl::StatusOr<SweepAction> ActionOf(const v1::ControlSweepRequest& request) {
     case v1::ControlSweepRequest::kExtend:
       return ExtendAction{request.extend().seeds()};
     case v1::ControlSweepRequest::kDelete:
-      return DeleteAction{};
+      return DeletionOf(request.delete_());
     case v1::ControlSweepRequest::kCheckpoint:
       return CheckpointAction{};
     case v1::ControlSweepRequest::ACTION_NOT_SET:

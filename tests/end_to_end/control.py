@@ -1,8 +1,10 @@
 """What people do to sweeps, runs and workers that are under way, with real processes and an engine that waits for the test's word."""
 
+import contextlib
 import json
 import os
 import pathlib
+import pty
 import shlex
 import signal
 import subprocess
@@ -103,6 +105,59 @@ class Control(ControlTest):
         self.assertEqual({each["state"] for each in self.remote_json("workers")["workers"]}, {"active"})
         _, error = self.remote("drain", "othr", expect=3)
         self.assertIn("did you mean 'other'?", error)
+
+    def asked(self, *words):
+        """`seedbed WORDS` at a terminal, once it has asked; returns a function that says yes and returns (exit status, output)."""
+        leader, follower = pty.openpty()
+        self.addCleanup(os.close, leader)
+        process = subprocess.Popen([BIN / "seedbed", *map(str, words)], cwd=self.directory, env=self.environment, stdin=follower,
+                                   stdout=subprocess.PIPE, stderr=follower, text=True)
+        self.processes.append(process)
+        os.close(follower)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(leader, 65536)
+
+        def say_yes():
+            os.write(leader, b"y\n")
+            output = process.stdout.read()
+            said = b""
+            with contextlib.suppress(OSError):  # how a terminal ends that nobody else has open
+                while chunk := os.read(leader, 65536):
+                    said += chunk
+            return process.wait(60), output + said.decode()
+        return say_yes
+
+    def test_a_yes_deletes_what_was_listed_and_nothing_that_came_since(self):
+        self.start_coordinator()
+        here = ("--server", self.socket())
+        for name in ("s", "t"):
+            self.remote("submit", self.write(f"{name}.yaml", SWEEP.replace("name: s", f"name: {name}")))
+        self.remote("cancel", "all")
+        say_yes = self.asked(*here, "prune")
+        self.remote("retry", "s", "--cancelled")
+        status, said = say_yes()
+        self.assertEqual(status, 0, said)
+        self.assertIn("deleted 4 runs of t", said)
+        self.assertIn("unchanged: s (Sweep 's' has 4 of 4 runs that are not cancelled)", said)
+        self.assertEqual(self.counts()["queued"], 4)
+        say_yes = self.asked(*here, "delete", "s")
+        self.remote("delete", "s", "--yes")
+        self.remote("submit", "s.yaml")
+        status, said = say_yes()
+        self.assertEqual(status, 1, said)
+        self.assertIn("Sweep 's' is another one now", said)
+        self.assertEqual(self.counts()["queued"], 4)
+
+    def test_a_question_holds_no_data_directory(self):
+        self.start_coordinator().terminate()
+        self.processes[-1].wait(60)
+        self.seedbed("--data", "data", "submit", "sweep.yaml")
+        say_yes = self.asked("--data", "data", "delete", "s")
+        self.start_coordinator()
+        self.assertEqual(self.counts()["queued"], 4)
+        self.assertEqual(say_yes()[0], 0)
+        self.assertEqual(self.remote_json("sweeps")["sweeps"], [])
 
     def test_failed_runs_fail_a_wait_and_are_retried(self):
         self.say("fail-1")
