@@ -9,11 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/storage/allocation_limit.h"
-#include "coordinator/storage/linear_functions.h"
 #include "coordinator/storage/log_check.h"
 #include "coordinator/storage/query_authorizer.h"
+#include "coordinator/storage/query_functions.h"
 #include "coordinator/storage/sqlite_error.h"
 #include "coordinator/storage/temporary_files.h"
+#include "coordinator/storage/watchdog.h"
 
 namespace seedbed {
 namespace {
@@ -25,14 +26,17 @@ constexpr int kInstructionsBetweenLooks = 200;
 constexpr int kMostSqlBytes = 1 << 20;
 constexpr int kMostPatternBytes = 256;
 constexpr int kMostColumns = 256;
-// To prepare a statement: a list of half a million numbers needs half as much.
+// Of a prepared statement, which SQLite makes longer by doubling it: from 42. Between two jumps nothing looks at the
+// clock but functions and what allocates much.
+constexpr int kMostInstructions = 42 << 9;
 constexpr int64_t kMostBytesToPrepare = int64_t{256} << 20;
 
 }  // namespace
 
 struct Database::Watch {
   bool limits = false;
-  std::chrono::steady_clock::time_point deadline;
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  QueryFunctions functions{&deadline};
   int64_t most_memory_bytes = std::numeric_limits<int64_t>::max();
   bool too_much_memory = false;
   AllocationLimit allocations;
@@ -213,6 +217,7 @@ Database::Database(sqlite3* handle, std::string path, std::unique_ptr<TemporaryF
 
 Database::~Database() {
   cache_.clear();
+  if (watchdog_ != nullptr) watchdog_->LetGo(handle_);
   sqlite3_close_v2(handle_);
 }
 
@@ -240,6 +245,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
                                    temporary_files != nullptr ? temporary_files->vfs_name().c_str() : nullptr);
   std::unique_ptr<Database> database(new Database(handle, path, std::move(temporary_files)));
   if (code != SQLITE_OK) return database->Error(code, "open the database");
+  database->watchdog_ = options.watchdog;
   database->SetBusyTimeout(options.busy_timeout);
   // A file from elsewhere must not run code of its choice through its views or triggers.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
@@ -285,6 +291,13 @@ absl::Status Database::Error(int code, const std::string& what) const {
   if (primary == SQLITE_NOMEM && refused == AllocationLimit::Refused::kTime) {
     return absl::DeadlineExceededError(absl::StrCat("cannot ", what, ": its time is over [", path_,
                                                     "]; narrow the query, or copy the database and query the copy"));
+  }
+  // SQLite's word for a statement of too many instructions.
+  if (primary == SQLITE_NOMEM && watch_->limits) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot ", what, ": it becomes more than ", kMostInstructions, " instructions [", path_,
+                     "]; write fewer or simpler expressions, and a long list as IN (SELECT value FROM "
+                     "json_each('[1, 2]'))"));
   }
   const bool from_system = primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL;
   return SqliteError(code, same ? sqlite3_errmsg(handle_) : sqlite3_errstr(code),
@@ -346,21 +359,25 @@ void Database::LimitTime(absl::Duration limit) {
   watch_->limits = limit != absl::InfiniteDuration();
   watch_->allocations = AllocationLimit();
   if (limit == absl::InfiniteDuration()) {
+    watch_->deadline = std::chrono::steady_clock::time_point::max();
+    if (watchdog_ != nullptr) watchdog_->LetGo(handle_);
     sqlite3_progress_handler(handle_, 0, nullptr, nullptr);
     return;
   }
   watch_->deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);
   watch_->allocations.deadline = watch_->deadline;
   sqlite3_progress_handler(handle_, kInstructionsBetweenLooks, &Watch::Look, watch_.get());
+  if (watchdog_ != nullptr) watchdog_->Watch(handle_, watch_->deadline);
 }
 
 void Database::AllowOnlySelect(int most_value_bytes, int64_t most_memory_bytes) {
   watch_->most_memory_bytes = most_memory_bytes;
-  UseLinearFunctions(handle_);
+  watch_->functions.UseOn(handle_);
   AllowOnlySelectOn(handle_);
   sqlite3_limit(handle_, SQLITE_LIMIT_LENGTH, most_value_bytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_SQL_LENGTH, kMostSqlBytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_COLUMN, kMostColumns);
+  sqlite3_limit(handle_, SQLITE_LIMIT_VDBE_OP, kMostInstructions);
   // What one function does is not cut off by LimitTime; a pattern's length multiplies the text's.
   sqlite3_limit(handle_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kMostPatternBytes);
   sqlite3_limit(handle_, SQLITE_LIMIT_ATTACHED, 0);

@@ -23,6 +23,7 @@ namespace seedbed {
 
 class Database;
 class TemporaryFiles;
+class Watchdog;
 
 // A prepared statement. Parameters count from 1, columns from 0. A mistake in binding is kept and returned by the next
 // Step.
@@ -119,6 +120,7 @@ class Database {
     absl::Duration busy_timeout = absl::Seconds(5);
     // Of all temporary files at a time (RESOURCE_EXHAUSTED); 0: as much as the disk holds.
     int64_t most_temporary_bytes = 0;
+    Watchdog* watchdog = nullptr;  // interrupts what LimitTime's progress handler does not reach; outlives the database
   };
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path, const Options& options);
   ~Database();
@@ -169,9 +171,10 @@ class Database {
   void LimitTime(absl::Duration limit);
   // From now on nothing but SELECT over the database's own tables and views can be prepared (PERMISSION_DENIED). No
   // text or blob may be longer than `most_value_bytes`, no statement than 1 MiB, no LIKE pattern than 256 bytes, no row
-  // wider than 256 columns (INVALID_ARGUMENT), and no function takes much longer than to read its arguments a hundred
-  // times. A statement ends with RESOURCE_EXHAUSTED while LimitTime holds and SQLite has more than `most_memory_bytes`
-  // in this process, or if this connection asks for more, or for more than 256 MiB to prepare it.
+  // wider than 256 columns (INVALID_ARGUMENT), none become more than 21,504 instructions (RESOURCE_EXHAUSTED), and no
+  // function takes much longer than to read its arguments a few times (QueryFunctions). A statement ends with
+  // RESOURCE_EXHAUSTED while LimitTime holds and SQLite has more than `most_memory_bytes` in this process, or if this
+  // connection asks for more, or for more than 256 MiB to prepare it.
   void AllowOnlySelect(int most_value_bytes, int64_t most_memory_bytes);
 
   // Of one wal_checkpoint. `truncate`: also empties the log if every frame was moved and no reader is in the way.
@@ -194,6 +197,7 @@ class Database {
   std::string path_;
   std::unique_ptr<TemporaryFiles> temporary_files_;  // none: without a limit
   std::unique_ptr<Watch> watch_;
+  Watchdog* watchdog_ = nullptr;
   std::unordered_map<std::string, Statement> cache_;
 };
 

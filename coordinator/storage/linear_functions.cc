@@ -47,47 +47,6 @@ void ReturnText(sqlite3_context* context, std::string_view text) {
   sqlite3_result_text64(context, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
-// instr(text, part): the place of the first, from 1, in characters (in bytes, of two blobs); 0: none.
-void Instr(sqlite3_context* context, int, sqlite3_value** arguments) {
-  const bool blobs = IsBlob(arguments[0]) && IsBlob(arguments[1]);
-  const auto text = BytesOf(arguments[0]);
-  const auto part = BytesOf(arguments[1]);
-  if (!text.has_value() || !part.has_value()) return;
-  if (part->empty()) return sqlite3_result_int64(context, 1);
-  size_t found = std::string_view::npos;
-  if (blobs || !Continues(part->front())) {
-    found = Find(*text, *part, 0);
-  } else if (text->substr(0, part->size()) == *part) {
-    found = 0;  // the only place where a character can begin so
-  }
-  if (found == std::string_view::npos) return sqlite3_result_int64(context, 0);
-  int64_t place = 1 + static_cast<int64_t>(found);
-  if (!blobs) place -= std::count_if(text->begin() + 1, text->begin() + 1 + static_cast<int64_t>(found), &Continues);
-  sqlite3_result_int64(context, place);
-}
-
-void Replace(sqlite3_context* context, int, sqlite3_value** arguments) {
-  const auto text = TextOf(arguments[0]);
-  const auto part = TextOf(arguments[1]);
-  if (!text.has_value() || !part.has_value()) return;
-  if (part->empty() || part->front() == '\0') return sqlite3_result_value(context, arguments[0]);
-  const auto with = TextOf(arguments[2]);
-  if (!with.has_value()) return;
-  const auto most =
-      static_cast<size_t>(sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LENGTH, /*newVal=*/-1));
-  std::string result;
-  size_t at = 0;
-  while (true) {
-    const size_t found = Find(*text, *part, at);
-    result += text->substr(at, found - at);  // to the end without one
-    if (found == std::string_view::npos) break;
-    result += *with;
-    at = found + part->size();
-    if (result.size() > most) return sqlite3_result_error_toobig(context);
-  }
-  ReturnText(context, result);
-}
-
 // The characters that a text begins or ends with.
 std::string_view First(std::string_view text) {
   size_t size = 1;
@@ -103,11 +62,10 @@ std::string_view Last(std::string_view text) {
   return text.substr(begin);
 }
 
-enum Side { kLeft = 1, kRight = 2 };
-constexpr int kSides[] = {kLeft, kRight, kLeft | kRight};
+constexpr int kLeft = 1;
+constexpr int kRight = 2;
 
-void Trim(sqlite3_context* context, int count, sqlite3_value** arguments) {
-  const int sides = *static_cast<const int*>(sqlite3_user_data(context));
+void Trim(sqlite3_context* context, int count, sqlite3_value** arguments, int sides) {
   auto text = TextOf(arguments[0]);
   if (!text.has_value()) return;
   auto rest = count == 1 ? std::string_view(" ") : TextOf(arguments[1]);
@@ -129,19 +87,55 @@ void Trim(sqlite3_context* context, int count, sqlite3_value** arguments) {
 
 }  // namespace
 
-void UseLinearFunctions(sqlite3* handle) {
-  const auto use = [handle](const char* name, int arguments, const int* sides,
-                            void (*function)(sqlite3_context*, int, sqlite3_value**)) {
-    sqlite3_create_function_v2(handle, name, arguments, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
-                               const_cast<int*>(sides), function, nullptr, nullptr, nullptr);
-  };
-  use("instr", 2, nullptr, &Instr);
-  use("replace", 3, nullptr, &Replace);
-  for (const int arguments : {1, 2}) {
-    use("ltrim", arguments, &kSides[0], &Trim);
-    use("rtrim", arguments, &kSides[1], &Trim);
-    use("trim", arguments, &kSides[2], &Trim);
+// instr(text, part): the place of the first, from 1, in characters (in bytes, of two blobs); 0: none.
+void LinearInstr(sqlite3_context* context, int, sqlite3_value** arguments) {
+  const bool blobs = IsBlob(arguments[0]) && IsBlob(arguments[1]);
+  const auto text = BytesOf(arguments[0]);
+  const auto part = BytesOf(arguments[1]);
+  if (!text.has_value() || !part.has_value()) return;
+  if (part->empty()) return sqlite3_result_int64(context, 1);
+  size_t found = std::string_view::npos;
+  if (blobs || !Continues(part->front())) {
+    found = Find(*text, *part, 0);
+  } else if (text->substr(0, part->size()) == *part) {
+    found = 0;  // the only place where a character can begin so
   }
+  if (found == std::string_view::npos) return sqlite3_result_int64(context, 0);
+  int64_t place = 1 + static_cast<int64_t>(found);
+  if (!blobs) place -= std::count_if(text->begin() + 1, text->begin() + 1 + static_cast<int64_t>(found), &Continues);
+  sqlite3_result_int64(context, place);
+}
+
+void LinearReplace(sqlite3_context* context, int, sqlite3_value** arguments) {
+  const auto text = TextOf(arguments[0]);
+  const auto part = TextOf(arguments[1]);
+  if (!text.has_value() || !part.has_value()) return;
+  if (part->empty() || part->front() == '\0') return sqlite3_result_value(context, arguments[0]);
+  const auto with = TextOf(arguments[2]);
+  if (!with.has_value()) return;
+  const auto most =
+      static_cast<size_t>(sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LENGTH, /*newVal=*/-1));
+  std::string result;
+  size_t at = 0;
+  while (true) {
+    const size_t found = Find(*text, *part, at);
+    result += text->substr(at, found - at);  // to the end without one
+    if (found == std::string_view::npos) break;
+    result += *with;
+    at = found + part->size();
+    if (result.size() > most) return sqlite3_result_error_toobig(context);
+  }
+  ReturnText(context, result);
+}
+
+void LinearTrim(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  Trim(context, count, arguments, kLeft | kRight);
+}
+void LinearLeftTrim(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  Trim(context, count, arguments, kLeft);
+}
+void LinearRightTrim(sqlite3_context* context, int count, sqlite3_value** arguments) {
+  Trim(context, count, arguments, kRight);
 }
 
 }  // namespace seedbed

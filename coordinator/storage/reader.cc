@@ -9,6 +9,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/storage/migrations.h"
 #include "coordinator/storage/reader_pool.h"
+#include "coordinator/storage/watchdog.h"
 
 namespace seedbed {
 namespace {
@@ -98,19 +99,19 @@ absl::StatusOr<Statement> PrepareSelect(Database* database, const std::string& s
 
 }  // namespace
 
-Reader::Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, const ReaderOptions& options)
+Reader::Reader(const std::string& database_path, const ReaderOptions& options)
     : longest_stream_(options.longest_stream),
       most_list_bytes_(options.most_list_bytes),
-      pool_(std::move(pool)),
-      query_pool_(std::move(query_pool)) {}
+      watchdog_(std::make_unique<Watchdog>()),
+      pool_(std::make_unique<ReaderPool>(database_path, options)),
+      query_pool_(std::make_unique<ReaderPool>(database_path, options, watchdog_.get())) {}
 Reader::~Reader() = default;
 
 absl::StatusOr<std::unique_ptr<Reader>> Reader::Open(const std::string& database_path, const ReaderOptions& options) {
-  auto pool = std::make_unique<ReaderPool>(database_path, options);
+  std::unique_ptr<Reader> reader(new Reader(database_path, options));
   // So that a missing or foreign file is an error here and not at the first query.
-  SEEDBED_RETURN_IF_ERROR(pool->Borrow().status());
-  return std::unique_ptr<Reader>(
-      new Reader(std::move(pool), std::make_unique<ReaderPool>(database_path, options), options));
+  SEEDBED_RETURN_IF_ERROR(reader->pool_->Borrow().status());
+  return reader;
 }
 
 absl::StatusOr<DatabaseInfo> Reader::Info() {

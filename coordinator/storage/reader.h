@@ -21,6 +21,7 @@
 namespace seedbed {
 
 class ReaderPool;
+class Watchdog;
 
 struct ReaderOptions {
   absl::Duration query_limit = absl::Seconds(10);  // a query that takes longer ends with DEADLINE_EXCEEDED
@@ -270,9 +271,10 @@ class Reader {
   int64_t most_list_bytes() const { return most_list_bytes_; }
 
  private:
-  Reader(std::unique_ptr<ReaderPool> pool, std::unique_ptr<ReaderPool> query_pool, const ReaderOptions& options);
+  Reader(const std::string& database_path, const ReaderOptions& options);
   const absl::Duration longest_stream_;
   const int64_t most_list_bytes_;
+  const std::unique_ptr<Watchdog> watchdog_;  // of people's queries
   std::unique_ptr<ReaderPool> pool_;
   std::unique_ptr<ReaderPool> query_pool_;  // of Query: people's slow queries do not keep leases waiting
 };

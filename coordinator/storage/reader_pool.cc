@@ -27,6 +27,7 @@ absl::StatusOr<std::unique_ptr<Database>> ReaderPool::OpenConnection() const {
   Database::Options options;
   options.busy_timeout = options_.busy_timeout;
   options.most_temporary_bytes = options_.most_temporary_bytes;
+  options.watchdog = watchdog_;
   SEEDBED_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(path_, options));
   SEEDBED_ASSIGN_OR_RETURN(const int64_t version, CheckSchema(database.get(), SchemaVersion()));
   if (version == 0) {

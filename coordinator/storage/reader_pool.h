@@ -14,10 +14,14 @@
 
 namespace seedbed {
 
+class Watchdog;
+
 // Read-only connections, one per thread that reads at the moment. Thread-safe.
 class ReaderPool {
  public:
-  ReaderPool(std::string path, const ReaderOptions& options) : path_(std::move(path)), options_(options) {}
+  // `watchdog`, if there is one, outlives the pool.
+  ReaderPool(std::string path, const ReaderOptions& options, Watchdog* watchdog = nullptr)
+      : path_(std::move(path)), options_(options), watchdog_(watchdog) {}
 
   // A connection for one query, given back at the end of the scope.
   class Loan {
@@ -44,6 +48,7 @@ class ReaderPool {
 
   const std::string path_;
   const ReaderOptions options_;
+  Watchdog* const watchdog_;
   std::mutex mutex_;
   std::condition_variable given_back_;
   std::vector<std::unique_ptr<Database>> idle_;
