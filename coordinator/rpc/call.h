@@ -29,8 +29,8 @@ namespace seedbed {
 class UnaryCall : public grpc::ServerUnaryReactor {
  public:
   // `untaken` outlives the call.
-  UnaryCall(UntakenAnswers* untaken, grpc::CallbackServerContext* context)
-      : untaken_(untaken), answer_(untaken->Begin(CallerOf(*context), [context] { context->TryCancel(); })) {}
+  UnaryCall(UntakenAnswers* untaken, UntakenAnswers::Use use, grpc::CallbackServerContext* context)
+      : untaken_(untaken), answer_(untaken->Begin(CallerOf(*context), use, [context] { context->TryCancel(); })) {}
   // The response is that of the handler, and is sent only if `status` is OK.
   void Answer(const absl::Status& status, const google::protobuf::MessageLite& response) {
     if (status.ok()) untaken_->Add(answer_, static_cast<int64_t>(response.ByteSizeLong()));
@@ -56,7 +56,7 @@ grpc::ServerUnaryReactor* AnswerFrom(TaskPool* pool, UntakenAnswers* untaken, co
                                      const std::string& method, grpc::CallbackServerContext* context,
                                      const Request* request, Response* response,
                                      std::function<absl::Status(const Request&, Response*)> work) {
-  auto* call = new UnaryCall(untaken, context);
+  auto* call = new UnaryCall(untaken, UntakenAnswers::Use::kReading, context);
   const absl::Status allowed = authenticator.Check(CallerOf(*context), method);
   if (!allowed.ok()) {
     call->Answer(allowed, *response);
@@ -80,7 +80,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
   }
 
   // RESOURCE_EXHAUSTED while so much waits for this caller, or for all, that this stream is not to add to it.
-  absl::Status Room() const { return untaken_->Check(caller_); }
+  absl::Status Room() const { return untaken_->Check(caller_, UntakenAnswers::Use::kReading); }
 
   // Queues a message. With kMostQueuedBytes waiting already, blocks until the client has taken some, but not beyond
   // `patience`. False if the client is gone or too slow: then nothing more can be sent.
@@ -173,7 +173,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
   ResponseStream(UntakenAnswers* untaken, grpc::CallbackServerContext* context)
       : untaken_(untaken),
         caller_(CallerOf(*context)),
-        answer_(untaken->Begin(caller_, [context] { context->TryCancel(); })) {}
+        answer_(untaken->Begin(caller_, UntakenAnswers::Use::kReading, [context] { context->TryCancel(); })) {}
 
   UntakenAnswers* const untaken_;
   const Caller caller_;

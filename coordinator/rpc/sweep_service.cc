@@ -136,7 +136,7 @@ std::function<absl::Status(const Request&, Response*)> IfRoom(
     UntakenAnswers* untaken, const grpc::CallbackServerContext& context,
     std::function<absl::Status(const Request&, Response*)> work) {
   return [untaken, caller = CallerOf(context), work = std::move(work)](const Request& request, Response* response) {
-    SEEDBED_RETURN_IF_ERROR(untaken->Check(caller));
+    SEEDBED_RETURN_IF_ERROR(untaken->Check(caller, UntakenAnswers::Use::kReading));
     return work(request, response);
   };
 }

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
 
 namespace seedbed {
 namespace {
@@ -14,37 +13,30 @@ constexpr std::chrono::milliseconds kShortestPause(50);
 
 }  // namespace
 
-std::string UntakenAnswers::KeyOf(const Caller& caller) {
-  return caller.kind == Caller::Kind::kToken ? caller.token_sha256 : "";
+std::string UntakenAnswers::KeyOf(const Caller& caller, Use use) {
+  return absl::StrCat(use == Use::kLeases ? "leases " : "",
+                      caller.kind == Caller::Kind::kToken ? caller.token_sha256 : "");
 }
 
-absl::Status UntakenAnswers::CheckCallerLocked(const Caller& caller) const {
-  const auto found = bytes_of_caller_.find(KeyOf(caller));
-  if (found == bytes_of_caller_.end() || found->second < most_bytes_of_caller_) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("answers of ", found->second, " bytes to calls with this token wait to be taken, and at most ",
-                   most_bytes_of_caller_, " may; take them or end those calls, and ask again"));
-}
-
-absl::Status UntakenAnswers::CheckCaller(const Caller& caller) const {
+absl::Status UntakenAnswers::Check(const Caller& caller, Use use) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return CheckCallerLocked(caller);
-}
-
-absl::Status UntakenAnswers::Check(const Caller& caller) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  SEEDBED_RETURN_IF_ERROR(CheckCallerLocked(caller));
-  if (bytes_ < most_bytes_) return absl::OkStatus();
+  const auto found = bytes_of_caller_.find(KeyOf(caller, use));
+  if (found != bytes_of_caller_.end() && found->second >= most_bytes_of_caller_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("answers of ", found->second, " bytes to calls with this token wait to be taken, and at most ",
+                     most_bytes_of_caller_, " may; take them or end those calls, and ask again"));
+  }
+  if (use == Use::kLeases || bytes_ < most_bytes_) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat("answers of ", bytes_,
                                                    " bytes to all who asked wait to be taken, and at most ",
                                                    most_bytes_, " may; ask again in some seconds"));
 }
 
-UntakenAnswers::Id UntakenAnswers::Begin(const Caller& caller, std::function<void()> cancel) {
+UntakenAnswers::Id UntakenAnswers::Begin(const Caller& caller, Use use, std::function<void()> cancel) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const Id id = next_id_++;
   Answer& answer = answers_[id];
-  answer.caller = KeyOf(caller);
+  answer.caller = KeyOf(caller, use);
   answer.cancel = std::move(cancel);
   return id;
 }

@@ -28,14 +28,16 @@ class UntakenAnswers {
   UntakenAnswers(const UntakenAnswers&) = delete;
   UntakenAnswers& operator=(const UntakenAnswers&) = delete;
 
-  // May the caller be given another answer? RESOURCE_EXHAUSTED while too much waits to be taken: by all, or by itself.
-  absl::Status Check(const Caller& caller) const;
-  // Likewise where others' answers must not matter: of a call that keeps leases.
-  absl::Status CheckCaller(const Caller& caller) const;
+  // A fleet shares one token: what its workers and people read must cost none of them a lease.
+  enum class Use { kReading, kLeases };
+
+  // May the caller be given another answer? RESOURCE_EXHAUSTED while too much waits to be taken for that use by itself,
+  // or, of readings, by all.
+  absl::Status Check(const Caller& caller, Use use) const;
 
   // A call's answer. `cancel` ends the call; it is called at most once, and not after Done. It must not call back.
   using Id = int64_t;
-  Id Begin(const Caller& caller, std::function<void()> cancel);
+  Id Begin(const Caller& caller, Use use, std::function<void()> cancel);
   // From here on the client is expected to take something within CallLimits::untaken_time and what its bytes need.
   void Add(Id id, int64_t bytes);
   // It did.
@@ -53,8 +55,7 @@ class UntakenAnswers {
     bool finished = false;
     SteadyTime due = SteadyTime::max();  // when it is cancelled, unless something is taken
   };
-  static std::string KeyOf(const Caller& caller);
-  absl::Status CheckCallerLocked(const Caller& caller) const;
+  static std::string KeyOf(const Caller& caller, Use use);
   void CountLocked(Answer* answer, int64_t bytes);
   std::chrono::nanoseconds TimeOf(int64_t bytes) const;  // on a slow link
   SteadyTime DueOf(const Answer& answer) const;          // if nothing is taken from now on

@@ -14,6 +14,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
+constexpr auto kReading = UntakenAnswers::Use::kReading;
+constexpr auto kLeases = UntakenAnswers::Use::kLeases;
+
 CallLimits Impatient() {
   CallLimits limits;
   limits.untaken_time = absl::Milliseconds(100);
@@ -39,14 +42,14 @@ TEST(UntakenAnswersTest, ByDefaultAreThePublishedLimits) {
 TEST(UntakenAnswersTest, OnlyAnAnswerThatWaitsIsCancelled) {
   std::atomic<int> idle{0}, waits{0}, finished{0};
   UntakenAnswers untaken(Impatient());
-  const UntakenAnswers::Id taken = untaken.Begin({}, [&] { ++idle; });
+  const UntakenAnswers::Id taken = untaken.Begin({}, kReading, [&] { ++idle; });
   untaken.Add(taken, 10);
   untaken.Take(taken, 10);
-  const UntakenAnswers::Id queued = untaken.Begin({}, [&] { ++waits; });
+  const UntakenAnswers::Id queued = untaken.Begin({}, kReading, [&] { ++waits; });
   untaken.Add(queued, 10);
   untaken.Add(queued, 10);
   untaken.Take(queued, 10);
-  const UntakenAnswers::Id ended = untaken.Begin({}, [&] { ++finished; });
+  const UntakenAnswers::Id ended = untaken.Begin({}, kReading, [&] { ++finished; });
   untaken.Finish(ended);
   EXPECT_TRUE(coordinator_test::Eventually([&] { return waits == 1 && finished == 1; }));
   EXPECT_EQ(idle, 0);
@@ -58,9 +61,9 @@ TEST(UntakenAnswersTest, BytesHaveTheTimeThatTheyNeedOnASlowLink) {
   limits.slow_link = 1;
   std::atomic<int> many{0}, none{0};
   UntakenAnswers untaken(limits);
-  const UntakenAnswers::Id long_answer = untaken.Begin({}, [&] { ++many; });
+  const UntakenAnswers::Id long_answer = untaken.Begin({}, kReading, [&] { ++many; });
   untaken.Add(long_answer, 3600);
-  const UntakenAnswers::Id short_answer = untaken.Begin({}, [&] { ++none; });
+  const UntakenAnswers::Id short_answer = untaken.Begin({}, kReading, [&] { ++none; });
   untaken.Finish(short_answer);
   EXPECT_TRUE(coordinator_test::Eventually([&] { return none == 1; }));
   EXPECT_EQ(many, 0);
@@ -75,23 +78,28 @@ TEST(UntakenAnswersTest, BytesAreBoundedForEachCallerAndForAll) {
   UntakenAnswers untaken(limits);
   std::vector<UntakenAnswers::Id> answers;
   for (const char* each : {"a", "b", "c"}) {
-    EXPECT_TRUE(untaken.Check(WithToken(each)).ok()) << each;
-    answers.push_back(untaken.Begin(WithToken(each), nullptr));
+    EXPECT_TRUE(untaken.Check(WithToken(each), kReading).ok()) << each;
+    answers.push_back(untaken.Begin(WithToken(each), kReading, nullptr));
     untaken.Add(answers.back(), 10);
-    EXPECT_TRUE(absl::IsResourceExhausted(untaken.CheckCaller(WithToken(each)))) << each;
+    EXPECT_TRUE(absl::IsResourceExhausted(untaken.Check(WithToken(each), kReading))) << each;
   }
-  EXPECT_THAT(std::string(untaken.Check(WithToken("a")).message()), HasSubstr("with this token"));
-  EXPECT_THAT(std::string(untaken.Check(WithToken("d")).message()), HasSubstr("to all who asked"));
-  EXPECT_TRUE(untaken.CheckCaller(WithToken("d")).ok()) << "others' answers cost nobody a lease";
+  EXPECT_THAT(std::string(untaken.Check(WithToken("a"), kReading).message()), HasSubstr("with this token"));
+  EXPECT_THAT(std::string(untaken.Check(WithToken("d"), kReading).message()), HasSubstr("to all who asked"));
+  EXPECT_TRUE(untaken.Check(WithToken("a"), kLeases).ok()) << "what is read costs nobody a lease";
   untaken.Take(answers[0], 4);
-  EXPECT_TRUE(untaken.CheckCaller(WithToken("a")).ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(untaken.Check(WithToken("a"))));
+  EXPECT_THAT(std::string(untaken.Check(WithToken("a"), kReading).message()), HasSubstr("to all who asked"));
+  EXPECT_TRUE(absl::IsResourceExhausted(untaken.Check(WithToken("a"), kReading)));
   untaken.Done(answers[1]);
-  EXPECT_TRUE(untaken.Check(WithToken("a")).ok());
-  EXPECT_TRUE(untaken.Check(WithToken("b")).ok());
-  EXPECT_FALSE(untaken.Check(WithToken("c")).ok());
+  EXPECT_TRUE(untaken.Check(WithToken("a"), kReading).ok());
+  EXPECT_TRUE(untaken.Check(WithToken("b"), kReading).ok());
+  EXPECT_FALSE(untaken.Check(WithToken("c"), kReading).ok());
   untaken.Done(answers[0]);
   untaken.Done(answers[2]);
+  const UntakenAnswers::Id leases = untaken.Begin(WithToken("a"), kLeases, nullptr);
+  untaken.Add(leases, 10);
+  EXPECT_TRUE(untaken.Check(WithToken("a"), kReading).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(untaken.Check(WithToken("a"), kLeases)));
+  untaken.Done(leases);
 }
 
 class UntakenStreamsTest : public RpcTest {

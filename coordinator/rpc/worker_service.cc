@@ -17,7 +17,10 @@ class SynchronizeCall final : public UnaryCall {
  public:
   SynchronizeCall(UntakenAnswers* untaken, grpc::CallbackServerContext* context, Coordinator* coordinator,
                   WorkerId worker, int64_t number)
-      : UnaryCall(untaken, context), coordinator_(coordinator), worker_(std::move(worker)), number_(number) {}
+      : UnaryCall(untaken, UntakenAnswers::Use::kLeases, context),
+        coordinator_(coordinator),
+        worker_(std::move(worker)),
+        number_(number) {}
   void OnCancel() override { coordinator_->ReleaseHeld(worker_, number_); }
 
  private:
@@ -43,8 +46,7 @@ grpc::ServerUnaryReactor* WorkerServiceImpl::Synchronize(grpc::CallbackServerCon
                                                          v1::SynchronizeResponse* response) {
   const Caller caller = CallerOf(*context);
   absl::Status allowed = authenticator_->Check(caller, "WorkerService/Synchronize");
-  // Answers that others do not take must cost nobody a lease.
-  if (allowed.ok()) allowed = untaken_->CheckCaller(caller);
+  if (allowed.ok()) allowed = untaken_->Check(caller, UntakenAnswers::Use::kLeases);
   absl::StatusOr<core::Synchronize> command =
       allowed.ok() ? FromProto(*request) : absl::StatusOr<core::Synchronize>(allowed);
   if (!command.ok()) {
