@@ -278,6 +278,13 @@ class SynchronizeDecision {
 absl::StatusOr<Decision> DecideOne(const State& state, const Synchronize& command, const Moment& now) {
   const absl::Status checked = CheckFacts(command);
   if (!checked.ok()) return checked;
+  const WorkerEntry* worker = state.FindWorker(command.worker);
+  const bool is_there = worker != nullptr && worker->state != WorkerState::kGone;
+  const int64_t there = static_cast<int64_t>(state.worker_expiries().size());
+  if (!is_there && !command.goodbye && !command.held_open && there >= state.settings().most_workers) {
+    return absl::ResourceExhaustedError(absl::StrCat("There are ", there, " workers, and no room for '", command.name,
+                                                     "': stop some, or wait until the silent ones are gone"));
+  }
   return SynchronizeDecision(state, command, now).Make();
 }
 

@@ -276,6 +276,45 @@ TEST(Return, AWorkerComesBackAsWhatItWasAlsoAfterARestart) {
   }
 }
 
+TEST(Return, OfAWorkerThatIsGoneNothingIsKeptButItsName) {
+  Scene scene;
+  SceneWorker worker(scene, "w", 1);
+  worker.trainers = {{"modular", R"({"blas":"a"})", {"x"}}};
+  worker.Synchronize();
+  EXPECT_EQ(worker.entry().host, "node");
+  worker.Goodbye();
+  EXPECT_EQ(worker.entry().name, "name-w");
+  EXPECT_EQ(worker.entry().host + worker.entry().device + worker.entry().version, "");
+  EXPECT_TRUE(worker.entry().trainers.empty());
+  scene.Restart();
+  worker.Synchronize();
+  EXPECT_EQ(worker.entry().host, "node");
+  ASSERT_EQ(worker.entry().trainers.size(), 1u);
+  EXPECT_EQ(worker.entry().trainers[0].numerics_json, R"({"blas":"a"})");
+  EXPECT_EQ(worker.entry().trainers[0].pack_parameters, std::vector<std::string>{"x"});
+}
+
+TEST(Registration, BeyondTheMostWorkersNoneComesUntilOneIsGone) {
+  EXPECT_EQ(Settings().most_workers, 16'384);
+  Settings settings;
+  settings.most_workers = 2;
+  Scene scene(settings);
+  SceneWorker first(scene, "a", 1);
+  SceneWorker second(scene, "b", 1);
+  SceneWorker third(scene, "c", 1);
+  first.Synchronize();
+  second.Synchronize();
+  const absl::Status refused = scene.Fails(third.Facts());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused.message(),
+            "There are 2 workers, and no room for 'name-c': stop some, or wait until the silent ones are gone");
+  second.Synchronize();
+  first.Goodbye();
+  third.Synchronize();
+  EXPECT_EQ(scene.Fails(first.Facts()).code(), absl::StatusCode::kResourceExhausted) << "nor one that comes back";
+  first.Goodbye();
+}
+
 TEST(Goodbye, HandsLeasesBackAndCountsForNobody) {
   Scene scene;
   const SweepId sweep = scene.Submit("a", Grid(2, 1));

@@ -131,7 +131,7 @@ struct SweepEntry {
 struct WorkerEntry {
   WorkerId id;
   std::string name;
-  std::string host;
+  std::string host;  // empty while it is gone, as are device, version and trainers
   std::string device;
   std::string version;
   int slots = 0;
@@ -146,6 +146,12 @@ struct WorkerEntry {
   absl::Duration last_seen;  // monotonic
   std::set<RunId> leases;
   std::vector<RunId> counted_ends_in_a_row;  // different runs
+
+  // Of a worker that is gone, however many there have been: if it comes back it says the rest again.
+  void ForgetFacts() {
+    host = device = version = std::string();
+    trainers = std::vector<TrainerOffer>();
+  }
 };
 
 // All that the coordinator knows, and the indexes that policies read. Changed by Apply only. Not thread-safe. Movable;

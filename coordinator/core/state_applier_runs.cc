@@ -177,6 +177,7 @@ void StateApplier::operator()(const WorkerStateChanged& e) {
     Require(worker.leases.empty(), "a worker that is gone holds leases");
     state_.worker_expiries_.erase({worker.last_seen + state_.settings_.lease_duration, worker.id});
     worker.free_slots = 0;
+    worker.ForgetFacts();
   }
   worker.state = e.to;
   worker.state_before_gone = e.to == WorkerState::kGone ? e.from : WorkerState::kActive;

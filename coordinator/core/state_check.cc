@@ -185,7 +185,11 @@ class StateChecker {
     size_t here = 0;
     for (const auto& [id, worker] : state_.workers_) {
       leases += static_cast<int64_t>(worker.leases.size());
-      if (worker.state == WorkerState::kGone) continue;
+      if (worker.state == WorkerState::kGone) {
+        Expect(worker.trainers.empty() && worker.host.empty() && worker.device.empty() && worker.version.empty(),
+               "of worker ", id.value(), ", which is gone, nothing is kept but its name");
+        continue;
+      }
       ++here;
       Expect(state_.worker_expiries_.count({worker.last_seen + state_.settings_.lease_duration, id}) == 1, "worker ",
              id.value(), " has its expiry");

@@ -74,6 +74,7 @@ absl::Status State::LoadWorker(WorkerEntry worker) {
     return Damaged(absl::StrCat("worker '", id.value(), "' is ", Name(worker.state), " and was ",
                                 Name(worker.state_before_gone), " before it was gone"));
   }
+  if (worker.state == WorkerState::kGone) worker.ForgetFacts();
   if (id.empty() || !workers_.emplace(id, std::move(worker)).second) {
     return Damaged(absl::StrCat("worker id '", id.value(), "' stands twice or is empty"));
   }

@@ -58,6 +58,7 @@ struct Settings {
   absl::Duration suspension_gap = absl::Seconds(2);     // a longer pause between Ticks extends every lease by the pause
   int most_counted_ends = 3;  // crashed + stalled + lost attempts after which a run has failed
   int quarantine_after = 3;
+  int64_t most_workers = 16'384;            // that are not gone
   int64_t most_runs_of_sweep = 10'000'000;  // what one sweep file may have: a sweep grows no further either
 };
 

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
 #include "common/schema/largest_step.h"
+#include "common/schema/offer_limits.h"
 #include "coordinator/rpc/convert.h"
 
 // What workers say.
@@ -216,9 +217,15 @@ absl::StatusOr<core::Synchronize> FromProto(const v1::SynchronizeRequest& reques
   command.number = request.number();
   command.goodbye = request.goodbye();
   if (request.trainers_size() > kMostTrainers) return Wrong("trainers", absl::StrCat("at most ", kMostTrainers));
+  size_t offered = 0;
   for (const v1::TrainerOffer& offer : request.trainers()) {
     SEEDBED_ASSIGN_OR_RETURN(core::TrainerOffer checked, OfferFromProto(offer));
+    offered += OfferBytes(checked.trainer, checked.numerics_json, checked.pack_parameters);
     command.trainers.push_back(std::move(checked));
+  }
+  if (offered > kMostOfferBytes) {
+    return Wrong("trainers", absl::StrCat("names, numerics_json and pack_parameters of at most ", kMostOfferBytes,
+                                          " bytes together, not ", offered));
   }
   SEEDBED_RETURN_IF_ERROR(LeasesFromProto(request, &command));
   return command;

@@ -312,6 +312,12 @@ TEST_F(RpcTest, BadMessagesAreInvalid) {
       {"trainers", [](auto* r) { r->mutable_trainers(0)->set_trainer(""); }},
       {"numerics_json", [](auto* r) { r->mutable_trainers(0)->set_numerics_json("[1]"); }},
       {"numerics_json", [](auto* r) { r->mutable_trainers(0)->set_numerics_json("{"); }},
+      {"at most 16384 bytes together, not 16406",
+       [](auto* r) {
+         r->mutable_trainers(0)->set_trainer("m");
+         r->mutable_trainers(0)->set_numerics_json(R"({"cpu":")" + std::string(8 << 10, 'x') + R"("})");
+         *r->add_trainers() = r->trainers(0);
+       }},
       {"lease", [](auto* r) { r->add_leases(); }},
       {"pack_key", [](auto* r) { r->add_engines()->set_pack_key("xyz"); }},
   };

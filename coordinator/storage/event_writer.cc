@@ -364,14 +364,20 @@ absl::Status EventWriter::operator()(const core::RunsDeleted& event) {
 
 absl::Status EventWriter::operator()(const core::WorkerRegistered& event) {
   numerics_.clear();
-  SEEDBED_ASSIGN_OR_RETURN(const std::optional<int64_t> known,
-                           database_->QueryInt("SELECT 1 FROM workers WHERE worker_id = ?", event.worker));
+  const std::string trainers = TrainersJson(event.trainers);
+  SEEDBED_ASSIGN_OR_RETURN(
+      const std::optional<int64_t> known,
+      database_->QueryInt("SELECT name = ?2 AND host = ?3 AND device = ?4 AND version = ?5 AND "
+                          "slots = ?6 AND trainers = ?7 FROM workers WHERE worker_id = ?1",
+                          event.worker, event.name, event.host, event.device, event.version, event.slots, trainers));
+  // It was gone and is as it was.
+  if (known == 1) return absl::OkStatus();
   SEEDBED_RETURN_IF_ERROR(ChangeOne(
       "INSERT INTO workers (worker_id, name, host, device, version, slots, trainers, state, registered_at, changed_at) "
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (worker_id) DO UPDATE SET name = excluded.name, "
       "host = excluded.host, device = excluded.device, version = excluded.version, slots = excluded.slots, "
       "trainers = excluded.trainers, changed_at = excluded.changed_at",
-      event.worker, event.name, event.host, event.device, event.version, event.slots, TrainersJson(event.trainers),
+      event.worker, event.name, event.host, event.device, event.version, event.slots, trainers,
       core::Name(core::WorkerState::kActive), now_));
   return Audit(known.has_value() ? "worker_changed" : "worker_registered", SweepId(), RunId(), event.worker.value(),
                absl::StrCat(event.name, " on ", event.host, ": ", event.slots, " slots, ", event.device));

@@ -287,6 +287,19 @@ TEST_F(LoadTest, WhateverTheCoreDecides) {
   EXPECT_GT(all, 1000);
 }
 
+TEST_F(LoadTest, OffersOfWorkersThatAreGoneStayOnTheDisk) {
+  core::State state;
+  Step({WorkerEvent("w")}, &state);
+  Step({core::WorkerStateChanged{WorkerId("w"), core::WorkerState::kActive, core::WorkerState::kGone, "goodbye"}},
+       &state);
+  const absl::StatusOr<core::State> loaded = store_->Load(state.settings(), clock_.Now().monotonic);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->FindWorker(WorkerId("w"))->trainers.empty());
+  // Nor are they read: what stands there is of no account.
+  SEEDBED_ASSERT_OK(OpenRaw(store_->database_path())->Execute("UPDATE workers SET trainers = '[7]'"));
+  EXPECT_TRUE(store_->Load(state.settings(), clock_.Now().monotonic).ok());
+}
+
 TEST_F(LoadTest, ADamagedRowIsDataLoss) {
   SEEDBED_ASSERT_OK(store_->Write(Events(SweepEvents("sweep", 1, 1))));
   SEEDBED_ASSERT_OK(OpenRaw(store_->database_path())->Execute("UPDATE runs SET state = 'sleeping'"));

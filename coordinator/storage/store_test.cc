@@ -190,6 +190,17 @@ TEST_F(StoreTest, PeopleFindInEventsWhatHappened) {
   EXPECT_EQ(One("SELECT detail FROM events WHERE kind = 'runs_added'"), "2 configurations, 4 runs");
 }
 
+TEST_F(StoreTest, AWorkerThatComesBackAsItWasHasNotChanged) {
+  const core::WorkerRegistered worker = WorkerEvent("w");
+  SEEDBED_ASSERT_OK(store_->Write(Events({worker})));
+  SEEDBED_ASSERT_OK(store_->Write(Events({worker})));
+  EXPECT_EQ(One("SELECT group_concat(kind, ' ') FROM events"), "worker_registered");
+  core::WorkerRegistered changed = worker;
+  changed.trainers[0].pack_parameters.clear();
+  SEEDBED_ASSERT_OK(store_->Write(Events({changed})));
+  EXPECT_EQ(One("SELECT group_concat(kind, ' ') FROM events"), "worker_registered worker_changed");
+}
+
 TEST_F(StoreTest, NothingIsLeftOfADeletedSweepButItsEvents) {
   WriteSweep();
   SEEDBED_ASSERT_OK(store_->Write(Metrics({{RunId(1), {0}, {{"train_loss", {1}}, {"a.b", {1}}}, {}}})));

@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/json.h"
 #include "common/base/status_macros.h"
 #include "common/base/text.h"
+#include "common/schema/offer_limits.h"
 
 namespace seedbed {
 namespace {
@@ -105,6 +107,16 @@ absl::StatusOr<EngineMessage> ReadReady(Reader reader) {
   if (reader.Find("memory_bytes") != nullptr) ready.memory_bytes = reader.Integer("memory_bytes", 0, INT64_MAX);
   ready.numerics = reader.Object("numerics");
   ready.pack_parameters = reader.Strings("pack_parameters");
+  size_t offered = 0;
+  for (const std::string& trainer : ready.trainers) {
+    offered += OfferBytes(trainer, CanonicalJson(ready.numerics), ready.pack_parameters);
+  }
+  // The coordinator would refuse the worker with all its engines.
+  if (offered > kMostOfferBytes) {
+    reader.Fail("numerics", absl::StrCat("an object that with the names of `trainers` and `pack_parameters`, once for "
+                                         "each trainer, has at most ",
+                                         kMostOfferBytes, " bytes, not ", offered));
+  }
   if (const Json* checkpoints = reader.Find("checkpoints"); checkpoints != nullptr) {
     if (!checkpoints->is_boolean()) reader.Fail("checkpoints", "a boolean");
     ready.checkpoints = checkpoints->is_boolean() && checkpoints->get<bool>();

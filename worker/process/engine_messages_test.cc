@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 
 namespace seedbed {
 namespace {
@@ -72,7 +75,7 @@ TEST(ParseEngineMessageTest, ReadsTheSmallMessages) {
 
 TEST(ParseEngineMessageTest, SaysWhatIsWrong) {
   struct {
-    const char* line;
+    std::string line;
     const char* message;
   } const cases[] = {
       {"", "not valid JSON"},
@@ -119,6 +122,9 @@ TEST(ParseEngineMessageTest, SaysWhatIsWrong) {
       {R"({"type":"ready","protocol":1,"engine":"e","trainers":["m"],"capacity":1,"device":"cpu","numerics":1,)"
        R"("pack_parameters":[]})",
        "key \"numerics\""},
+      {absl::StrCat(R"({"type":"ready","protocol":1,"engine":"e","trainers":["m","n"],"capacity":1,"device":"cpu",)",
+                    R"("numerics":{"cpu":")", std::string(8 << 10, 'x'), R"("},"pack_parameters":[]})"),
+       "at most 16384 bytes, not 16406"},
   };
   for (const auto& each : cases) {
     const absl::StatusOr<EngineMessage> message = ParseEngineMessage(each.line);
