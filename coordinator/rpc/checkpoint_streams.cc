@@ -32,9 +32,11 @@ absl::Status CheckNewestFile(Coordinator* coordinator, RunId run) {
 }  // namespace
 
 PutCheckpointCall* PutCheckpointCall::Make(Coordinator* coordinator, TaskPool* pool, absl::Duration patience,
-                                           const absl::Status& refusal, v1::PutCheckpointResponse* response) {
-  const std::shared_ptr<PutCheckpointCall> call(new PutCheckpointCall(coordinator, pool, patience, response));
+                                           Authenticator::Again allowed, v1::PutCheckpointResponse* response) {
+  const std::shared_ptr<PutCheckpointCall> call(
+      new PutCheckpointCall(coordinator, pool, patience, std::move(allowed), response));
   call->self_ = call;
+  const absl::Status refusal = call->allowed_();
   if (refusal.ok()) {
     call->ReadNext();
     call->WatchAfter(patience);
@@ -96,6 +98,7 @@ void PutCheckpointCall::Take() {
 }
 
 absl::Status PutCheckpointCall::TakeMessage() {
+  SEEDBED_RETURN_IF_ERROR(allowed_());
   if (request_.has_header()) {
     if (writer_ != nullptr) return absl::InvalidArgumentError("a second header in one PutCheckpoint");
     return Begin(request_.header());
@@ -118,6 +121,8 @@ void PutCheckpointCall::Complete() {
   } else {
     status = writer_->Finish();
   }
+  // The last piece may be long ago.
+  if (status.ok()) status = allowed_();
   if (!status.ok()) {
     writer_.reset();
     return Finish(ToGrpc(status));
@@ -160,7 +165,7 @@ void PutCheckpointCall::Answer(const absl::StatusOr<core::Answer>& answer) {
 }
 
 void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
-                    ResponseStream<v1::CheckpointChunk>* stream) {
+                    const Authenticator::Again& allowed, ResponseStream<v1::CheckpointChunk>* stream) {
   const absl::StatusOr<CheckpointRow> row = FindRow(coordinator, run, step);
   if (!row.ok()) return stream->End(row.status());
   const absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = CheckpointReader::Open(*row);
@@ -169,6 +174,7 @@ void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> 
   chunk.set_size(row->bytes);
   chunk.set_sha256(row->sha256);
   while (true) {
+    if (const absl::Status still = allowed(); !still.ok()) return stream->End(still);
     absl::StatusOr<std::string> piece = (*reader)->Next(kCheckpointPieceBytes);
     if (!piece.ok()) return stream->End(piece.status());
     // An empty file has a first message too.

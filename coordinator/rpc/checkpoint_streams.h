@@ -7,10 +7,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/ids.h"
+#include "coordinator/access/authentication.h"
 #include "coordinator/checkpoint_files.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/call.h"
@@ -27,19 +29,23 @@ constexpr int64_t kCheckpointPieceBytes = 1 << 20;
 class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpointRequest>,
                                 public std::enable_shared_from_this<PutCheckpointCall> {
  public:
-  // All outlive the call. A `refusal` that is not OK ends it at once; a worker that sends nothing for `patience` ends
-  // it with DEADLINE_EXCEEDED.
+  // All outlive the call. `allowed` is asked at once, for every message and before the commit; a worker that sends
+  // nothing for `patience` ends it with DEADLINE_EXCEEDED.
   static PutCheckpointCall* Make(Coordinator* coordinator, TaskPool* pool, absl::Duration patience,
-                                 const absl::Status& refusal, v1::PutCheckpointResponse* response);
+                                 Authenticator::Again allowed, v1::PutCheckpointResponse* response);
 
   void OnReadDone(bool ok) override;
   void OnDone() override { self_.reset(); }
 
  private:
   using SteadyTime = std::chrono::steady_clock::time_point;
-  PutCheckpointCall(Coordinator* coordinator, TaskPool* pool, absl::Duration patience,
+  PutCheckpointCall(Coordinator* coordinator, TaskPool* pool, absl::Duration patience, Authenticator::Again allowed,
                     v1::PutCheckpointResponse* response)
-      : coordinator_(coordinator), pool_(pool), patience_(patience), response_(response) {}
+      : coordinator_(coordinator),
+        pool_(pool),
+        patience_(patience),
+        allowed_(std::move(allowed)),
+        response_(response) {}
   void ReadNext();
   // Ends the call if nothing came for too long; else looks again when that may be so.
   void Watch();
@@ -54,6 +60,7 @@ class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpoint
   Coordinator* const coordinator_;
   TaskPool* const pool_;
   const absl::Duration patience_;
+  const Authenticator::Again allowed_;
   v1::PutCheckpointResponse* const response_;
   // Of the read that is under way, or else of the task that deals with what it brought.
   v1::PutCheckpointRequest request_;
@@ -67,8 +74,9 @@ class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpoint
 };
 
 // Sends a checkpoint's file (the newest one's without a step), and ends the stream, at the latest when the client takes
-// nothing for `patience`. DATA_LOSS only if the file is lost (checkpoint_reader.h). Blocks.
+// nothing for `patience` or `allowed`, which is asked for every piece, says no. DATA_LOSS only if the file is lost
+// (checkpoint_reader.h). Blocks.
 void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
-                    ResponseStream<v1::CheckpointChunk>* stream);
+                    const Authenticator::Again& allowed, ResponseStream<v1::CheckpointChunk>* stream);
 
 }  // namespace seedbed

@@ -254,17 +254,18 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SweepServiceImpl::Query(grpc::Callb
 grpc::ServerWriteReactor<v1::CheckpointChunk>* SweepServiceImpl::ReadCheckpoint(
     grpc::CallbackServerContext* context, const v1::ReadCheckpointRequest* request) {
   const auto stream = ResponseStream<v1::CheckpointChunk>::Make(untaken_, context);
-  const absl::Status allowed = authenticator_->Check(CallerOf(*context), "SweepService/ReadCheckpoint");
-  if (!allowed.ok()) {
-    stream->End(allowed);
+  const Authenticator::Again allowed = authenticator_->CheckAgain(CallerOf(*context), "SweepService/ReadCheckpoint");
+  if (const absl::Status now = allowed(); !now.ok()) {
+    stream->End(now);
     return stream.get();
   }
   const RunId run(request->run_id());
   const std::optional<int64_t> step = request->has_step() ? std::optional<int64_t>(request->step()) : std::nullopt;
-  pools_->readings.Post([coordinator = coordinator_, run, step, patience = limits_.checkpoint_patience, stream] {
-    if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
-    SendCheckpoint(coordinator, run, step, patience, stream.get());
-  });
+  pools_->readings.Post(
+      [coordinator = coordinator_, run, step, patience = limits_.checkpoint_patience, allowed, stream] {
+        if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
+        SendCheckpoint(coordinator, run, step, patience, allowed, stream.get());
+      });
   return stream.get();
 }
 

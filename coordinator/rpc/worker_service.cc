@@ -77,13 +77,15 @@ grpc::ServerBidiReactor<v1::ReportRequest, v1::ReportResponse>* WorkerServiceImp
 grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpoint(
     grpc::CallbackServerContext* context, v1::PutCheckpointResponse* response) {
   return PutCheckpointCall::Make(coordinator_, &pools_->uploads, limits_.upload_patience,
-                                 authenticator_->Check(CallerOf(*context), "WorkerService/PutCheckpoint"), response);
+                                 authenticator_->CheckAgain(CallerOf(*context), "WorkerService/PutCheckpoint"),
+                                 response);
 }
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     grpc::CallbackServerContext* context, const v1::GetCheckpointRequest* request) {
   const auto stream = ResponseStream<v1::CheckpointChunk>::Make(untaken_, context);
-  absl::Status problem = authenticator_->Check(CallerOf(*context), "WorkerService/GetCheckpoint");
+  const Authenticator::Again allowed = authenticator_->CheckAgain(CallerOf(*context), "WorkerService/GetCheckpoint");
+  absl::Status problem = allowed();
   const absl::StatusOr<core::LeaseKey> lease = FromProto(request->lease());
   if (problem.ok()) problem = lease.status();
   if (!problem.ok()) {
@@ -91,12 +93,12 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     return stream.get();
   }
   pools_->downloads.Post([coordinator = coordinator_, worker = WorkerId(request->worker_id()), lease = *lease,
-                          step = request->step(), patience = limits_.checkpoint_patience, stream] {
+                          step = request->step(), patience = limits_.checkpoint_patience, allowed, stream] {
     if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
     // A worker's token is no right to read what others train.
     const absl::Status live = coordinator->CheckLease(worker, lease);
     if (!live.ok()) return stream->End(live);
-    SendCheckpoint(coordinator, lease.run, step, patience, stream.get());
+    SendCheckpoint(coordinator, lease.run, step, patience, allowed, stream.get());
   });
   return stream.get();
 }
