@@ -102,10 +102,10 @@ absl::StatusOr<std::vector<core::TrainerOffer>> TrainersFromJson(const std::stri
 }
 
 absl::Status LoadWorkers(Database* database, core::State* state) {
-  SEEDBED_ASSIGN_OR_RETURN(
-      CachedStatement rows,
-      database->Cached("SELECT worker_id, name, host, device, version, slots, "
-                       "CASE WHEN state = 'gone' THEN '[]' ELSE trainers END, state, state_before_gone FROM workers ORDER BY worker_id"));
+  SEEDBED_ASSIGN_OR_RETURN(CachedStatement rows,
+                           database->Cached("SELECT worker_id, name, host, device, version, slots, "
+                                            "CASE WHEN state = 'gone' THEN '[]' ELSE trainers END, state, "
+                                            "state_before_gone FROM workers ORDER BY worker_id"));
   while (true) {
     SEEDBED_ASSIGN_OR_RETURN(const bool row, rows->Step());
     if (!row) return absl::OkStatus();
