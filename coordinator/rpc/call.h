@@ -103,19 +103,42 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
     return true;
   }
 
+  // Calls `then`, which must not block, when a Push would not either: for want of room, or since the stream is over. At
+  // once if so already; no other may be waited for.
+  void OnRoom(std::function<void()> then) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!over_ && queued_bytes_ >= kMostQueuedBytes) {
+        on_room_ = std::move(then);
+        return;
+      }
+    }
+    then();
+  }
+
+  // Lets go of it once gRPC is done with the call.
+  void KeepUntilDone(std::shared_ptr<void> kept) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!done_) kept_ = std::move(kept);
+  }
+
   // Ends the stream after what is queued; later calls do nothing.
   void End(const absl::Status& status) {
+    std::function<void()> on_room;
+    bool finish = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (over_) return;
       over_ = true;
       status_ = status;
       taken_.notify_all();
-      if (writing_) return;
-      finished_ = true;
-      untaken_->Finish(answer_);
+      on_room.swap(on_room_);
+      finish = !writing_;
+      finished_ = finish;
+      if (finish) untaken_->Finish(answer_);
     }
-    this->Finish(ToGrpc(status));
+    if (on_room) on_room();
+    if (finish) this->Finish(ToGrpc(status));
   }
 
   bool over() const {
@@ -135,6 +158,7 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
 
   void OnWriteDone(bool ok) override {
     const Response* next = nullptr;
+    std::function<void()> on_room;
     bool finish = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -153,14 +177,22 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
       finish = !writing_ && over_ && !finished_;
       finished_ = finished_ || finish;
       if (finish) untaken_->Finish(answer_);
+      if (over_ || queued_bytes_ < kMostQueuedBytes) on_room.swap(on_room_);
     }
     taken_.notify_all();
+    if (on_room) on_room();
     if (next != nullptr) this->StartWrite(next);
     if (finish) this->Finish(ToGrpc(status_));
   }
   void OnCancel() override { End(absl::CancelledError("the call was cancelled")); }
   void OnDone() override {
     untaken_->Done(answer_);
+    std::shared_ptr<void> kept;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_ = true;
+      kept.swap(kept_);
+    }
     self_.reset();
   }
 
@@ -185,7 +217,10 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
   bool writing_ = false;
   bool over_ = false;      // nothing more is taken
   bool finished_ = false;  // Finish was called
+  bool done_ = false;      // gRPC's own last word
   absl::Status status_;
+  std::function<void()> on_room_;
+  std::shared_ptr<void> kept_;
   std::shared_ptr<ResponseStream> self_;
 };
 

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "coordinator/checkpoint_reader.h"
 #include "coordinator/rpc/convert.h"
 
 namespace seedbed {
@@ -164,26 +163,39 @@ void PutCheckpointCall::Answer(const absl::StatusOr<core::Answer>& answer) {
   Finish(grpc::Status::OK);
 }
 
+absl::Status OpenCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step,
+                            std::unique_ptr<CheckpointReader>* reader, v1::CheckpointChunk* chunk) {
+  SEEDBED_ASSIGN_OR_RETURN(const CheckpointRow row, FindRow(coordinator, run, step));
+  SEEDBED_ASSIGN_OR_RETURN(*reader, CheckpointReader::Open(row));
+  chunk->set_size(row.bytes);
+  chunk->set_sha256(row.sha256);
+  return absl::OkStatus();
+}
+
+absl::Status NextPiece(CheckpointReader* reader, const Authenticator::Again& allowed, v1::CheckpointChunk* chunk,
+                       bool* end) {
+  SEEDBED_RETURN_IF_ERROR(allowed());
+  SEEDBED_ASSIGN_OR_RETURN(std::string piece, reader->Next(kCheckpointPieceBytes));
+  // An empty file has a first message too.
+  *end = piece.empty() && chunk->sha256().empty();
+  chunk->set_data(std::move(piece));
+  return absl::OkStatus();
+}
+
 void SendCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step, absl::Duration patience,
                     const Authenticator::Again& allowed, ResponseStream<v1::CheckpointChunk>* stream) {
-  const absl::StatusOr<CheckpointRow> row = FindRow(coordinator, run, step);
-  if (!row.ok()) return stream->End(row.status());
-  const absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = CheckpointReader::Open(*row);
-  if (!reader.ok()) return stream->End(reader.status());
+  std::unique_ptr<CheckpointReader> reader;
   v1::CheckpointChunk chunk;
-  chunk.set_size(row->bytes);
-  chunk.set_sha256(row->sha256);
-  while (true) {
-    if (const absl::Status still = allowed(); !still.ok()) return stream->End(still);
-    absl::StatusOr<std::string> piece = (*reader)->Next(kCheckpointPieceBytes);
-    if (!piece.ok()) return stream->End(piece.status());
-    // An empty file has a first message too.
-    if (piece->empty() && chunk.sha256().empty()) return stream->End(absl::OkStatus());
-    chunk.set_data(*std::move(piece));
+  absl::Status status = OpenCheckpoint(coordinator, run, step, &reader, &chunk);
+  bool end = false;
+  while (status.ok()) {
+    status = NextPiece(reader.get(), allowed, &chunk, &end);
+    if (!status.ok() || end) break;
     if (!stream->Push(std::exchange(chunk, {}), patience)) {
-      return stream->End(absl::DeadlineExceededError("the checkpoint was not taken in time; ask for it again"));
+      status = absl::DeadlineExceededError("the checkpoint was not taken in time; ask for it again");
     }
   }
+  stream->End(status);
 }
 
 }  // namespace seedbed

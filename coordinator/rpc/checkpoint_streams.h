@@ -14,6 +14,7 @@
 #include "common/base/ids.h"
 #include "coordinator/access/authentication.h"
 #include "coordinator/checkpoint_files.h"
+#include "coordinator/checkpoint_reader.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/call.h"
 #include "coordinator/rpc/task_pool.h"
@@ -72,6 +73,14 @@ class PutCheckpointCall final : public grpc::ServerReadReactor<v1::PutCheckpoint
   SteadyTime reading_since_;  // while reading
   std::shared_ptr<PutCheckpointCall> self_;
 };
+
+// Opens the checkpoint's file (the newest one's without a step); `chunk` gets what stands in the first piece beside its
+// bytes. DATA_LOSS only if the file is lost (checkpoint_reader.h).
+absl::Status OpenCheckpoint(Coordinator* coordinator, RunId run, std::optional<int64_t> step,
+                            std::unique_ptr<CheckpointReader>* reader, v1::CheckpointChunk* chunk);
+// The next piece into `chunk`, as OpenCheckpoint or std::exchange left it. `end`: there is none, and all was sent.
+absl::Status NextPiece(CheckpointReader* reader, const Authenticator::Again& allowed, v1::CheckpointChunk* chunk,
+                       bool* end);
 
 // Sends a checkpoint's file (the newest one's without a step), and ends the stream, at the latest when the client takes
 // nothing for `patience` or `allowed`, which is asked for every piece, says no. DATA_LOSS only if the file is lost

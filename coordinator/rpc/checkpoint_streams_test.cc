@@ -313,6 +313,31 @@ TEST_F(LargeCheckpointsTest, WorkersThatTakeNothingStallNoUpload) {
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(20));
 }
 
+TEST_F(LargeCheckpointsTest, AWorkerThatTakesNothingStallsNoOthersDownload) {
+  v1::SubmitSweepResponse submitted;
+  ASSERT_TRUE(Submit("other", rpc_test::SweepText("other", 1, 1), &submitted).ok());
+  v1::SynchronizeResponse granted;
+  ASSERT_TRUE(Synchronize(CallOf("v", 1, 1), &granted).ok());
+  ASSERT_EQ(granted.start_size(), 1);
+  v1::PutCheckpointResponse response;
+  v1::CheckpointHeader header = HeaderOf(10, "content");
+  header.set_worker_id("v");
+  *header.mutable_lease() = granted.start(0).lease();
+  ASSERT_TRUE(Put(header, "content", &response).ok());
+  const std::string content(12 << 20, 'x');
+  ASSERT_TRUE(Put(HeaderOf(10, content), content, &response).ok());
+  v1::GetCheckpointRequest request;
+  request.set_worker_id("w");
+  *request.mutable_lease() = lease_;
+  request.set_step(10);
+  const StalledReadings readings(workers_.get(), &v1::WorkerService::Stub::GetCheckpoint, request);
+  const auto begun = std::chrono::steady_clock::now();
+  std::string read;
+  EXPECT_TRUE(Get("v", granted.start(0).lease(), 10, &read).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(8));
+  EXPECT_EQ(read, "content");
+}
+
 TEST_F(CheckpointCallsTest, AStopDoesNotWaitForAnUpload) {
   grpc::ClientContext context;
   SetDeadline(&context);

@@ -3,11 +3,16 @@
 #include "coordinator/access/authentication.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/rpc/call_limits.h"
+#include "coordinator/rpc/checkpoint_download.h"
 #include "coordinator/rpc/task_pool.h"
 #include "coordinator/rpc/untaken_answers.h"
 #include "seedbed/v1/sweep_service.grpc.pb.h"
 
 namespace seedbed {
+
+// Of downloads by workers, each with a file and up to 5 MiB in memory.
+constexpr int kMostDownloads = 12;
+constexpr int kMostDownloadsOfWorker = 3;
 
 // The threads that handlers may wait on, by how long that can take: so that a long query holds up no list, a large
 // submission or extension no cancellation, and none of them a pause.
@@ -18,8 +23,10 @@ struct ServicePools {
   TaskPool cancellations{1};
   TaskPool long_changes{1};  // of many commits: extend, retry, delete
   TaskPool submissions{1};
-  // Of checkpoints. Who takes them slowly keeps a thread: people stall no worker, and no worker another's upload.
+  // Of checkpoints. Who sends them slowly, or as a person takes them so, keeps a thread: people stall no worker, and no
+  // worker another's download.
   TaskPool uploads{3};
+  DownloadTurns download_turns{kMostDownloads, kMostDownloadsOfWorker};
   TaskPool downloads{3};
   TaskPool readings{2};  // by people
 

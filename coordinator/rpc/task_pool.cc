@@ -50,10 +50,11 @@ void TaskPool::Work() {
       changed_.wait_until(lock, SteadyTime(first->first));
       continue;
     }
-    const std::function<void()> task = std::move(first->second);
+    std::function<void()> task = std::move(first->second);
     tasks_.erase(first);
     lock.unlock();
     task();
+    task = nullptr;  // what it holds may post another as it goes
     lock.lock();
   }
 }

@@ -5,6 +5,7 @@
 
 #include "coordinator/rpc/call.h"
 #include "coordinator/rpc/caller.h"
+#include "coordinator/rpc/checkpoint_download.h"
 #include "coordinator/rpc/checkpoint_streams.h"
 #include "coordinator/rpc/convert.h"
 #include "coordinator/rpc/report_stream.h"
@@ -92,14 +93,8 @@ grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     stream->End(problem);
     return stream.get();
   }
-  pools_->downloads.Post([coordinator = coordinator_, worker = WorkerId(request->worker_id()), lease = *lease,
-                          step = request->step(), patience = limits_.checkpoint_patience, allowed, stream] {
-    if (const absl::Status room = stream->Room(); !room.ok()) return stream->End(room);
-    // A worker's token is no right to read what others train.
-    const absl::Status live = coordinator->CheckLease(worker, lease);
-    if (!live.ok()) return stream->End(live);
-    SendCheckpoint(coordinator, lease.run, step, patience, allowed, stream.get());
-  });
+  CheckpointDownload::Start(coordinator_, &pools_->download_turns, &pools_->downloads,
+                            {WorkerId(request->worker_id()), *lease, request->step()}, allowed, stream);
   return stream.get();
 }
 

@@ -1,0 +1,30 @@
+#include "coordinator/rpc/checkpoint_download.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+// Whose turn it is; checkpoint_streams_test.cc has the downloads.
+namespace seedbed {
+namespace {
+
+TEST(DownloadTurnsTest, AreTakenInOrderButNotBehindAWorkerThatHasEnough) {
+  DownloadTurns turns(3, 2);
+  std::string started;
+  for (const char* each : {"a1", "a2", "a3", "b1", "b2", "c1"}) {
+    turns.Ask(WorkerId(std::string(each, 1)), [&started, each] { started += std::string(each) + " "; });
+  }
+  EXPECT_EQ(started, "a1 a2 b1 ");
+  turns.Done(WorkerId("b"));
+  EXPECT_EQ(started, "a1 a2 b1 b2 ");
+  turns.Done(WorkerId("a"));
+  EXPECT_EQ(started, "a1 a2 b1 b2 a3 ");
+  turns.Done(WorkerId("a"));
+  turns.Done(WorkerId("a"));
+  turns.Done(WorkerId("b"));
+  turns.Done(WorkerId("c"));
+  EXPECT_EQ(started, "a1 a2 b1 b2 a3 c1 ");
+}
+
+}  // namespace
+}  // namespace seedbed
