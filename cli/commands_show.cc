@@ -88,6 +88,15 @@ struct LogsOptions {
   bool follow = false;
 };
 
+void PrintLog(Context& context, int64_t run, const std::string& text) {
+  if (context.options.json) {
+    context.PrintJson({{"run_id", run}, {"text", text}});
+  } else {
+    context.Print(context.style().width > 0 ? PrintableLines(text) : text);
+    context.out().Flush();
+  }
+}
+
 absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
   SEEDBED_ASSIGN_OR_RETURN(Client* const client, context.client());
   v1::ReadLogRequest request;
@@ -96,16 +105,23 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
   // Nothing is written while nothing trains, so there would be no end to wait for.
   request.set_follow(options.follow && !context.offline());
   bool wrote = false;
-  SEEDBED_RETURN_IF_ERROR(client->ReadLog(request, [&](const v1::ReadLogResponse& part) {
+  // The coordinator waits seconds for who takes a log, and a reader in a pager takes minutes: a log is bounded, so it
+  // is kept here until it is whole.
+  std::vector<std::string> kept;
+  const absl::Status read = client->ReadLog(request, [&](const v1::ReadLogResponse& part) {
     wrote = true;
-    if (context.options.json) {
-      context.PrintJson({{"run_id", options.run}, {"text", part.text()}});
-    } else {
-      context.Print(context.style().width > 0 ? PrintableLines(part.text()) : part.text());
-      context.out().Flush();
+    if (request.follow()) {
+      PrintLog(context, options.run, part.text());
+      return !context.out().closed();
     }
-    return !context.out().closed();
-  }));
+    kept.push_back(part.text());
+    return true;
+  });
+  for (const std::string& text : kept) {
+    if (context.out().closed()) break;
+    PrintLog(context, options.run, text);
+  }
+  SEEDBED_RETURN_IF_ERROR(read);
   if (!wrote && context.options.json) context.PrintJson({{"run_id", options.run}, {"text", ""}});
   if (!wrote && !context.options.json) context.Note(absl::StrCat("run ", options.run, " has written nothing"));
   return kExitOk;
