@@ -1,6 +1,10 @@
 // show and logs: one run, or one sweep's results.
+#include <condition_variable>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -104,23 +108,40 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
   request.set_attempt(options.attempt);
   // Nothing is written while nothing trains, so there would be no end to wait for.
   request.set_follow(options.follow && !context.offline());
-  bool wrote = false;
-  // The coordinator waits seconds for who takes a log, and a reader in a pager takes minutes: a log is bounded, so it
-  // is kept here until it is whole.
-  std::vector<std::string> kept;
-  const absl::Status read = client->ReadLog(request, [&](const v1::ReadLogResponse& part) {
-    wrote = true;
-    if (request.follow()) {
-      PrintLog(context, options.run, part.text());
-      return !context.out().closed();
-    }
-    kept.push_back(part.text());
-    return true;
+  // The coordinator waits seconds for who takes a log, and a reader in a pager takes minutes: what comes, which is
+  // bounded, is taken beside the printing.
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::string> parts;  // guarded by mutex, as all below
+  bool done = false;
+  absl::Status read;
+  std::thread taking([&] {
+    const absl::Status status = client->ReadLog(request, [&](const v1::ReadLogResponse& part) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      parts.push_back(part.text());
+      changed.notify_all();
+      return !done;
+    });
+    const std::lock_guard<std::mutex> lock(mutex);
+    read = status;
+    done = true;
+    changed.notify_all();
   });
-  for (const std::string& text : kept) {
-    if (context.out().closed()) break;
+  bool wrote = false;
+  std::unique_lock<std::mutex> lock(mutex);
+  while (!context.out().closed()) {
+    changed.wait(lock, [&] { return done || !parts.empty(); });
+    if (parts.empty()) break;
+    const std::string text = std::exchange(parts.front(), "");
+    parts.pop_front();
+    lock.unlock();
+    wrote = true;
     PrintLog(context, options.run, text);
+    lock.lock();
   }
+  done = true;
+  lock.unlock();
+  taking.join();
   SEEDBED_RETURN_IF_ERROR(read);
   if (!wrote && context.options.json) context.PrintJson({{"run_id", options.run}, {"text", ""}});
   if (!wrote && !context.options.json) context.Note(absl::StrCat("run ", options.run, " has written nothing"));

@@ -89,6 +89,12 @@ absl::StatusOr<std::optional<RunningCoordinator>> FindRunningCoordinator(const s
   running.address = socket != file->addresses.end() ? *socket : file->addresses.front();
   running.pid = file->pid;
   running.tls = file->tls && socket == file->addresses.end();
+  if (socket == file->addresses.end() && file->strangers) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the coordinator on ", data_directory,
+                     " is another user's, and root sends no token to where that "
+                     "user's file says\nName it with --server HOST:PORT, and a token with --token-file FILE."));
+  }
   if (socket == file->addresses.end() && !file->token_file.empty()) {
     running.token_file = file->token_file;
     SEEDBED_ASSIGN_OR_RETURN(running.token, GivenToken(file->token_file));

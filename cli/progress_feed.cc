@@ -34,8 +34,10 @@ void ProgressFeed::Read() {
           return !stopping_;
         },
         &canceller_);
-    // A coordinator that stops cancels what it has not answered yet; a cancellation of ours ends the next pause.
-    const bool went_away = absl::IsUnavailable(status) || absl::IsCancelled(status);
+    // A coordinator that stops cancels what it has not answered yet; a cancellation of ours ends the next pause. Others
+    // with the same token may have too much on its way.
+    const bool went_away =
+        absl::IsUnavailable(status) || absl::IsCancelled(status) || absl::IsResourceExhausted(status);
     const bool retry = went_away && absl::Now() - last_heard < patience_;
     if (!retry || !PauseBeforeRetry()) {
       std::lock_guard<std::mutex> lock(mutex_);

@@ -26,6 +26,7 @@ CommitLoop::CommitLoop(CommitLoopOptions options, std::unique_ptr<Store> store, 
     : options_(std::move(options)),
       store_(std::move(store)),
       clock_(clock),
+      reader_(reader),
       logs_(logs),
       state_(std::move(state)),
       progress_(std::move(progress)),
@@ -253,11 +254,25 @@ void CommitLoop::Gather(std::vector<Item> items, bool flush_reports) {
   turn.ended_number = progress_.last_ended_number();
 }
 
+// The last words of an attempt that ended before a restart come after it.
+const WorkerId* CommitLoop::HolderOfEnded(const core::LeaseKey& lease) {
+  if (const WorkerId* known = ended_leases_.HolderOf(lease)) return known;
+  const core::Run* run = state_->FindRun(lease.run);
+  if (run == nullptr || run->attempts == 0 || !(core::LeaseOf(*run) == lease)) return nullptr;
+  if (std::holds_alternative<core::Running>(run->state)) return nullptr;
+  const absl::StatusOr<RunDetail> detail = reader_->GetRun(lease.run);
+  if (!detail.ok()) return nullptr;
+  for (const AttemptRow& attempt : detail->attempts) {
+    if (attempt.attempt == lease.attempt) ended_leases_.Add(lease, WorkerId(attempt.worker_id));
+  }
+  return ended_leases_.HolderOf(lease);
+}
+
 void CommitLoop::TakeLog(LogItem item) {
   const int64_t bytes = static_cast<int64_t>(item.text.size());
   log_bytes_.fetch_sub(bytes);
   // A worker's token is no right to write into the logs of what others train.
-  if (!core::MayPrint(*state_, item.worker, item.lease, ended_leases_.HolderOf(item.lease))) return;
+  if (!core::MayPrint(*state_, item.worker, item.lease, HolderOfEnded(item.lease))) return;
   if (metrics_held_) {
     // What is left of the disk is the database's.
     logs_->Lose(item.lease.run, item.lease.attempt, bytes);

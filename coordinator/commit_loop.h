@@ -185,6 +185,7 @@ class CommitLoop {
   void Gather(std::vector<Item> items, bool flush_reports);
   void AddReport(ReportItem item);
   void TakeLog(LogItem item);
+  const WorkerId* HolderOfEnded(const core::LeaseKey& lease);
   std::vector<ReportItem> TakeDueReports(bool all);
 
   absl::StatusOr<core::Answer> DecideAndApply(const core::Command& command, Turn* turn);
@@ -222,6 +223,7 @@ class CommitLoop {
   const CommitLoopOptions options_;
   const std::unique_ptr<Store> store_;
   const Clock* const clock_;
+  Reader* const reader_;
   RunLogs* const logs_;
 
   mutable std::mutex mutex_;

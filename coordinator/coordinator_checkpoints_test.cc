@@ -104,6 +104,11 @@ TEST_F(WorkersFilesTest, LogsTakeOnlyTheAttemptsOwnWords) {
   coordinator_->AppendLog(WorkerId("v"), lease, "another worker's\n");
   coordinator_->AppendLog(WorkerId("w"), lease, "its last\n");
   EXPECT_TRUE(LogBecomes(lease, "its own\nits last\n"));
+  coordinator_.reset();
+  Open();
+  coordinator_->AppendLog(WorkerId("v"), lease, "another worker's\n");
+  coordinator_->AppendLog(WorkerId("w"), lease, "after a restart\n");
+  EXPECT_TRUE(LogBecomes(lease, "its own\nits last\nafter a restart\n"));
 }
 
 TEST_F(WorkersFilesTest, LogsAreDroppedWhileTheDiskIsNearlyFull) {

@@ -11,7 +11,7 @@
 namespace seedbed {
 
 // Who held the attempts that ended last: what they still print comes from these workers. Bounded; forgets the oldest
-// first, and everything at a restart. Not thread-safe: belongs to the commit loop.
+// first. Not thread-safe: belongs to the commit loop.
 class EndedLeases {
  public:
   static constexpr size_t kMost = 16384;

@@ -31,7 +31,8 @@ absl::Status WriteServerFile(const std::string& data_directory, const ServerFile
 absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data_directory) {
   const std::string path = PathOf(data_directory);
   // It says where a token is, and to whom it is sent.
-  const absl::StatusOr<std::string> text = ReadOwnPrivateFile(path);
+  bool strangers = false;
+  const absl::StatusOr<std::string> text = ReadPrivateFile(path, &strangers);
   if (absl::IsNotFound(text.status())) return std::optional<ServerFile>();
   if (!text.ok()) {
     return absl::Status(
@@ -41,6 +42,7 @@ absl::StatusOr<std::optional<ServerFile>> ReadServerFile(const std::string& data
   }
   SEEDBED_ASSIGN_OR_RETURN(const Json json, ParseJson(*text, path));
   ServerFile content;
+  content.strangers = strangers;
   const auto string_at = [&json](const char* key) {
     const auto found = json.find(key);
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();

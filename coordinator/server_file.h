@@ -19,6 +19,7 @@ struct ServerFile {
   std::string token_file;  // empty if no address needs a token
   bool tls = false;        // the TCP addresses speak TLS
   std::string http;        // the dashboard's URL, with the real port; empty if there is none
+  bool strangers = false;  // as read: the file is neither this user's nor root's
 };
 
 // Replaces the file as one.

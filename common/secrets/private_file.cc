@@ -38,10 +38,6 @@ absl::Status ReadError(int error) {
   }
 }
 
-bool IsStrangers(const struct stat& file) {
-  return file.st_uid != 0 && file.st_uid != geteuid();
-}
-
 absl::Status ReadAll(int descriptor, std::string* text) {
   char buffer[65536];
   while (true) {
@@ -62,9 +58,7 @@ absl::Status WritePrivateFile(const std::string& path, const std::string& conten
   return file->Commit();
 }
 
-namespace {
-
-absl::StatusOr<std::string> Read(const std::string& path, bool whoever_owns_it) {
+absl::StatusOr<std::string> ReadPrivateFile(const std::string& path, bool* strangers) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     const absl::Status error = ReadError(errno);
@@ -75,8 +69,6 @@ absl::StatusOr<std::string> Read(const std::string& path, bool whoever_owns_it) 
   absl::Status status;
   if (fstat(descriptor, &file) != 0) {
     status = ReadError(errno);
-  } else if (!whoever_owns_it && IsStrangers(file)) {
-    status = absl::FailedPreconditionError(absl::StrCat("it belongs to another user (uid ", file.st_uid, ")"));
   } else if (OthersMayUse(file)) {
     status = absl::FailedPreconditionError("it is open to others than its owner; chmod 600 it");
   } else {
@@ -84,17 +76,8 @@ absl::StatusOr<std::string> Read(const std::string& path, bool whoever_owns_it) 
   }
   close(descriptor);
   if (!status.ok()) return absl::Status(status.code(), absl::StrCat("cannot use ", path, ": ", status.message()));
+  if (strangers != nullptr) *strangers = file.st_uid != 0 && file.st_uid != geteuid();
   return text;
-}
-
-}  // namespace
-
-absl::StatusOr<std::string> ReadPrivateFile(const std::string& path) {
-  return Read(path, /*whoever_owns_it=*/true);
-}
-
-absl::StatusOr<std::string> ReadOwnPrivateFile(const std::string& path) {
-  return Read(path, /*whoever_owns_it=*/false);
 }
 
 }  // namespace seedbed

@@ -16,10 +16,7 @@ absl::Status WritePrivateFile(const std::string& path, const std::string& conten
 // pass by itself (no file descriptors or memory left, a fault of the disk); FAILED_PRECONDITION if it cannot be read
 // for another, is longer than 16 MiB, or can be read or changed by others than its owner (the group may read a file of
 // root's, as Debian's group ssl-cert does).
-absl::StatusOr<std::string> ReadPrivateFile(const std::string& path);
-
-// The same of a file that tells this program what to do: FAILED_PRECONDITION too if it is neither this user's nor
-// root's, who could have put anything there.
-absl::StatusOr<std::string> ReadOwnPrivateFile(const std::string& path);
+// `strangers`, if given, becomes whether it is neither this user's nor root's, which only root can come upon.
+absl::StatusOr<std::string> ReadPrivateFile(const std::string& path, bool* strangers = nullptr);
 
 }  // namespace seedbed

@@ -73,8 +73,9 @@ template <typename Response>
 class ResponseStream final : public grpc::ServerWriteReactor<Response> {
  public:
   // `untaken` outlives the stream.
-  static std::shared_ptr<ResponseStream> Make(UntakenAnswers* untaken, grpc::CallbackServerContext* context) {
-    const std::shared_ptr<ResponseStream> stream(new ResponseStream(untaken, context));
+  static std::shared_ptr<ResponseStream> Make(UntakenAnswers* untaken, grpc::CallbackServerContext* context,
+                                              UntakenAnswers::Use use = UntakenAnswers::Use::kReading) {
+    const std::shared_ptr<ResponseStream> stream(new ResponseStream(untaken, context, use));
     stream->self_ = stream;
     return stream;
   }
@@ -202,10 +203,10 @@ class ResponseStream final : public grpc::ServerWriteReactor<Response> {
     Response response;
     int64_t bytes = 0;
   };
-  ResponseStream(UntakenAnswers* untaken, grpc::CallbackServerContext* context)
+  ResponseStream(UntakenAnswers* untaken, grpc::CallbackServerContext* context, UntakenAnswers::Use use)
       : untaken_(untaken),
         caller_(CallerOf(*context)),
-        answer_(untaken->Begin(caller_, UntakenAnswers::Use::kReading, [context] { context->TryCancel(); })) {}
+        answer_(untaken->Begin(caller_, use, [context] { context->TryCancel(); })) {}
 
   UntakenAnswers* const untaken_;
   const Caller caller_;

@@ -1,6 +1,7 @@
 #include "coordinator/rpc/checkpoint_download.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/status_macros.h"
 #include "coordinator/rpc/checkpoint_streams.h"
@@ -16,11 +17,16 @@ bool DownloadTurns::TakeLocked(const WorkerId& worker) {
   return true;
 }
 
-void DownloadTurns::Ask(const WorkerId& worker, std::function<void()> start) {
+void DownloadTurns::Ask(const WorkerId& worker, std::function<void()> start, std::function<bool()> gone) {
+  std::deque<Waiting> left;  // destroyed without the lock
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!TakeLocked(worker)) {
-      waiting_.emplace_back(worker, std::move(start));
+      const auto end =
+          std::stable_partition(waiting_.begin(), waiting_.end(), [](const Waiting& each) { return !each.gone(); });
+      std::move(end, waiting_.end(), std::back_inserter(left));
+      waiting_.erase(end, waiting_.end());
+      waiting_.push_back({worker, std::move(start), std::move(gone)});
       return;
     }
   }
@@ -33,10 +39,10 @@ void DownloadTurns::Done(const WorkerId& worker) {
     const std::lock_guard<std::mutex> lock(mutex_);
     --under_way_;
     if (--of_worker_.at(worker) == 0) of_worker_.erase(worker);
-    const auto next =
-        std::find_if(waiting_.begin(), waiting_.end(), [this](const auto& each) { return TakeLocked(each.first); });
+    const auto next = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [this](const Waiting& each) { return !each.gone() && TakeLocked(each.worker); });
     if (next == waiting_.end()) return;
-    start = std::move(next->second);
+    start = std::move(next->start);
     waiting_.erase(next);
   }
   start();
@@ -44,20 +50,25 @@ void DownloadTurns::Done(const WorkerId& worker) {
 
 void CheckpointDownload::Start(Coordinator* coordinator, DownloadTurns* turns, TaskPool* pool, Request request,
                                Authenticator::Again allowed, std::shared_ptr<Stream> stream) {
-  const WorkerId worker = request.worker;
-  turns->Ask(worker, [coordinator, turns, pool, request = std::move(request), allowed = std::move(allowed),
-                      stream = std::move(stream)] {
-    const std::shared_ptr<CheckpointDownload> download(
-        new CheckpointDownload(coordinator, turns, pool, request, allowed, stream));
-    // Its turn lasts until gRPC is done with the call: what waits to be taken after the last piece takes room too.
-    stream->KeepUntilDone(download);
-    pool->Post([download] { download->Begin(); });
+  pool->Post([=] {
+    // A worker's token is no right to read what others train, nor to a turn.
+    if (const absl::Status problem = coordinator->CheckLease(request.worker, request.lease); !problem.ok()) {
+      return stream->End(problem);
+    }
+    const auto start = [=] {
+      const std::shared_ptr<CheckpointDownload> download(
+          new CheckpointDownload(coordinator, turns, pool, request, allowed, stream));
+      // Its turn lasts until gRPC is done with the call: what waits to be taken after the last piece takes room too.
+      stream->KeepUntilDone(download);
+      pool->Post([download] { download->Begin(); });
+    };
+    turns->Ask(request.worker, start, [stream] { return stream->over(); });
   });
 }
 
 void CheckpointDownload::Begin() {
   if (stream_->over()) return;
-  // A worker's token is no right to read what others train.
+  // It may have waited for its turn for long.
   absl::Status problem = coordinator_->CheckLease(request_.worker, request_.lease);
   if (problem.ok()) problem = OpenCheckpoint(coordinator_, request_.lease.run, request_.step, &reader_, &chunk_);
   if (!problem.ok()) return stream_->End(problem);

@@ -25,12 +25,17 @@ namespace seedbed {
 class DownloadTurns {
  public:
   DownloadTurns(int most, int most_of_worker) : most_(most), most_of_worker_(most_of_worker) {}
-  // Calls `start` now, or from the Done that makes room for it. It must not block.
-  void Ask(const WorkerId& worker, std::function<void()> start);
+  // Calls `start` now, or from the Done that makes room for it, unless it is `gone` by then. Neither may block.
+  void Ask(const WorkerId& worker, std::function<void()> start, std::function<bool()> gone);
   // What was started for the worker has ended.
   void Done(const WorkerId& worker);
 
  private:
+  struct Waiting {
+    WorkerId worker;
+    std::function<void()> start;
+    std::function<bool()> gone;
+  };
   bool TakeLocked(const WorkerId& worker);
 
   const int most_;
@@ -38,7 +43,7 @@ class DownloadTurns {
   std::mutex mutex_;
   int under_way_ = 0;                             // guarded by mutex_, as all below
   absl::flat_hash_map<WorkerId, int> of_worker_;  // those that have some
-  std::deque<std::pair<WorkerId, std::function<void()>>> waiting_;
+  std::deque<Waiting> waiting_;
 };
 
 // One GetCheckpoint: reads the next piece when the worker has taken the last ones, so that no thread waits for it.

@@ -114,6 +114,10 @@ absl::Status ListConfigurations(Coordinator* coordinator, const v1::ListConfigur
     }
     SEEDBED_ASSIGN_OR_RETURN(const std::vector<ConfigurationRow> rows,
                              coordinator->reader().ListConfigurations(sweep, room));
+    if (room < kMostConfigurations && static_cast<int64_t>(rows.size()) == room) {
+      return absl::ResourceExhaustedError(absl::StrCat("these sweeps have ", kMostConfigurations,
+                                                       " configurations or more; name fewer sweeps at once"));
+    }
     SEEDBED_ASSIGN_OR_RETURN(const auto counts, CountByConfiguration(coordinator, sweep));
     for (const ConfigurationRow& row : rows) {
       v1::ConfigurationSummary* configuration = response->add_configurations();

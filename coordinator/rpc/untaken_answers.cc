@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -14,8 +15,8 @@ constexpr std::chrono::milliseconds kShortestPause(50);
 }  // namespace
 
 std::string UntakenAnswers::KeyOf(const Caller& caller, Use use) {
-  return absl::StrCat(use == Use::kLeases ? "leases " : "",
-                      caller.kind == Caller::Kind::kToken ? caller.token_sha256 : "");
+  const char* const name = use == Use::kLeases ? "leases " : use == Use::kDownloads ? "downloads " : "";
+  return absl::StrCat(name, caller.kind == Caller::Kind::kToken ? caller.token_sha256 : "");
 }
 
 absl::Status UntakenAnswers::Check(const Caller& caller, Use use) const {
@@ -95,7 +96,9 @@ void UntakenAnswers::Finish(Id id) {
 }
 
 void UntakenAnswers::Done(Id id) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  // The call lives until this returns.
+  cancelled_.wait(lock, [&] { return !answers_.at(id).being_cancelled || canceller_ == std::this_thread::get_id(); });
   const auto found = answers_.find(id);
   CountLocked(&found->second, -found->second.bytes);
   answers_.erase(found);
@@ -117,14 +120,25 @@ void UntakenAnswers::LookBy(SteadyTime due) {
 void UntakenAnswers::Look(SteadyTime due) {
   const SteadyTime now = std::chrono::steady_clock::now();
   SteadyTime next = SteadyTime::max();
+  std::vector<std::pair<Id, std::function<void()>>> late;
   {
-    // Held while calls are cancelled: until then none of them is done.
     const std::lock_guard<std::mutex> lock(mutex_);
     if (next_look_ == due) next_look_ = SteadyTime::max();
+    canceller_ = std::this_thread::get_id();
     for (auto& [id, answer] : answers_) {
-      if (answer.due <= now && answer.cancel) std::exchange(answer.cancel, nullptr)();
+      if (answer.due <= now && answer.cancel) {
+        answer.being_cancelled = true;
+        late.emplace_back(id, std::exchange(answer.cancel, nullptr));
+      }
       if (answer.cancel) next = std::min(next, answer.due);
     }
+  }
+  // Without the lock: gRPC may begin another call from within a cancellation.
+  for (const auto& [id, cancel] : late) {
+    cancel();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (const auto found = answers_.find(id); found != answers_.end()) found->second.being_cancelled = false;
+    cancelled_.notify_all();
   }
   if (next != SteadyTime::max()) LookBy(std::max(next, now + kShortestPause));
 }

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -29,13 +31,14 @@ class UntakenAnswers {
   UntakenAnswers& operator=(const UntakenAnswers&) = delete;
 
   // A fleet shares one token: what its workers and people read must cost none of them a lease.
-  enum class Use { kReading, kLeases };
+  // Checkpoints that workers fetch have a bound of their own (DownloadTurns).
+  enum class Use { kReading, kLeases, kDownloads };
 
   // May the caller be given another answer? RESOURCE_EXHAUSTED while too much waits to be taken for that use by itself,
   // or, of readings, by all.
   absl::Status Check(const Caller& caller, Use use) const;
 
-  // A call's answer. `cancel` ends the call; it is called at most once, and not after Done. It must not call back.
+  // A call's answer. `cancel` ends the call; it is called at most once, and has returned when Done does.
   using Id = int64_t;
   Id Begin(const Caller& caller, Use use, std::function<void()> cancel);
   // From here on the client is expected to take something within CallLimits::untaken_time and what its bytes need.
@@ -53,6 +56,7 @@ class UntakenAnswers {
     std::function<void()> cancel;
     int64_t bytes = 0;
     bool finished = false;
+    bool being_cancelled = false;
     SteadyTime due = SteadyTime::max();  // when it is cancelled, unless something is taken
   };
   static std::string KeyOf(const Caller& caller, Use use);
@@ -73,6 +77,8 @@ class UntakenAnswers {
   absl::flat_hash_map<std::string, int64_t> bytes_of_caller_;  // of those that have any
   int64_t bytes_ = 0;
   SteadyTime next_look_ = SteadyTime::max();
+  std::thread::id canceller_;  // the thread that cancels calls at present
+  std::condition_variable cancelled_;
   TaskPool timer_{1};  // last: its tasks use the others
 };
 

@@ -2,10 +2,12 @@
 #include "coordinator/rpc/untaken_answers.h"
 
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "common/base/testing/until_it_waits.h"
 #include "coordinator/rpc/rpc_fixture.h"
 #include "gmock/gmock.h"
 
@@ -54,6 +56,28 @@ TEST(UntakenAnswersTest, OnlyAnAnswerThatWaitsIsCancelled) {
   EXPECT_TRUE(coordinator_test::Eventually([&] { return waits == 1 && finished == 1; }));
   EXPECT_EQ(idle, 0);
   for (const UntakenAnswers::Id id : {taken, queued, ended}) untaken.Done(id);
+}
+
+TEST(UntakenAnswersTest, CallsMayBeginWhileOneIsCancelledAndNoneEndsBefore) {
+  UntakenAnswers untaken(Impatient());
+  std::promise<void> cancelling, go_on;
+  std::atomic<bool> returned{false};
+  const UntakenAnswers::Id late = untaken.Begin({}, kReading, [&] {
+    const UntakenAnswers::Id other = untaken.Begin({}, kReading, [] {});
+    untaken.Done(other);
+    cancelling.set_value();
+    go_on.get_future().wait();
+    returned = true;
+  });
+  untaken.Finish(late);
+  ASSERT_EQ(cancelling.get_future().wait_for(coordinator_test::kPatience), std::future_status::ready);
+  const std::future<void> done = UntilItWaits<void>([&] {
+    untaken.Done(late);
+    EXPECT_TRUE(returned) << "the call would be gone";
+  });
+  EXPECT_TRUE(untaken.Check({}, kReading).ok()) << "others are served meanwhile";
+  go_on.set_value();
+  EXPECT_EQ(done.wait_for(coordinator_test::kPatience), std::future_status::ready);
 }
 
 TEST(UntakenAnswersTest, BytesHaveTheTimeThatTheyNeedOnASlowLink) {

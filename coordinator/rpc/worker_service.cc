@@ -84,7 +84,7 @@ grpc::ServerReadReactor<v1::PutCheckpointRequest>* WorkerServiceImpl::PutCheckpo
 
 grpc::ServerWriteReactor<v1::CheckpointChunk>* WorkerServiceImpl::GetCheckpoint(
     grpc::CallbackServerContext* context, const v1::GetCheckpointRequest* request) {
-  const auto stream = ResponseStream<v1::CheckpointChunk>::Make(untaken_, context);
+  const auto stream = ResponseStream<v1::CheckpointChunk>::Make(untaken_, context, UntakenAnswers::Use::kDownloads);
   const Authenticator::Again allowed = authenticator_->CheckAgain(CallerOf(*context), "WorkerService/GetCheckpoint");
   absl::Status problem = allowed();
   const absl::StatusOr<core::LeaseKey> lease = FromProto(request->lease());

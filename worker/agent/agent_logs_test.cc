@@ -47,17 +47,17 @@ TEST(Logs, TextHasNoNumberAndIsBounded) {
 TEST(Logs, TextWaitsWhereItIsCountedWhileTheStreamIsBehind) {
   World world;
   TrainOne(world);
-  world.link.reports_wait = true;
+  world.link.bytes_waiting = 2 << 20;
   for (int i = 0; i < 2; ++i) {
     world.Log(1, std::string(60'000, 'x'));
     world.Pass(absl::Seconds(1));
   }
   EXPECT_EQ(world.StreamOpened(), 1);
   EXPECT_THAT(world.link.reports, IsEmpty());
-  world.link.reports_wait = false;
+  world.link.bytes_waiting = 0;
   world.Pass(absl::Milliseconds(500));
   EXPECT_THAT(world.Reported().body->log, HasSubstr("[54464 bytes of log left out]"));
-  world.link.reports_wait = true;
+  world.link.bytes_waiting = 2 << 20;
   world.Log(1, "last words");
   world.Ended(1, AttemptEnd::kCrashed);
   EXPECT_EQ(Shown(world.Reported()), "1/1#1 :0 log last words") << "nothing is kept beyond the end's acknowledgement";

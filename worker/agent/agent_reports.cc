@@ -6,6 +6,12 @@
 #include "worker/agent/agent.h"
 
 namespace seedbed::agent {
+namespace {
+
+// With more than this on its way, the log text of a run waits where it is counted.
+constexpr int64_t kMostBytesBeforeLogs = 1 << 20;
+
+}  // namespace
 
 // While the leases may have expired, reports would be refused, and a refusal ends what the next Synchronize may still
 // restore.
@@ -22,13 +28,13 @@ void Agent::SendReports(absl::Duration now) {
     stream_open_ = true;
   }
   if (!CanSend(now)) return;
-  const bool stream_is_behind = link_->ReportsWait();
+  const int64_t bytes_waiting = link_->ReportBytesWaiting();
   for (auto& [name, lease] : leases_) {
-    SendLog(lease, stream_is_behind, now);
+    SendLog(lease, /*stream_is_behind=*/bytes_waiting > kMostBytesBeforeLogs, now);
     const std::optional<absl::Duration> since = lease.reports.gathering_since();
     if (since && now >= *since + options_.gather_rows_for) lease.reports.Seal();
     if (now >= ResendAt(lease)) {
-      if (stream_is_behind) {
+      if (bytes_waiting > 0) {
         // None of them is lost on the way: sent again they would only lengthen the queue.
         lease.heard_at = now;
       } else {

@@ -256,10 +256,10 @@ TEST(Reports, WhatWaitsForItsTurnOnTheStreamIsNotSentAgain) {
   world.Settle();
   world.StreamOpened();
   world.Reported();
-  world.link.reports_wait = true;
+  world.link.bytes_waiting = 2 << 20;
   PassAnswered(world, absl::Minutes(30));
   EXPECT_TRUE(world.link.reports.empty());
-  world.link.reports_wait = false;
+  world.link.bytes_waiting = 0;
   PassAnswered(world, absl::Seconds(10));
   EXPECT_EQ(Shown(world.Reported()), "1/1#1 :1 rows 0");
   world.Acknowledge(Key(1), 1);

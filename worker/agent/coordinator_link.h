@@ -71,9 +71,9 @@ class CoordinatorLink {
   // happens.
   virtual void SendReport(Report report) = 0;
 
-  // Whether reports given to SendReport still wait for their turn on the open stream: the coordinator, or the way to
-  // it, takes them more slowly than they come.
-  virtual bool ReportsWait() const = 0;
+  // Bytes of reports given to SendReport that still wait for their turn on the open stream, with those of the one that
+  // is being written: the coordinator, or the way to it, takes them more slowly than they come.
+  virtual int64_t ReportBytesWaiting() const = 0;
 
   // Answered by exactly one CheckpointPut and CheckpointGot. Hold one piece of the file in memory at a time.
   virtual void PutCheckpoint(CheckpointUpload upload) = 0;

@@ -239,9 +239,9 @@ void GrpcLink::SendReport(agent::Report report) {
   if (shared_->open_stream != nullptr) shared_->open_stream->Send(std::move(report));
 }
 
-bool GrpcLink::ReportsWait() const {
+int64_t GrpcLink::ReportBytesWaiting() const {
   std::lock_guard<std::mutex> lock(shared_->mutex);
-  return shared_->open_stream != nullptr && shared_->open_stream->waits();
+  return shared_->open_stream == nullptr ? 0 : shared_->open_stream->bytes_waiting();
 }
 
 }  // namespace seedbed::client

@@ -26,7 +26,7 @@ class GrpcLink final : public agent::CoordinatorLink {
   void Synchronize(agent::SynchronizeRequest request, absl::Duration timeout) override;
   void OpenReports(int64_t stream) override;
   void SendReport(agent::Report report) override;
-  bool ReportsWait() const override;
+  int64_t ReportBytesWaiting() const override;
   void PutCheckpoint(agent::CheckpointUpload upload) override;
   void GetCheckpoint(agent::CheckpointDownload download) override;
 

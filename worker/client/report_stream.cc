@@ -43,18 +43,20 @@ void ReportStream::Start(v1::WorkerService::Stub* stub) {
 void ReportStream::Send(agent::Report report) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (broken_) return;
+  bytes_waiting_ += report.body->bytes;
   waiting_.push_back(std::move(report));
   if (!writing_) WriteNext();
 }
 
-bool ReportStream::waits() const {
+int64_t ReportStream::bytes_waiting() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return writing_ || !waiting_.empty();
+  return bytes_waiting_;
 }
 
 void ReportStream::WriteNext() {
   if (waiting_.empty() || broken_) return;
   written_ = ToProto(waiting_.front());
+  bytes_written_ = waiting_.front().body->bytes;
   waiting_.pop_front();
   writing_ = true;
   StartWrite(&written_);
@@ -63,6 +65,7 @@ void ReportStream::WriteNext() {
 void ReportStream::OnWriteDone(bool ok) {
   std::lock_guard<std::mutex> lock(mutex_);
   writing_ = false;
+  bytes_waiting_ -= bytes_written_;
   // A failed write is followed by a failed read, which ends the stream.
   if (ok) WriteNext();
 }

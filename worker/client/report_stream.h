@@ -28,8 +28,8 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
   // Begins the call; to be called once, before anything else.
   void Start(v1::WorkerService::Stub* stub);
   void Send(agent::Report report);
-  // Something that was given to Send is not written yet.
-  bool waits() const;
+  // Of what was given to Send and is not written yet.
+  int64_t bytes_waiting() const;
   // on_done follows soon.
   void Cancel() { context_.TryCancel(); }
 
@@ -47,6 +47,8 @@ class ReportStream final : public grpc::ClientBidiReactor<v1::ReportRequest, v1:
 
   mutable std::mutex mutex_;
   std::deque<agent::Report> waiting_;  // guarded by mutex_, as all below
+  int64_t bytes_waiting_ = 0;          // with what is being written
+  int64_t bytes_written_ = 0;          // of what is being written
   bool writing_ = false;
   bool broken_ = false;
 };

@@ -19,14 +19,14 @@ class RecordingLink final : public CoordinatorLink {
   void Synchronize(SynchronizeRequest request, absl::Duration) override { calls.push_back(std::move(request)); }
   void OpenReports(int64_t stream) override { streams.push_back(stream); }
   void SendReport(Report report) override { reports.push_back(std::move(report)); }
-  bool ReportsWait() const override { return reports_wait; }
+  int64_t ReportBytesWaiting() const override { return bytes_waiting; }
   void PutCheckpoint(CheckpointUpload upload) override { uploads.push_back(std::move(upload)); }
   void GetCheckpoint(CheckpointDownload download) override { downloads.push_back(std::move(download)); }
 
   std::deque<SynchronizeRequest> calls;
   std::deque<int64_t> streams;
   std::deque<Report> reports;
-  bool reports_wait = false;
+  int64_t bytes_waiting = 0;
   std::deque<CheckpointUpload> uploads;
   std::deque<CheckpointDownload> downloads;
 };
