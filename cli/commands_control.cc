@@ -113,9 +113,9 @@ absl::StatusOr<int> Retry(Context& context, ControlOptions options) {
   request.mutable_retry()->set_include_cancelled(options.include_cancelled);
   request.mutable_retry()->set_keep_rows(options.keep_rows);
   request.mutable_retry()->set_pass_over(options.failed || options.include_cancelled);
-  return Send(
-      context, request, "queued again:", "run",
-      options.include_cancelled ? "none of these runs has failed or was cancelled" : "none of these runs has failed");
+  return Send(context, request, "queued again:", "run",
+              options.include_cancelled ? "none of these runs has failed or was cancelled"
+                                        : "none of these runs has failed");
 }
 
 absl::StatusOr<int> Extend(Context& context, ControlOptions options) {
@@ -157,9 +157,9 @@ absl::StatusOr<int> DeleteSweeps(Context& context, const std::vector<v1::SweepSu
   }
   request.set_sweep(absl::StrJoin(names, ","));
   request.mutable_delete_()->set_only_if_all_cancelled(only_if_all_cancelled);
-  const int64_t runs =
-      std::accumulate(sweeps.begin(), sweeps.end(), int64_t{0},
-                      [](int64_t sum, const v1::SweepSummary& sweep) { return sum + TotalRuns(sweep.runs()); });
+  const int64_t runs = std::accumulate(
+      sweeps.begin(), sweeps.end(), int64_t{0},
+      [](int64_t sum, const v1::SweepSummary& sweep) { return sum + TotalRuns(sweep.runs()); });
   if (runs >= kManyRuns) context.Note(absl::StrCat("deleting ", FormatPlural(runs, "run"), "; this takes a while"));
   return Send(context, request, "deleted", "run");
 }

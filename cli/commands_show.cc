@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -92,13 +93,21 @@ struct LogsOptions {
   bool follow = false;
 };
 
-void PrintLog(Context& context, int64_t run, const std::string& text) {
+// `unfinished`: what a terminal gets with the next part, or with the last.
+void PrintLog(Context& context, int64_t run, const std::string& part, bool last, std::string* unfinished) {
   if (context.options.json) {
-    context.PrintJson({{"run_id", run}, {"text", text}});
-  } else {
-    context.Print(context.style().width > 0 ? PrintableLines(text) : text);
-    context.out().Flush();
+    if (!last) context.PrintJson({{"run_id", run}, {"text", part}});
+    return;
   }
+  if (context.style().width == 0) {
+    context.Print(part);
+  } else {
+    const std::string text = *unfinished + part;
+    const size_t whole = text.size() - (last ? 0 : UnfinishedBytes(text));
+    context.Print(PrintableLines(std::string_view(text).substr(0, whole)));
+    *unfinished = text.substr(whole);
+  }
+  context.out().Flush();
 }
 
 absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
@@ -128,6 +137,7 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
     changed.notify_all();
   });
   bool wrote = false;
+  std::string unfinished;
   std::unique_lock<std::mutex> lock(mutex);
   while (!context.out().closed()) {
     changed.wait(lock, [&] { return done || !parts.empty(); });
@@ -136,12 +146,13 @@ absl::StatusOr<int> Logs(Context& context, const LogsOptions& options) {
     parts.pop_front();
     lock.unlock();
     wrote = true;
-    PrintLog(context, options.run, text);
+    PrintLog(context, options.run, text, /*last=*/false, &unfinished);
     lock.lock();
   }
   done = true;
   lock.unlock();
   taking.join();
+  PrintLog(context, options.run, "", /*last=*/true, &unfinished);
   SEEDBED_RETURN_IF_ERROR(read);
   if (!wrote && context.options.json) context.PrintJson({{"run_id", options.run}, {"text", ""}});
   if (!wrote && !context.options.json) context.Note(absl::StrCat("run ", options.run, " has written nothing"));

@@ -283,6 +283,8 @@ TEST_F(Lists, LogsComeAsTheyAre) {
   style.width = 80;
   fake.log = {"\x1b[1;31mred\x1b[m\r\n\x1b]0;title\x07 \x1b[2J\x1b["};
   EXPECT_EQ(Run({"logs", "17"}).out, "\x1b[1;31mred\x1b[m\r\n\\x1b]0;title\\x07 \\x1b[2J\\x1b[") << "a terminal obeys";
+  fake.log = {"\xe2\x82", "\xac \x1b[3", "1mred\x1b[m \xf0\x9f"};
+  EXPECT_EQ(Run({"logs", "17"}).out, "\xe2\x82\xac \x1b[31mred\x1b[m \xef\xbf\xbd\xef\xbf\xbd") << "parts cut anywhere";
 }
 
 using Program = CommandTest;

@@ -92,8 +92,7 @@ absl::StatusOr<std::optional<RunningCoordinator>> FindRunningCoordinator(const s
   if (socket == file->addresses.end() && file->strangers) {
     return absl::FailedPreconditionError(
         absl::StrCat("the coordinator on ", data_directory,
-                     " is another user's, and root sends no token to where that "
-                     "user's file says\nName it with --server HOST:PORT, and a token with --token-file FILE."));
+                     " is another user's, and root sends no token to where that user's file says\nName it with --server HOST:PORT, and a token with --token-file FILE."));
   }
   if (socket == file->addresses.end() && !file->token_file.empty()) {
     running.token_file = file->token_file;
@@ -130,9 +129,10 @@ absl::StatusOr<Connection> Connect(const GlobalOptions& options, Access access) 
   SEEDBED_ASSIGN_OR_RETURN(const std::optional<RunningCoordinator> running, FindRunningCoordinator(directory));
   if (!running.has_value()) return OpenInProcess(directory, access);
   SEEDBED_ASSIGN_OR_RETURN(connection.client, ClientOf(*running, options));
-  connection.worker_command = WorkerCommand(
-      running->address, options.token_file.empty() ? running->token_file : TokenFileOfWorker(options.token_file),
-      running->tls ? options.tls : TlsFiles());
+  connection.worker_command =
+      WorkerCommand(running->address,
+                    options.token_file.empty() ? running->token_file : TokenFileOfWorker(options.token_file),
+                    running->tls ? options.tls : TlsFiles());
   return connection;
 }
 

@@ -246,8 +246,7 @@ int EmbeddedRun::Interrupted() {
 std::string EmbeddedRun::HowToOpenDatabase() const {
   // Few enough columns for a terminal. A sweep's name needs no quoting.
   const std::string sql = absl::StrCat(
-      " \"select varied, seeds, reached_test_99, median_t_train, median_t_grok, median_delay from "
-      "configuration_results "
+      " \"select varied, seeds, reached_test_99, median_t_train, median_t_grok, median_delay from configuration_results "
       "where sweep = '",
       submitted_.name(), "'\"");
   if (!context_.options.server.empty()) return context_.Command("query") + sql;

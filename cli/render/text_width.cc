@@ -143,6 +143,24 @@ std::string Printable(std::string_view text) {
   return safe;
 }
 
+size_t UnfinishedBytes(std::string_view text) {
+  constexpr size_t kLongestColorSequence = 32;
+  const size_t escape = text.rfind('\x1b');
+  if (escape != std::string_view::npos && text.size() - escape < kLongestColorSequence) {
+    const std::string_view rest = text.substr(escape + 1);
+    const bool begins = rest.empty() || (rest[0] == '[' && rest.find_first_not_of("0123456789;", 1) == rest.npos);
+    if (begins) return text.size() - escape;
+  }
+  for (size_t bytes = 1; bytes <= 3 && bytes <= text.size(); ++bytes) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - bytes]);
+    if (byte < 0x80) return 0;
+    if (byte < 0xC0) continue;  // within a character
+    const size_t whole = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
+    return whole > bytes ? bytes : 0;
+  }
+  return 0;
+}
+
 std::string PrintableLines(std::string_view text) {
   std::string safe;
   safe.reserve(text.size());

@@ -25,4 +25,7 @@ std::string Printable(std::string_view text);
 // Printable has them.
 std::string PrintableLines(std::string_view text);
 
+// How many bytes at the end of `text` begin a character, or what sets colours, of which the rest has not come yet.
+size_t UnfinishedBytes(std::string_view text);
+
 }  // namespace seedbed::cli
